@@ -1,0 +1,42 @@
+# `make` lists the targets. GPU=1 chooses tensorflow-gpu, GPU=0 the CPU build.
+
+# Emptied, because a PYTHONPATH of the caller would shadow the pinned packages.
+PYTHON = PYTHONHOME= PYTHONPATH= .venv/bin/python
+
+DEMO = runs/demo
+DEMO_TRAIN_FLAGS = --output_stride 16 --crop_size 129 --batch_size 8 --max_steps 600 \
+	--eval_every_steps 300 --starting_learning_rate 0.001 --batch_norm_decay 0.95
+
+.PHONY: help env lint test demo notebook clean
+
+help:
+	@echo 'make env       build .venv (Python 3.7, TensorFlow 1.15); GPU=1 for tensorflow-gpu'
+	@echo 'make lint      flake8'
+	@echo 'make test      flake8, then pytest on tests/'
+	@echo 'make demo      draw a small data set, train on it, evaluate; all under $(DEMO)'
+	@echo 'make notebook  open Jupyter in notebooks/'
+	@echo 'make clean     remove $(DEMO)'
+
+env:
+	@GPU='$(GPU)' sh scripts/make_env.sh
+
+lint: env
+	$(PYTHON) -m flake8
+
+# tests/ is named, because the test.py next to it is a script.
+test: lint
+	$(PYTHON) -m pytest --durations=10 tests
+
+demo: env
+	test -f $(DEMO)/shapes/dataset.json || \
+		$(PYTHON) dataset/build_shapes.py --output_dir $(DEMO)/shapes
+	$(PYTHON) train.py --dataset_dir $(DEMO)/shapes --model_dir $(DEMO)/model \
+		$(DEMO_TRAIN_FLAGS)
+	$(PYTHON) test.py --checkpoint $(DEMO)/model --dataset_dir $(DEMO)/shapes \
+		--split test --output_dir $(DEMO)/results
+
+notebook: env
+	$(PYTHON) -m notebook --notebook-dir notebooks
+
+clean:
+	rm -rf $(DEMO)
