@@ -1,0 +1,101 @@
+"""DeepLab v3: ResNet v2 with multi-grid, atrous spatial pyramid pooling, bilinear logits.
+
+arXiv 1706.05587, as built by the post "Deeplab Image Semantic Segmentation
+Network" (S. Silva, 2018), with its variable names.
+"""
+from tf_slim.nets import resnet_utils as slim_resnet_utils
+
+from resnet import resnet_utils, resnet_v2
+from runtime import slim, tf
+
+# ImageNet means in RGB order, the values of the post.
+RGB_MEAN = (123.68, 116.78, 103.94)
+
+# The paper doubles the rates when the feature map is twice as dense (section 3.3);
+# 32 follows the same rule.
+ASPP_RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
+
+
+def default_aspp_rates(output_stride):
+    """Returns the three ASPP rates for an output stride (paper, section 3.3)."""
+    if output_stride not in ASPP_RATES:
+        raise ValueError('output_stride %r: choose one of %s.'
+                         % (output_stride, tuple(sorted(ASPP_RATES))))
+    return ASPP_RATES[output_stride]
+
+
+def atrous_spatial_pyramid_pooling(net, scope, depth=256, rates=(6, 12, 18), is_training=True,
+                                   reuse=None):
+    """ASPP with image-level features (paper, section 3.3; the post's Figure of ASPP).
+
+    One 1x1 and three atrous 3x3 convolutions and the globally pooled features
+    are concatenated and projected. Batch norm follows each convolution; there is
+    no ReLU, as in the post's code.
+
+    Args:
+      net: float32 [batch, height, width, channels], the backbone's features.
+      scope: str, the variable scope.
+      depth: int, filters of each branch and of the projection.
+      rates: three positive ints, the rates of the 3x3 branches.
+      is_training: bool, whether batch norm uses the statistics of the batch.
+      reuse: bool or None, whether to reuse the variables.
+
+    Returns:
+      float32 [batch, height, width, depth].
+
+    Raises:
+      ValueError: `rates` is not three positive ints.
+    """
+    if len(rates) != 3 or any(int(rate) != rate or rate < 1 for rate in rates):
+        raise ValueError('aspp_rates %s: give three positive whole numbers.' % (tuple(rates),))
+    with tf.variable_scope(scope, reuse=reuse), \
+            slim.arg_scope([slim.batch_norm], is_training=is_training), \
+            slim.arg_scope([slim.conv2d], activation_fn=None):
+        # Axes 1 and 2 are height and width: one vector for each image.
+        image_level = tf.reduce_mean(net, [1, 2], keepdims=True)
+        image_level = slim.conv2d(image_level, depth, 1, scope='image_level_conv_1x1')
+        image_level = tf.image.resize_bilinear(image_level, tf.shape(net)[1:3])
+        branches = [image_level, slim.conv2d(net, depth, 1, scope='conv_1x1_0')]
+        for index, rate in enumerate(rates, start=1):
+            branches.append(resnet_utils.atrous_conv2d(
+                net, depth, 3, int(rate), scope='conv_3x3_%d' % index))
+        net = tf.concat(branches, axis=3, name='concat')
+        return slim.conv2d(net, depth, 1, scope='conv_1x1_output')
+
+
+def deeplab_v3(inputs, args, is_training, reuse):
+    """Builds DeepLab v3.
+
+    Args:
+      inputs: float32 [batch, height, width, 3], RGB in 0..255; height and width
+        may be unknown when the graph is built. The mean is subtracted here.
+      args: an object with `number_of_classes`, `l2_regularizer`,
+        `batch_norm_decay`, `batch_norm_epsilon`, `resnet_model`, `output_stride`,
+        `multi_grid` and `aspp_rates` (None or absent: `default_aspp_rates`).
+      is_training: bool, whether batch norm uses the statistics of the batch and
+        adds its updates to `tf.GraphKeys.UPDATE_OPS`.
+      reuse: bool or None, whether to reuse the variables.
+
+    Returns:
+      float32 [batch, height, width, number_of_classes], the logits, bilinearly
+      resized to the inputs' size.
+
+    Raises:
+      ValueError: an option that cannot be built, before any op is made.
+    """
+    resnet_v2.check_output_stride(args.output_stride, args.multi_grid)
+    aspp_rates = getattr(args, 'aspp_rates', None) or default_aspp_rates(args.output_stride)
+    with slim.arg_scope(slim_resnet_utils.resnet_arg_scope(
+            weight_decay=args.l2_regularizer, batch_norm_decay=args.batch_norm_decay,
+            batch_norm_epsilon=args.batch_norm_epsilon)):
+        _, end_points = resnet_v2.resnet_v2(
+            inputs - tf.constant(RGB_MEAN), args.resnet_model, is_training,
+            output_stride=args.output_stride, multi_grid=args.multi_grid, reuse=reuse)
+        with tf.variable_scope('DeepLab_v3', reuse=reuse):
+            # Before 'postnorm', the backbone's last batch norm and ReLU, as the post does.
+            net = end_points[args.resnet_model + '/block4']
+            net = atrous_spatial_pyramid_pooling(net, 'ASPP_layer', rates=aspp_rates,
+                                                 is_training=is_training, reuse=reuse)
+            net = slim.conv2d(net, args.number_of_classes, 1, activation_fn=None,
+                              normalizer_fn=None, scope='logits')
+            return tf.image.resize_bilinear(net, tf.shape(inputs)[1:3], name='upsampled_logits')

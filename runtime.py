@@ -1,0 +1,79 @@
+"""The one place that decides which TensorFlow runs, and hands out `tf` and `slim`.
+
+Every other module says `from runtime import tf, slim`. Nothing here opens a
+session or builds a graph on import.
+"""
+import os
+import sys
+import warnings
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
+
+# TensorFlow 1.15 and tf-slim print some hundred deprecation notes on import
+# that a reader of this project can do nothing about.
+warnings.filterwarnings('ignore', category=FutureWarning)
+warnings.filterwarnings('ignore', category=DeprecationWarning)
+
+try:
+    import tensorflow as tf
+except ImportError as error:
+    raise SystemExit(
+        'TensorFlow does not import in %s (Python %d.%d): %s\n'
+        'Run `make env`, then use .venv/bin/python; TensorFlow 1.15 needs Python 3.7.'
+        % ((sys.executable,) + sys.version_info[:2] + (error,)))
+
+if not tf.__version__.startswith('1.15'):
+    raise SystemExit(
+        'Found TensorFlow %s in %s; this project runs on 1.15.\n'
+        'Run `make env`, then use .venv/bin/python, or pip install -r requirements.txt.'
+        % (tf.__version__, sys.executable))
+
+tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
+
+import tf_slim as slim  # noqa: E402  (after the version check: it imports TensorFlow)
+
+__all__ = ['tf', 'slim', 'session_config', 'has_native_dilated_gradient', 'select_gpu']
+
+_native_dilated_gradient = None
+
+
+def select_gpu(gpu_id):
+    """Makes only the named GPUs visible; call before the first session.
+
+    Args:
+      gpu_id: str, a CUDA device list such as '0' or '0,1'; '-1' hides all
+        GPUs and None leaves the environment as it is.
+    """
+    if gpu_id is not None:
+        os.environ['CUDA_VISIBLE_DEVICES'] = str(gpu_id)
+
+
+def session_config():
+    """Returns the `tf.ConfigProto` that every session of this project uses."""
+    config = tf.ConfigProto(allow_soft_placement=True)
+    config.gpu_options.allow_growth = True
+    return config
+
+
+def has_native_dilated_gradient():
+    """Whether this build differentiates `tf.nn.conv2d(dilations=...)` where it runs.
+
+    The MKL build and GPUs do; the stock CPU wheel does not ("do not yet support
+    dilation rates larger than 1"). Asked once per process by running a 5x5
+    gradient (tests/test_resnet_utils.py pins that the answer changes no result).
+
+    Returns:
+      bool.
+    """
+    global _native_dilated_gradient
+    if _native_dilated_gradient is None:
+        with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+            images, filters = tf.ones([1, 5, 5, 1]), tf.ones([3, 3, 1, 1])
+            outputs = tf.nn.conv2d(images, filters, strides=[1, 1, 1, 1],
+                                   padding='SAME', dilations=[1, 2, 2, 1])
+            try:
+                session.run(tf.gradients(outputs, [images, filters]))
+                _native_dilated_gradient = True
+            except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+                _native_dilated_gradient = False
+    return _native_dilated_gradient
