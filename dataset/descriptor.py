@@ -1,0 +1,221 @@
+"""The immutable description of a data set, kept beside its records as dataset.json.
+
+Builders write it, `train.py` and `test.py` read it: class names, the ignore
+label and split sizes are written down nowhere else. Free of TensorFlow.
+"""
+import collections
+import hashlib
+import json
+import os
+
+FILE_NAME = 'dataset.json'
+FORMAT_VERSION = 1
+
+# Label maps are stored as 8-bit images.
+LARGEST_LABEL = 255
+
+# name: str. class_names: tuple of str, position is class id. number_of_classes:
+# int. ignore_label: int, outside 0..number_of_classes - 1. splits: dict from
+# split name to {'num_examples': int, 'shards': [file name in the directory]}.
+DatasetInfo = collections.namedtuple(
+    'DatasetInfo', ['name', 'class_names', 'number_of_classes', 'ignore_label', 'splits'])
+
+_HOW_TO_BUILD = '''Build one first, from the project's root, in one of three ways:
+  python dataset/build_voc2012.py --voc_root VOCdevkit/VOC2012 --output_dir DIR
+  python dataset/build_folder.py --images DIR --masks DIR --classes FILE --split NAME \
+--output_dir DIR
+  python dataset/build_shapes.py --output_dir DIR'''
+
+
+class DatasetError(ValueError):
+    """A data set directory that is missing, incomplete or contradicts itself."""
+
+
+def create(name, class_names, ignore_label, splits=None):
+    """Makes a validated `DatasetInfo`.
+
+    Args:
+      name: str, free text shown in reports.
+      class_names: sequence of str; position is class id.
+      ignore_label: int, the label of pixels without class, 0..255.
+      splits: dict as in `DatasetInfo`, or None for no split yet.
+
+    Returns:
+      `DatasetInfo`.
+
+    Raises:
+      DatasetError: a value is of the wrong type or contradicts another.
+    """
+    _check_classes(class_names, ignore_label)
+    if not isinstance(name, str) or not name:
+        raise DatasetError('name is %r; it must be a non-empty text.' % (name,))
+    splits = {} if splits is None else splits
+    if not isinstance(splits, dict):
+        raise DatasetError('splits is %r; it must map split names to shards.' % (splits,))
+    for split, entry in splits.items():
+        _check_split(split, entry)
+    return DatasetInfo(name, tuple(class_names), len(class_names), ignore_label, splits)
+
+
+def _check_classes(class_names, ignore_label):
+    if (not isinstance(class_names, (list, tuple)) or not class_names
+            or not all(isinstance(name, str) and name for name in class_names)):
+        raise DatasetError('class_names is %r; it must list at least one non-empty name.'
+                           % (class_names,))
+    repeated = sorted(name for name, count in collections.Counter(class_names).items()
+                      if count > 1)
+    if repeated:
+        raise DatasetError('These class names occur more than once: %s. '
+                           'Each class needs a name of its own.' % ', '.join(repeated))
+    if len(class_names) > LARGEST_LABEL:
+        raise DatasetError(
+            '%d classes are too many: label maps have 8 bits, which leaves %d classes and '
+            'the ignore label.' % (len(class_names), LARGEST_LABEL))
+    if (not isinstance(ignore_label, int) or isinstance(ignore_label, bool)
+            or not len(class_names) <= ignore_label <= LARGEST_LABEL):
+        raise DatasetError(
+            'ignore_label is %r, but class ids take 0..%d; choose a value in %d..%d.'
+            % (ignore_label, len(class_names) - 1, len(class_names), LARGEST_LABEL))
+
+
+def _check_split(split, entry):
+    if not isinstance(entry, dict) or set(entry) != {'num_examples', 'shards'}:
+        raise DatasetError('Split %r must hold num_examples and shards, not %r.'
+                           % (split, entry))
+    count, shards = entry['num_examples'], entry['shards']
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise DatasetError('Split %r: num_examples is %r; it must be a positive integer.'
+                           % (split, count))
+    if (not isinstance(shards, list) or not shards or len(set(map(str, shards))) != len(shards)
+            or not all(isinstance(shard, str) and shard and shard == os.path.basename(shard)
+                       for shard in shards)):
+        raise DatasetError(
+            'Split %r: shards is %r; it must list different file names of this directory.'
+            % (split, shards))
+
+
+def exists(dataset_dir):
+    """Whether `dataset_dir` holds a dataset.json. Returns bool."""
+    return os.path.isfile(os.path.join(dataset_dir, FILE_NAME))
+
+
+def load(dataset_dir):
+    """Reads and checks `dataset_dir`/dataset.json.
+
+    Args:
+      dataset_dir: str, a directory that one of the builders wrote.
+
+    Returns:
+      `DatasetInfo`.
+
+    Raises:
+      DatasetError: no dataset.json, no JSON, a missing or unknown key, an
+        unknown format version, or values that contradict each other.
+    """
+    path = os.path.join(dataset_dir, FILE_NAME)
+    if not exists(dataset_dir):
+        raise DatasetError('There is no %s in %s. %s'
+                           % (FILE_NAME, os.path.abspath(dataset_dir), _HOW_TO_BUILD))
+    try:
+        with open(path, encoding='utf-8') as json_file:
+            values = json.load(json_file)
+    except ValueError as error:
+        raise DatasetError('%s is not JSON (%s). Build the data set again.' % (path, error))
+    try:
+        return _from_json(values)
+    except DatasetError as error:
+        raise DatasetError('%s: %s' % (path, error))
+
+
+def _from_json(values):
+    if not isinstance(values, dict):
+        raise DatasetError('it must hold one JSON object, not %r.' % (values,))
+    expected = set(DatasetInfo._fields) | {'format_version'}
+    missing, unknown = sorted(expected - set(values)), sorted(set(values) - expected)
+    if missing or unknown:
+        raise DatasetError('missing keys: %s; unknown keys: %s.'
+                           % (', '.join(missing) or 'none', ', '.join(unknown) or 'none'))
+    if values['format_version'] != FORMAT_VERSION:
+        raise DatasetError(
+            'format_version is %r, this code reads %d. Build the data set again.'
+            % (values['format_version'], FORMAT_VERSION))
+    info = create(values['name'], values['class_names'], values['ignore_label'],
+                  values['splits'])
+    if info.number_of_classes != values['number_of_classes']:
+        raise DatasetError('number_of_classes is %r, but class_names lists %d.'
+                           % (values['number_of_classes'], info.number_of_classes))
+    if not info.splits:
+        raise DatasetError('it names no split. Build the data set again.')
+    return info
+
+
+def save(info, dataset_dir):
+    """Writes `info` as `dataset_dir`/dataset.json; readers see the old or the new file.
+
+    Args:
+      info: `DatasetInfo` with at least one split.
+      dataset_dir: str, an existing directory.
+
+    Raises:
+      DatasetError: `info` is not valid.
+    """
+    values = dict(info._asdict(), class_names=list(info.class_names),
+                  format_version=FORMAT_VERSION)
+    _from_json(values)
+    path = os.path.join(dataset_dir, FILE_NAME)
+    with open(path + '.tmp', 'w', encoding='utf-8') as json_file:
+        json.dump(values, json_file, indent=2, sort_keys=True, ensure_ascii=False)
+        json_file.write('\n')
+    os.replace(path + '.tmp', path)
+
+
+def shard_paths(info, dataset_dir, split):
+    """Lists the record files of one split.
+
+    Args:
+      info: `DatasetInfo`.
+      dataset_dir: str, the directory `info` was loaded from.
+      split: str.
+
+    Returns:
+      List of str, paths of existing files, in the order they were written.
+
+    Raises:
+      DatasetError: unknown split, or a shard that is not there.
+    """
+    if split not in info.splits:
+        raise DatasetError('%s has no split %r; it has: %s.'
+                           % (os.path.abspath(dataset_dir), split,
+                              ', '.join(sorted(info.splits)) or 'none'))
+    paths = [os.path.join(dataset_dir, shard) for shard in info.splits[split]['shards']]
+    missing = [path for path in paths if not os.path.isfile(path)]
+    if missing:
+        raise DatasetError(
+            '%d of the %d files of split %r are missing, the first is %s. '
+            'Build the split again, or copy the whole directory.'
+            % (len(missing), len(paths), split, missing[0]))
+    return paths
+
+
+def fingerprint(dataset_dir):
+    """Hashes what identifies a built data set, for a run's config.
+
+    Covers the bytes of dataset.json and each shard's name and size, not the
+    shards' contents: a run on 10 GB of records starts without reading them.
+
+    Args:
+      dataset_dir: str.
+
+    Returns:
+      str, 64 hexadecimal digits.
+
+    Raises:
+      DatasetError: as `load` and `shard_paths`.
+    """
+    info = load(dataset_dir)
+    with open(os.path.join(dataset_dir, FILE_NAME), 'rb') as json_file:
+        digest = hashlib.sha256(json_file.read())
+    paths = {path for split in info.splits for path in shard_paths(info, dataset_dir, split)}
+    for path in sorted(paths):
+        digest.update(('\n%s %d' % (os.path.basename(path), os.path.getsize(path))).encode())
+    return digest.hexdigest()
