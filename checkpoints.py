@@ -1,4 +1,5 @@
 """Finding, writing and restoring checkpoints, shared by train, test and notebook."""
+import glob
 import json
 import os
 import re
@@ -25,14 +26,29 @@ def latest_in(directory):
     for path in reversed(paths):
         # The state may hold paths of another place if the run was moved.
         path = os.path.join(directory, os.path.basename(path))
-        if tf.train.checkpoint_exists(path):
+        if _is_whole(path):
             return path
     return None
 
 
+def _is_whole(prefix):
+    """Whether a checkpoint's index and all of its data files are there."""
+    data = glob.glob(glob.escape(prefix) + '.data-*')
+    counts = {name.rsplit('-', 1)[1] for name in data}
+    return (os.path.exists(prefix + '.index') and len(counts) == 1
+            and len(data) == int(counts.pop()))
+
+
 def step_of(prefix):
-    """Returns the step in a checkpoint's name, such as 500 of 'model.ckpt-500'."""
-    return int(re.search(r'-(\d+)$', prefix).group(1))
+    """Returns the step in a checkpoint's name, such as 500 of 'model.ckpt-500', or None."""
+    match = re.search(r'-(\d+)$', prefix)
+    return int(match.group(1)) if match else None
+
+
+def all_in(directory):
+    """Returns the prefixes of all whole checkpoints of a folder, oldest first."""
+    indices = glob.glob(os.path.join(glob.escape(directory), PREFIX + '-*.index'))
+    return sorted(filter(_is_whole, (path[:-len('.index')] for path in indices)), key=step_of)
 
 
 def best_score(model_dir):
@@ -62,7 +78,7 @@ def find(path):
         prefix = latest_in(os.path.join(path, BEST_DIR)) or latest_in(path)
     else:
         prefix = re.sub(r'\.(index|meta|data-\d+-of-\d+)$', '', path)
-        prefix = prefix if tf.train.checkpoint_exists(prefix) else None
+        prefix = prefix if _is_whole(prefix) else None
     if prefix is None:
         raise SystemExit('No checkpoint at %s. Give a run directory of train.py, or a checkpoint '
                          'such as %s.' % (path, os.path.join('RUN', PREFIX + '-1000')))
@@ -80,7 +96,7 @@ def _listed(names):
 
 
 def init_from(path):
-    """Makes the function that starts a run from a checkpoint's weights; step and optimizer stay new.
+    """Makes the function that starts a run from the weights of a checkpoint, at step 0.
 
     Two things may be missing, and are said aloud: the whole of DeepLab_v3/ (a
     checkpoint of the backbone alone), and logits of another number of classes.

@@ -20,6 +20,7 @@ FORMAT_VERSION = 1
 # A run may be continued with other values of these; all else decides its result.
 FREE_ON_RESUME = ('max_steps', 'eval_every_steps', 'save_every_steps', 'summary_every_steps',
                   'gpu_id', 'model_dir', 'dataset_dir')
+SWITCHED_OFF = ('random_flip', 'color_jitter')
 
 
 def positive_int(text):
@@ -126,9 +127,12 @@ def parse_train_flags(argv=None, description=None):
         args.multi_grid = [1, 1, 1] if args.output_stride == 32 else [1, 2, 4]
     if args.aspp_rates is None:
         args.aspp_rates = list(default_aspp_rates(args.output_stride))
-    if not 0 < args.min_scale <= args.max_scale:
+    if not 0 < args.min_scale <= args.max_scale < float('inf'):
         parser.error('--min_scale %g --max_scale %g: give 0 < min_scale <= max_scale'
                      % (args.min_scale, args.max_scale))
+    if set(args.model_dir) & set('*?[]'):
+        parser.error('--model_dir %s: TensorFlow cannot restore from a path with * ? [ or ]'
+                     % args.model_dir)
     try:
         resnet_v2.check_output_stride(args.output_stride, args.multi_grid)
     except ValueError as error:
@@ -237,16 +241,25 @@ def _read(run_dir):
             config = json.load(f)
         except ValueError as error:
             raise SystemExit('%s is not JSON (%s).' % (path, error))
+    if not isinstance(config, dict):
+        raise SystemExit('%s is not a run configuration.' % path)
     if config.get('format_version') != FORMAT_VERSION:
         raise SystemExit('%s has format_version %r; this code reads %d.'
                          % (path, config.get('format_version'), FORMAT_VERSION))
+    if not isinstance(config.get('flags'), dict) or not isinstance(config.get('dataset'), dict):
+        raise SystemExit('%s has no "flags" or no "dataset": it is damaged.' % path)
     known = set(vars(parse_train_flags([])))
-    difference = known.symmetric_difference(config.get('flags', {}))
+    difference = known.symmetric_difference(config['flags'])
     if difference:
         raise SystemExit('%s: flags missing or unknown to this code: %s. It was written by '
                          'commit %s.' % (path, ', '.join(sorted(difference)),
                                          config.get('commit')))
     return config
+
+
+def _option(name):
+    """The option as typed: a switch that turns something off has 'no_' in its name."""
+    return ('--no_' if name in SWITCHED_OFF else '--') + name
 
 
 def check_resume(args, model_dir):
@@ -257,7 +270,7 @@ def check_resume(args, model_dir):
     """
     config = _read(model_dir)
     flags = vars(args)
-    changed = ['--%s %s (was %s)' % (name, flags[name], value)
+    changed = ['%s %s (was %s)' % (_option(name), flags[name], value)
                for name, value in sorted(config['flags'].items())
                if name not in FREE_ON_RESUME and flags[name] != value]
     if changed:

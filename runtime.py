@@ -32,7 +32,8 @@ tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
 
 import tf_slim as slim  # noqa: E402  (after the version check: it imports TensorFlow)
 
-__all__ = ['tf', 'slim', 'session_config', 'has_native_dilated_gradient', 'select_gpu']
+__all__ = ['tf', 'slim', 'session_config', 'has_native_dilated_gradient', 'select_gpu',
+           'force_dilated_gradient']
 
 _native_dilated_gradient = None
 
@@ -53,6 +54,12 @@ def session_config():
     config = tf.ConfigProto(allow_soft_placement=True)
     config.gpu_options.allow_growth = True
     return config
+
+
+def force_dilated_gradient(native):
+    """Makes `has_native_dilated_gradient` answer `native`; None lets it ask the build anew."""
+    global _native_dilated_gradient
+    _native_dilated_gradient = native
 
 
 def has_native_dilated_gradient():

@@ -94,6 +94,10 @@ def restore_weights(train, args, checkpoint):
         initialise = tf.global_variables_initializer()
         if checkpoint:
             print('Continuing %s at step %d.' % (checkpoint, checkpoints.step_of(checkpoint)))
+            # Lets the savers delete what an earlier part of the run wrote.
+            train.saver.recover_last_checkpoints(checkpoints.all_in(args.model_dir))
+            train.best_saver.recover_last_checkpoints(
+                checkpoints.all_in(os.path.join(args.model_dir, checkpoints.BEST_DIR)))
             return lambda session: train.saver.restore(session, checkpoint)
         if args.init_from:
             load_weights, message = checkpoints.init_from(args.init_from)

@@ -1,13 +1,15 @@
 """Pictures of label maps, without TensorFlow: palette PNGs, colours, contact sheets."""
 import os
 
+import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from dataset import voc
 
 SHEET_CELL = 240  # pixels, the longer side of a picture on a contact sheet
 _GAP, _HEADER = 8, 22
+_FONT_SIZE = 12
 
 
 def palette(ignore_label):
@@ -64,13 +66,16 @@ def contact_sheet(rows, ignore_label):
             pictures.append(Image.fromarray(colors[np.asarray(ids)]).resize(size, Image.NEAREST))
         cells.append((name, pictures))
     height = sum(_HEADER + pictures[0].height + _GAP for _, pictures in cells) + _HEADER
+    # Pillow's built-in font stops at Latin-1; matplotlib's own draws a box for what it lacks.
+    font = ImageFont.truetype(os.path.join(matplotlib.get_data_path(), 'fonts/ttf/DejaVuSans.ttf'),
+                              _FONT_SIZE)
     sheet = Image.new('RGB', (_GAP + 3 * (SHEET_CELL + _GAP), height), 'white')
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(('image', 'label', 'prediction')):
-        draw.text((_GAP + column * (SHEET_CELL + _GAP), 6), title, fill='black')
+        draw.text((_GAP + column * (SHEET_CELL + _GAP), 6), title, fill='black', font=font)
     top = _HEADER
     for name, pictures in cells:
-        draw.text((_GAP, top + 6), name, fill='black')
+        draw.text((_GAP, top + 6), name, fill='black', font=font)
         for column, picture in enumerate(pictures):
             sheet.paste(picture, (_GAP + column * (SHEET_CELL + _GAP), top + _HEADER))
         top += _HEADER + pictures[0].height + _GAP

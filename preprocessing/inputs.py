@@ -9,6 +9,8 @@ from runtime import tf
 # the same for a data set of any size.
 SHUFFLE_BUFFER_RECORDS = 1000
 INTERLEAVED_SHARDS = 4
+# Keeps the epochs of runs with neighbouring seeds apart.
+SEED_STRIDE = 1000003
 
 Example = namedtuple('Example', ['name', 'image', 'labels'])
 
@@ -44,7 +46,7 @@ def _epoch(paths, seed):
 def train_dataset(info, dataset_dir, options, batch_size, seed, start_step=0, split='train'):
     """An endless stream of augmented batches.
 
-    The order of epoch e depends on seed + e and the distortion of example k on
+    The order of epoch e depends on (seed, e) and the distortion of example k on
     (seed, k) alone, so a run resumed at `start_step` sees what an uninterrupted
     one would have seen (tests/test_inputs.py).
 
@@ -69,7 +71,8 @@ def train_dataset(info, dataset_dir, options, batch_size, seed, start_step=0, sp
     start_example = start_step * batch_size
     start_epoch, skipped = divmod(start_example, info.splits[split]['num_examples'])
     epochs = tf.data.experimental.Counter(start_epoch, dtype=tf.int64)
-    serialized = epochs.flat_map(lambda epoch: _epoch(paths, seed + epoch)).skip(skipped)
+    first_seed = seed * SEED_STRIDE
+    serialized = epochs.flat_map(lambda epoch: _epoch(paths, first_seed + epoch)).skip(skipped)
     indices = tf.data.experimental.Counter(start_example, dtype=tf.int64)
 
     def augmented(record, index):

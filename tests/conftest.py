@@ -1,5 +1,27 @@
-"""Lets the tests import the project's modules from wherever pytest is started."""
+"""Puts the project's root on the path, and makes the small data set and backbone of the tests."""
 import os
 import sys
 
+import pytest
+
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+TINY = 'resnet_v2_tiny'
+
+
+@pytest.fixture
+def tiny_backbone(monkeypatch):
+    """A ResNet v2 with one unit in each block but the last; returns its name."""
+    from resnet import resnet_v2
+    monkeypatch.setitem(resnet_v2.UNITS, TINY, (1, 1, 1, 3))
+    return TINY
+
+
+@pytest.fixture(scope='session')
+def shapes_dir(tmp_path_factory):
+    """A data set of 6 + 2 + 3 small pictures; returns its folder."""
+    from dataset import build_shapes
+    folder = str(tmp_path_factory.mktemp('shapes'))
+    build_shapes.main(['--output_dir', folder, '--num_train', '6', '--num_validation', '2',
+                       '--num_test', '3', '--image_size', '48'])
+    return folder

@@ -1,0 +1,66 @@
+"""Peak memory of training, and of the input pipeline at two data set sizes.
+
+    python benchmarks/training_memory.py
+    python benchmarks/training_memory.py --batch_size 8 --crop_size 513
+
+Runs train.py for three steps on a generated data set in a process of its own
+and prints the largest resident size that the operating system saw; then reads
+all records of a small and of a ten times larger data set through the training
+pipeline, without a network, and prints the same for both.
+"""
+import os
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+READ_ALL = '''
+import sys; sys.path.insert(0, %r)
+from dataset import descriptor
+from preprocessing import augmentation, inputs
+from runtime import tf
+info = descriptor.load(sys.argv[1])
+options = augmentation.Augmentation(129, 0.5, 2.0, True, True, info.ignore_label)
+example = tf.data.make_one_shot_iterator(
+    inputs.train_dataset(info, sys.argv[1], options, 8, 0)).get_next()
+with tf.Session() as session:
+    for _ in range(600):
+        session.run(example)
+''' % ROOT
+
+
+def peak_mib(command):
+    """Runs a command and returns the peak resident size of it, in MiB."""
+    pid = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL).pid
+    _, status, usage = os.wait4(pid, 0)
+    if status:
+        raise SystemExit('%s failed with status %d.' % (' '.join(command), status))
+    return usage.ru_maxrss / (1 if sys.platform == 'darwin' else 1024.0)
+
+
+def build_shapes(folder, num_train):
+    """Makes a generated data set with `num_train` training pictures."""
+    subprocess.check_call([sys.executable, 'dataset/build_shapes.py', '--output_dir', folder,
+                           '--num_train', str(num_train), '--num_validation', '1',
+                           '--num_test', '1'], cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
+def main(argv=None):
+    flags = sys.argv[1:] if argv is None else argv
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = {}
+        for num_train in (400, 4000):
+            data = os.path.join(folder, str(num_train))
+            build_shapes(data, num_train)
+            sizes[num_train] = peak_mib([sys.executable, '-c', READ_ALL, data])
+            print('input pipeline, %d images, 600 batches of 8: peak %.0f MiB'
+                  % (num_train, sizes[num_train]), flush=True)
+        training = peak_mib([sys.executable, 'train.py', '--dataset_dir',
+                             os.path.join(folder, '400'), '--model_dir',
+                             os.path.join(folder, 'run'), '--max_steps', '3'] + flags)
+        print('train.py %s: peak %.1f GiB' % (' '.join(flags), training / 1024.0))
+
+
+if __name__ == '__main__':
+    main()

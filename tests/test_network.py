@@ -1,0 +1,191 @@
+"""ASPP and the whole network: names, shapes, rates, reuse and modes."""
+import json
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import network
+from resnet import resnet_v2
+from runtime import slim, tf
+
+REFERENCE = os.path.join(os.path.dirname(__file__), '..', '..', 'shared', 'reference')
+TINY = 'resnet_v2_tiny'
+
+
+def make_args(**changes):
+    args = dict(number_of_classes=21, l2_regularizer=1e-4, batch_norm_decay=0.9,
+                batch_norm_epsilon=1e-5, resnet_model='resnet_v2_50', output_stride=16,
+                multi_grid=(1, 2, 4), aspp_rates=None)
+    args.update(changes)
+    return SimpleNamespace(**args)
+
+
+@pytest.fixture
+def tiny_args(monkeypatch):
+    monkeypatch.setitem(resnet_v2.UNITS, TINY, (1, 1, 1, 3))
+    return make_args(resnet_model=TINY, number_of_classes=5)
+
+
+@pytest.mark.parametrize('model', ['resnet_v2_50', 'resnet_v2_101'])
+@pytest.mark.parametrize('output_stride', [8, 16])
+def test_variables_are_those_of_the_published_graph(model, output_stride):
+    path = os.path.join(REFERENCE, 'variables_%s.json' % model)
+    if not os.path.exists(path):
+        pytest.skip('needs ../shared/reference, which is not part of a clone')
+    with open(path) as f:
+        published = {name: shape for name, shape in json.load(f).items()
+                     if not name.startswith(model + '/logits/')}
+    with tf.Graph().as_default():
+        network.deeplab_v3(tf.placeholder(tf.float32, [None, None, None, 3]),
+                           make_args(resnet_model=model, output_stride=output_stride), True, None)
+        assert {v.op.name: v.shape.as_list() for v in tf.global_variables()} == published
+
+
+@pytest.mark.parametrize('is_training', [True, False])
+def test_any_size_gives_logits_of_that_size_from_one_dynamic_graph(tiny_args, is_training):
+    with tf.Graph().as_default(), tf.Session() as session:
+        inputs = tf.placeholder(tf.float32, [None, None, None, 3])
+        logits = network.deeplab_v3(inputs, tiny_args, is_training, None)
+        session.run(tf.global_variables_initializer())
+        for size in ((33, 57), (1, 1), (64, 64), (17, 2)):
+            images = np.random.RandomState(0).uniform(0, 255, (2,) + size + (3,))
+            values = session.run(logits, {inputs: images})
+            assert values.shape == (2,) + size + (5,)
+            assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize('size', [(33, 57), (1, 1)])
+def test_gradients_are_finite_at_odd_sizes(tiny_args, size):
+    with tf.Graph().as_default(), tf.Session() as session:
+        images = np.random.RandomState(0).uniform(0, 255, (2,) + size + (3,)).astype('float32')
+        logits = network.deeplab_v3(tf.constant(images), tiny_args, True, None)
+        used = [v for v in tf.trainable_variables() if 'postnorm' not in v.op.name]
+        gradients = tf.gradients(tf.reduce_sum(logits ** 2), used)
+        assert None not in gradients
+        session.run(tf.global_variables_initializer())
+        assert all(np.isfinite(value).all() for value in session.run(gradients))
+
+
+def test_the_mean_is_subtracted_inside(tiny_args):
+    with tf.Graph().as_default() as graph:
+        network.deeplab_v3(tf.placeholder(tf.float32, [1, 33, 33, 3], name='images'), tiny_args,
+                           False, None)
+        first = graph.get_tensor_by_name(TINY + '/conv1/Conv2D:0').op.inputs[0]
+        with tf.Session() as session:
+            mean = np.broadcast_to(np.float32([123.68, 116.78, 103.94]), (1, 33, 33, 3))
+            assert np.abs(session.run(first, {'images:0': mean})).max() == 0
+
+
+def aspp_rates_seen(args):
+    """The distance of the filter taps of the three 3x3 branches, from their gradients."""
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        network.deeplab_v3(tf.placeholder(tf.float32, [None, None, None, 3]), args, False, None)
+        session.run(tf.global_variables_initializer())
+        scope = 'DeepLab_v3/ASPP_layer/'
+        # The tensor that all branches read, replaced by a row of ones.
+        net = graph.get_operation_by_name(scope + 'conv_1x1_0/Conv2D').inputs[0]
+        row = np.ones([1, 1, 81, 2048], np.float32)
+        rates = []
+        for index in (1, 2, 3):
+            batch_norm = [op for op in graph.get_operations() if op.type.startswith('FusedBatch')
+                          and op.name.startswith(scope + 'conv_3x3_%d/' % index)][0]
+            gradient = tf.gradients(batch_norm.inputs[0][0, 0, 40, 0], net)[0]
+            columns = np.flatnonzero(
+                np.abs(session.run(gradient, {net: row})).sum(axis=(0, 1, 3)))
+            assert len(columns) == 3 and columns[1] == 40
+            rates.append(columns[1] - columns[0])
+        return tuple(rates)
+
+
+@pytest.mark.parametrize('output_stride,given,expected', [
+    (16, None, (6, 12, 18)), (8, None, (12, 24, 36)), (16, (2, 3, 5), (2, 3, 5))])
+def test_aspp_runs_at_the_rates_of_the_output_stride_or_the_given(tiny_args, output_stride, given,
+                                                                  expected):
+    tiny_args.output_stride, tiny_args.aspp_rates = output_stride, given
+    assert aspp_rates_seen(tiny_args) == expected
+
+
+@pytest.mark.parametrize('rates', [(6, 12), (0, 1, 2), (1, 2, 2.5)])
+def test_aspp_refuses_other_rates(rates):
+    with tf.Graph().as_default(), pytest.raises(ValueError, match='aspp_rates'):
+        network.atrous_spatial_pyramid_pooling(tf.zeros([1, 4, 4, 8]), 'ASPP', rates=rates)
+
+
+def test_aspp_has_the_asked_depth_and_no_activation():
+    with tf.Graph().as_default(), tf.Session() as session:
+        net = tf.random_normal([2, 5, 7, 8], seed=1)
+        with slim.arg_scope([slim.conv2d], normalizer_fn=slim.batch_norm):
+            net = network.atrous_spatial_pyramid_pooling(net, 'ASPP', depth=16, rates=(1, 2, 3))
+        session.run(tf.global_variables_initializer())
+        values = session.run(net)
+        assert values.shape == (2, 5, 7, 16) and values.min() < 0
+
+
+def test_image_level_features_reach_every_pixel(tiny_args):
+    # Far beyond every rate a pixel can only matter through the global average.
+    with tf.Graph().as_default(), tf.Session() as session:
+        net = tf.Variable(tf.random_normal([1, 3, 60, 8], seed=1))
+        with slim.arg_scope([slim.conv2d], normalizer_fn=slim.batch_norm):
+            output = network.atrous_spatial_pyramid_pooling(net, 'ASPP', depth=4, rates=(1, 2, 3),
+                                                            is_training=False)
+        gradient = tf.gradients(tf.reduce_sum(output[0, 0, 0]), net)[0]
+        session.run(tf.global_variables_initializer())
+        values = session.run(gradient)[0, 0]
+        assert np.abs(values[59]).max() > 0
+        np.testing.assert_allclose(values[30], values[59])
+
+
+def test_reuse_shares_all_variables_and_gives_equal_logits(tiny_args):
+    with tf.Graph().as_default(), tf.Session() as session:
+        images = tf.random_uniform([1, 33, 33, 3], 0, 255, seed=1)
+        images = tf.constant(session.run(images))
+        first = network.deeplab_v3(images, tiny_args, False, None)
+        variables = tf.global_variables()
+        second = network.deeplab_v3(images, tiny_args, False, True)
+        assert tf.global_variables() == variables
+        session.run(tf.global_variables_initializer())
+        np.testing.assert_array_equal(*session.run([first, second]))
+        with pytest.raises(ValueError, match='already exists'):
+            network.deeplab_v3(images, tiny_args, False, None)
+
+
+def test_training_updates_batch_norm_with_the_given_decay_and_evaluation_does_not(tiny_args):
+    with tf.Graph().as_default(), tf.Session() as session:
+        images = tf.constant(np.random.RandomState(0).uniform(0, 255, (2, 33, 33, 3)), tf.float32)
+        network.deeplab_v3(images, tiny_args, False, None)
+        assert not tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+        network.deeplab_v3(images, tiny_args, True, True)
+        updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+        mean = [v for v in tf.global_variables() if v.op.name.endswith('block1/unit_1/'
+                'bottleneck_v2/preact/moving_mean')][0]
+        batch_mean = tf.reduce_mean(tf.get_default_graph().get_tensor_by_name(
+            TINY + '_1/pool1/MaxPool:0'), [0, 1, 2])
+        session.run(tf.global_variables_initializer())
+        expected = 0.1 * session.run(batch_mean)
+        session.run(updates)
+        np.testing.assert_allclose(session.run(mean), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_l2_covers_every_convolution_and_nothing_else(tiny_args):
+    with tf.Graph().as_default(), tf.Session() as session:
+        network.deeplab_v3(tf.zeros([1, 33, 33, 3]), tiny_args, True, None)
+        weights = [v for v in tf.trainable_variables() if v.op.name.endswith('/weights')]
+        terms = slim.losses.get_regularization_losses()
+        assert len(terms) == len(weights)
+        session.run(tf.global_variables_initializer())
+        expected = sum(1e-4 * np.sum(value ** 2) / 2 for value in session.run(weights))
+        assert session.run(tf.add_n(terms)) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize('changes', [
+    dict(output_stride=4), dict(output_stride=32), dict(resnet_model='vgg_16'),
+    dict(multi_grid=(1, 2))])
+def test_what_cannot_be_built_is_refused_before_the_graph(changes):
+    with tf.Graph().as_default() as graph:
+        images = tf.placeholder(tf.float32, [1, 33, 33, 3])
+        with pytest.raises(ValueError):
+            network.deeplab_v3(images, make_args(**changes), True, None)
+        assert not tf.global_variables()
+        assert len(graph.get_operations()) == 1

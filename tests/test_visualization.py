@@ -1,0 +1,121 @@
+"""visualization.py: VOC's colours, palette PNGs that keep ids, contact sheets."""
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import visualization
+
+VOID = 255
+VOID_COLOR = (224, 224, 192)
+
+
+def test_palette_holds_the_colours_of_voc():
+    colors = visualization.palette(VOID)
+    assert colors.shape == (256, 3) and colors.dtype == np.uint8
+    for label, color in {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 15: (192, 128, 128),
+                         20: (0, 64, 128), 255: VOID_COLOR}.items():
+        assert tuple(colors[label]) == color
+
+
+def test_ignore_label_has_the_void_colour_also_right_behind_the_classes():
+    colors = visualization.palette(11)
+    assert tuple(colors[11]) == VOID_COLOR
+    np.testing.assert_array_equal(np.delete(colors, 11, 0),
+                                  np.delete(visualization.palette(VOID), 11, 0))
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.int32, np.int64])
+def test_palette_png_keeps_every_id(tmp_path, dtype):
+    label_map = np.arange(256, dtype=dtype).reshape(8, 32)
+    visualization.save_palette_png(label_map, str(tmp_path / 'a.png'), VOID)
+    with Image.open(str(tmp_path / 'a.png')) as image:
+        assert (image.format, image.mode, image.size) == ('PNG', 'P', (32, 8))
+        np.testing.assert_array_equal(np.array(image), label_map)
+    assert os.listdir(str(tmp_path)) == ['a.png']
+
+
+def test_palette_png_shows_the_palette_of_its_ignore_label(tmp_path):
+    path = str(tmp_path / 'a.png')
+    visualization.save_palette_png([[0, 1, 11]], path, 11)
+    with Image.open(path) as image:
+        colors = np.array(image.convert('RGB'))[0]
+    np.testing.assert_array_equal(colors, [(0, 0, 0), (128, 0, 0), VOID_COLOR])
+
+
+def test_save_png_replaces_an_earlier_file_and_leaves_nothing_else(tmp_path):
+    path = str(tmp_path / 'a.png')
+    for value in (10, 20):
+        visualization.save_png(Image.new('RGB', (2, 3), (value,) * 3), path)
+    with Image.open(path) as image:
+        assert image.size == (2, 3)
+        assert image.getpixel((1, 2)) == (20, 20, 20)
+    assert os.listdir(str(tmp_path)) == ['a.png']
+
+
+def row(name='a', height=60, width=120, label=1, prediction=15):
+    """A green image with one label and one prediction all over."""
+    return (name, np.full([height, width, 3], (77, 120, 33), np.uint8), np.full([height, width], label),
+            np.full([height, width], prediction))
+
+
+def boxes(sheet, color):
+    """Returns (left, top, right, bottom) of the pixels that have the colour."""
+    rows, columns = np.nonzero((np.array(sheet) == color).all(axis=2))
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+def test_contact_sheet_shows_image_label_and_prediction_in_three_columns():
+    sheet = visualization.contact_sheet([row()], VOID)
+    assert sheet.mode == 'RGB'
+    found = [boxes(sheet, color) for color in ((77, 120, 33), (128, 0, 0), (192, 128, 128))]
+    cell = visualization.SHEET_CELL
+    for left, top, right, bottom in found:
+        assert (right - left, bottom - top) == (cell, cell // 2)
+    lefts, tops = [box[0] for box in found], {box[1] for box in found}
+    assert lefts == sorted(lefts) and len(tops) == 1
+    assert all(later - earlier >= cell for earlier, later in zip(lefts, lefts[1:]))
+    assert found[2][2] <= sheet.width and found[2][3] <= sheet.height
+
+
+def test_contact_sheet_is_three_cells_wide_and_grows_by_each_row():
+    heights = [visualization.contact_sheet([row()] * count, VOID).height for count in (1, 2, 3)]
+    assert heights[1] - heights[0] == heights[2] - heights[1] >= visualization.SHEET_CELL // 2
+    assert 3 * visualization.SHEET_CELL < visualization.contact_sheet([row()], VOID).width \
+        < 4 * visualization.SHEET_CELL
+
+
+def test_contact_sheet_keeps_the_rows_apart_in_their_order():
+    sheet = visualization.contact_sheet([row('a', prediction=2), row('b', 90, 40, prediction=4)],
+                                        VOID)
+    first, second = boxes(sheet, (0, 128, 0)), boxes(sheet, (0, 0, 128))
+    assert first[3] < second[1]
+    assert second[3] <= sheet.height
+    # A portrait image is fitted by its height: 240 x 107 of 90 x 40.
+    assert (second[3] - second[1], second[2] - second[0]) == (visualization.SHEET_CELL, 107)
+
+
+def test_contact_sheet_draws_void_in_its_colour_and_ids_without_blending():
+    name, image, labels, predictions = row(prediction=2)
+    labels[:, :60] = VOID
+    predictions[:, 60:] = 4
+    sheet = visualization.contact_sheet([(name, image, labels, predictions)], VOID)
+    left, top, right, bottom = boxes(sheet, VOID_COLOR)
+    assert (right - left, bottom - top) == (120, 120)
+    left, top, right, bottom = boxes(sheet, (0, 128, 0))
+    picture = np.array(sheet)[top:bottom, left:left + visualization.SHEET_CELL]
+    assert {tuple(color) for color in picture.reshape(-1, 3)} == {(0, 128, 0), (0, 0, 128)}
+
+
+@pytest.mark.parametrize('height, width', [(1, 1), (1, 900), (900, 1)])
+def test_contact_sheet_draws_images_of_extreme_shape(height, width):
+    sheet = visualization.contact_sheet([row(height=height, width=width)], VOID)
+    left, top, right, bottom = boxes(sheet, (192, 128, 128))
+    assert max(right - left, bottom - top) == visualization.SHEET_CELL
+
+
+@pytest.mark.parametrize('name', ['2007_000033.jpg', 'größe.jpg', '猫.jpg'])
+def test_contact_sheet_takes_any_file_name(name):
+    left, _, right, _ = boxes(visualization.contact_sheet([row(name)], VOID), (192, 128, 128))
+    assert right - left == visualization.SHEET_CELL
