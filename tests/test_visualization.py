@@ -56,8 +56,8 @@ def test_save_png_replaces_an_earlier_file_and_leaves_nothing_else(tmp_path):
 
 def row(name='a', height=60, width=120, label=1, prediction=15):
     """A green image with one label and one prediction all over."""
-    return (name, np.full([height, width, 3], (77, 120, 33), np.uint8), np.full([height, width], label),
-            np.full([height, width], prediction))
+    return (name, np.full([height, width, 3], (77, 120, 33), np.uint8),
+            np.full([height, width], label), np.full([height, width], prediction))
 
 
 def boxes(sheet, color):
