@@ -20,7 +20,7 @@ FORMAT_VERSION = 1
 # A run may be continued with other values of these; all else decides its result.
 FREE_ON_RESUME = ('max_steps', 'eval_every_steps', 'save_every_steps', 'summary_every_steps',
                   'gpu_id', 'model_dir', 'dataset_dir')
-SWITCHED_OFF = ('random_flip', 'color_jitter')
+SWITCHED_OFF = ('random_flip', 'color_jitter', 'align_corners')
 
 
 def positive_int(text):
@@ -61,6 +61,9 @@ def add_network_flags(parser):
     group.add_argument('--aspp_rates', type=positive_int, nargs=3, metavar='RATE',
                        help='rates of the 3x3 branches (default: 6 12 18 at output stride 16, '
                             '12 24 36 at 8, 3 6 9 at 32)')
+    group.add_argument('--no_align_corners', dest='align_corners', action='store_false',
+                       help='resize the logits as the post does, up to output_stride pixels '
+                            'too far to the upper left')
     group.add_argument('--number_of_classes', type=positive_int,
                        help='must be that of the data set, where it is read from by default')
     group.add_argument('--batch_norm_epsilon', type=non_negative_float, default=1e-5,
@@ -83,7 +86,9 @@ def add_training_flags(parser):
                        help='start from these weights, at step 0 (a checkpoint, or a run '
                             'directory); without it, initialisation is random')
     group.add_argument('--starting_learning_rate', type=non_negative_float, default=1e-5,
-                       help='of Adam, constant')
+                       help='of Adam')
+    group.add_argument('--learning_rate_policy', choices=('constant', 'poly'), default='constant',
+                       help='poly: falls to 0 at --max_steps, with the power 0.9 of the paper')
     group.add_argument('--batch_size', type=positive_int, default=8, help='images in a step')
     group.add_argument('--max_steps', type=positive_int, default=30000,
                        help='the step at which the run ends')
@@ -270,9 +275,12 @@ def check_resume(args, model_dir):
     """
     config = _read(model_dir)
     flags = vars(args)
+    free = set(FREE_ON_RESUME)
+    if args.learning_rate_policy == 'poly':
+        free.remove('max_steps')  # the whole schedule hangs on it
     changed = ['%s %s (was %s)' % (_option(name), flags[name], value)
                for name, value in sorted(config['flags'].items())
-               if name not in FREE_ON_RESUME and flags[name] != value]
+               if name not in free and flags[name] != value]
     if changed:
         raise SystemExit('%s holds a run with other flags: %s.\nContinue it with its own flags, '
                          'or give another --model_dir (with --init_from %s to start from its '

@@ -71,7 +71,8 @@ def deeplab_v3(inputs, args, is_training, reuse):
         may be unknown when the graph is built. The mean is subtracted here.
       args: an object with `number_of_classes`, `l2_regularizer`,
         `batch_norm_decay`, `batch_norm_epsilon`, `resnet_model`, `output_stride`,
-        `multi_grid` and `aspp_rates` (None or absent: `default_aspp_rates`).
+        `multi_grid`, `aspp_rates` (None or absent: `default_aspp_rates`) and
+        `align_corners` (absent: False, as in the post).
       is_training: bool, whether batch norm uses the statistics of the batch and
         adds its updates to `tf.GraphKeys.UPDATE_OPS`.
       reuse: bool or None, whether to reuse the variables.
@@ -98,4 +99,7 @@ def deeplab_v3(inputs, args, is_training, reuse):
                                                  is_training=is_training, reuse=reuse)
             net = slim.conv2d(net, args.number_of_classes, 1, activation_fn=None,
                               normalizer_fn=None, scope='logits')
-            return tf.image.resize_bilinear(net, tf.shape(inputs)[1:3], name='upsampled_logits')
+            # A feature stands on every output_stride-th pixel, first and last included:
+            # only with aligned corners do the logits land where they were computed.
+            return tf.image.resize_bilinear(net, tf.shape(inputs)[1:3], name='upsampled_logits',
+                                            align_corners=getattr(args, 'align_corners', False))

@@ -26,6 +26,7 @@ from runtime import select_gpu, session_config, slim, tf
 
 PANELS_SHOWN = 3
 VALIDATION_SPLIT = 'validation'
+POLY_POWER = 0.9  # paper, section 4.1
 
 TrainGraph = namedtuple('TrainGraph', ['graph', 'initializer', 'train_op', 'losses',
                                        'global_step', 'summary', 'saver', 'best_saver'])
@@ -42,6 +43,14 @@ def add_summaries(example, logits, loss, learning_rate, ignore_label):
         tf.summary.scalar('loss/' + name, value)
     tf.summary.scalar('learning_rate', learning_rate)
     return tf.summary.merge_all()
+
+
+def build_learning_rate(args, global_step):
+    """Constant, or the paper's poly policy: start * (1 - step / max_steps) ^ 0.9."""
+    if args.learning_rate_policy == 'constant':
+        return tf.constant(args.starting_learning_rate)
+    return tf.train.polynomial_decay(args.starting_learning_rate, global_step, args.max_steps,
+                                     end_learning_rate=0.0, power=POLY_POWER)
 
 
 def build_train_graph(args, info, start_step):
@@ -70,7 +79,7 @@ def build_train_graph(args, info, start_step):
         logits = network.deeplab_v3(example.image, args, is_training=True, reuse=None)
         loss = losses.build_losses(logits, example.labels, info.ignore_label)
         global_step = tf.train.get_or_create_global_step()
-        learning_rate = tf.constant(args.starting_learning_rate)
+        learning_rate = build_learning_rate(args, global_step)
         # The post's scope: its checkpoints keep the slots here.
         with tf.variable_scope('optimizer_vars'):
             optimizer = tf.train.AdamOptimizer(learning_rate)

@@ -3,8 +3,9 @@
     python dataset/build_shapes.py --output_dir data/shapes
 
 Needs no download and takes seconds: a set to try training, evaluation and
-notebooks on. Outlines and textures tell the classes apart, colours do not. As
-in VOC, later objects hide earlier ones and a thin void border surrounds each.
+notebooks on. Outline, texture and hue tell the classes apart, each of them not
+always: a run of a few minutes on a CPU must find the shapes. As in VOC, later
+objects hide earlier ones and a thin void border surrounds each.
 """
 import argparse
 import collections
@@ -25,6 +26,12 @@ SPLITS = ('train', 'validation', 'test')
 # Share of shapes that wear the texture of their class; the others are plain,
 # so that outlines have to be learned too.
 TEXTURED_SHARE = 0.88
+
+# Standard deviation, in radians, of a shape's hue around that of its class; the
+# hues of the classes are evenly spread, 1.26 radians apart.
+HUE_SPREAD = 0.35
+SHAPE_SATURATION = (0.5, 0.95)
+GROUND_SATURATION = (0.0, 0.3)
 
 # At one radius a circle has three times the area of a triangle; this evens the
 # classes out, so that none is rare.
@@ -120,11 +127,17 @@ def texture(name, y, x, radius, rng):
     return np.clip(0.5 + pattern * period / 6, 0, 1)
 
 
-def random_color(rng, lightness):
-    """Returns a random colour of about that lightness (0..1) as float64 [3], 0..255."""
-    hue = rng.uniform(0, 2 * np.pi) + np.array([0, 2, 4]) * np.pi / 3
-    saturation = rng.uniform(0.15, 0.9)
-    color = lightness + saturation * min(lightness, 1 - lightness) * np.cos(hue)
+def random_color(rng, lightness, hue, saturation):
+    """Returns a colour as float64 [3] in 0..255.
+
+    Args:
+      rng: `np.random.RandomState`.
+      lightness: float in 0..1.
+      hue: float, radians; 0 is red.
+      saturation: (lowest, highest) of the range to draw from, in 0..1.
+    """
+    waves = np.cos(hue + np.array([0, 2, 4]) * np.pi / 3)
+    color = lightness + rng.uniform(*saturation) * min(lightness, 1 - lightness) * waves
     return 255 * np.clip(color, 0, 1)
 
 
@@ -138,11 +151,12 @@ def background(height, width, rng):
     angle = rng.uniform(0, 2 * np.pi)
     along, across = (np.cos(angle) * x + np.sin(angle) * y,
                      np.cos(angle) * y - np.sin(angle) * x)
-    first = random_color(rng, rng.uniform(0.25, 0.75))
-    second = 0.55 * first + 0.45 * random_color(rng, rng.uniform(0.25, 0.75))
+    first, other = [random_color(rng, rng.uniform(0.25, 0.75), rng.uniform(0, 2 * np.pi),
+                                 GROUND_SATURATION) for _ in range(2)]
+    second = 0.55 * first + 0.45 * other
     kind = rng.randint(3)
     if kind == 0:
-        clouds = smooth_noise(rng, height, width, 5, channels=3) - 0.5
+        clouds = smooth_noise(rng, height, width, 5) - 0.5
         finer = smooth_noise(rng, height, width, 14, channels=3) - 0.5
         return first + 90 * clouds + 35 * finer
     if kind == 1:
@@ -205,7 +219,10 @@ def paint(shape, height, width, rng):
     cos, sin = np.cos(shape.angle), np.sin(shape.angle)
     own_y, own_x = cos * y - sin * x, cos * x + sin * y
     dark = rng.uniform(0.2, 0.45)
-    colors = [random_color(rng, dark), random_color(rng, dark + rng.uniform(0.3, 0.45))]
+    hue = (2 * np.pi * shape.class_id / (len(CLASS_NAMES) - 1)
+           + HUE_SPREAD * rng.standard_normal())
+    colors = [random_color(rng, lightness, hue, SHAPE_SATURATION)
+              for lightness in (dark, dark + rng.uniform(0.3, 0.45))]
     if rng.rand() < 0.5:
         colors.reverse()
     if rng.rand() < TEXTURED_SHARE:

@@ -179,6 +179,23 @@ def test_l2_covers_every_convolution_and_nothing_else(tiny_args):
         assert session.run(tf.add_n(terms)) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize('align_corners', [False, True])
+def test_aligned_corners_keep_logits_on_their_pixels(tiny_args, align_corners):
+    # A 2x2 map for 17x17 pixels: its second row was computed at pixel row 16.
+    if align_corners:
+        tiny_args.align_corners = True
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        logits = network.deeplab_v3(tf.zeros([1, 17, 17, 3]), tiny_args, False, None)
+        small = graph.get_operation_by_name('DeepLab_v3/upsampled_logits').inputs[0]
+        assert small.shape.as_list() == [1, 2, 2, 5]
+        values = np.zeros([1, 2, 2, 5])
+        values[:, 1] = 16
+        column = session.run(logits, {small: values})[0, :, 3, 0]
+        # Unaligned, as in the post, row 16 is reached at pixel 8.5 already.
+        expected = np.arange(17) if align_corners else np.minimum(np.arange(17) * 32 / 17., 16)
+        np.testing.assert_allclose(column, expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize('changes', [
     dict(output_stride=4), dict(output_stride=32), dict(resnet_model='vgg_16'),
     dict(multi_grid=(1, 2))])

@@ -155,6 +155,22 @@ def test_network_and_optimizer_flags_reach_the_graph(flags):
         assert session.run(rate) == 0.125
 
 
+def test_the_learning_rate_is_constant_or_falls_as_in_the_paper(flags, tmp_path):
+    for policy, expected in (('constant', [0.01] * 3),
+                             ('poly', [0.01 * (1 - done / 4.0) ** 0.9 for done in (0, 1, 2)])):
+        run = str(tmp_path / policy)
+        train.main(flags(model_dir=run, learning_rate_policy=policy, max_steps=4,
+                         starting_learning_rate=0.01, summary_every_steps=1))
+        _, scalars = events(run)
+        assert [scalars[step, 'learning_rate'] for step in (1, 2, 3)] == pytest.approx(expected)
+
+
+def test_a_poly_run_keeps_its_last_step(flags):
+    train.main(flags(learning_rate_policy='poly', max_steps=1))
+    with pytest.raises(SystemExit, match=r'--max_steps 2 \(was 1\)'):
+        train.main(flags(learning_rate_policy='poly', max_steps=2))
+
+
 def test_slots_stand_in_the_scope_of_the_post(flags):
     with build(flags()).graph.as_default():
         model = set(slim.get_model_variables())
