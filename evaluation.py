@@ -59,6 +59,7 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None):
     """
     num_examples = info.splits[split]['num_examples']
     matrix, count = 0, 0
+    eval_graph.graph.finalize()
     with tf.Session(graph=eval_graph.graph, config=session_config()) as session:
         eval_graph.saver.restore(session, checkpoint)
         session.run(eval_graph.initializer)

@@ -24,6 +24,12 @@ def default_aspp_rates(output_stride):
     return ASPP_RATES[output_stride]
 
 
+def check_aspp_rates(rates):
+    """Raises ValueError for rates that are not three positive whole numbers."""
+    if len(rates) != 3 or any(int(rate) != rate or rate < 1 for rate in rates):
+        raise ValueError('aspp_rates %s: give three positive whole numbers.' % (tuple(rates),))
+
+
 def atrous_spatial_pyramid_pooling(net, scope, depth=256, rates=(6, 12, 18), is_training=True,
                                    reuse=None):
     """ASPP with image-level features (paper, section 3.3; the post's Figure of ASPP).
@@ -46,8 +52,7 @@ def atrous_spatial_pyramid_pooling(net, scope, depth=256, rates=(6, 12, 18), is_
     Raises:
       ValueError: `rates` is not three positive ints.
     """
-    if len(rates) != 3 or any(int(rate) != rate or rate < 1 for rate in rates):
-        raise ValueError('aspp_rates %s: give three positive whole numbers.' % (tuple(rates),))
+    check_aspp_rates(rates)
     with tf.variable_scope(scope, reuse=reuse), \
             slim.arg_scope([slim.batch_norm], is_training=is_training), \
             slim.arg_scope([slim.conv2d], activation_fn=None):
@@ -84,8 +89,9 @@ def deeplab_v3(inputs, args, is_training, reuse):
     Raises:
       ValueError: an option that cannot be built, before any op is made.
     """
-    resnet_v2.check_output_stride(args.output_stride, args.multi_grid)
+    resnet_v2.checked_blocks(args.resnet_model, args.output_stride, args.multi_grid)
     aspp_rates = getattr(args, 'aspp_rates', None) or default_aspp_rates(args.output_stride)
+    check_aspp_rates(aspp_rates)
     with slim.arg_scope(slim_resnet_utils.resnet_arg_scope(
             weight_decay=args.l2_regularizer, batch_norm_decay=args.batch_norm_decay,
             batch_norm_epsilon=args.batch_norm_epsilon)):

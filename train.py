@@ -85,7 +85,8 @@ def build_train_graph(args, info, start_step):
             optimizer = tf.train.AdamOptimizer(learning_rate)
             # Also runs the updates of the batch-norm statistics.
             train_op = slim.learning.create_train_op(loss.total, optimizer,
-                                                     global_step=global_step)
+                                                     global_step=global_step,
+                                                     check_numerics=False)
         summary = add_summaries(example, logits, loss, learning_rate, info.ignore_label)
         return TrainGraph(graph, iterator.initializer, train_op, loss, global_step, summary,
                           tf.train.Saver(max_to_keep=checkpoints.NUM_LATEST_KEPT),
@@ -200,8 +201,9 @@ def main(argv=None):
         if checkpoint:
             config.check_resume(args, args.model_dir)
         if start_step >= args.max_steps:
-            raise SystemExit('%s is at step %d already. Give a larger --max_steps to go on, or '
-                             'another --model_dir.' % (args.model_dir, start_step))
+            print('%s is at step %d already. Give a larger --max_steps to go on, or another '
+                  '--model_dir.' % (args.model_dir, start_step))
+            return
         train = build_train_graph(args, info, start_step)
         eval_graph = None
         if VALIDATION_SPLIT in info.splits:
@@ -216,7 +218,11 @@ def main(argv=None):
     train.graph.finalize()
     os.makedirs(os.path.join(args.model_dir, checkpoints.BEST_DIR), exist_ok=True)
     config.save(args, args.model_dir)
-    run_training(train, restore, eval_graph, info, args, start_step)
+    try:
+        run_training(train, restore, eval_graph, info, args, start_step)
+    except KeyboardInterrupt:
+        raise SystemExit('Stopped. The same command goes on from the last checkpoint in %s.'
+                         % args.model_dir)
     print('Done: %s. Score it with: python test.py --checkpoint %s'
           % (args.model_dir, args.model_dir))
 

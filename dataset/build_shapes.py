@@ -29,7 +29,7 @@ TEXTURED_SHARE = 0.88
 
 # Standard deviation, in radians, of a shape's hue around that of its class; the
 # hues of the classes are evenly spread, 1.26 radians apart.
-HUE_SPREAD = 0.35
+HUE_SPREAD = 0.2
 SHAPE_SATURATION = (0.5, 0.95)
 GROUND_SATURATION = (0.0, 0.3)
 
@@ -180,7 +180,7 @@ def place(class_id, others, height, width, rng):
     Returns:
       `Shape`.
     """
-    radius = 0.5 * min(height, width) * rng.uniform(0.42, 0.78)
+    radius = 0.5 * min(height, width) * rng.uniform(0.55, 0.9)
     radius *= RELATIVE_RADIUS[CLASS_NAMES[class_id]]
     angle = rng.uniform(0, 2 * np.pi)
     margin = 0.8 * radius
@@ -254,7 +254,7 @@ def draw(split, index, image_size, seed):
     height, width = sides if rng.rand() < 0.25 else sides[::-1]
     image, shapes = background(height, width, rng), []
     labels = np.zeros([height, width], np.uint8)
-    for _ in range(rng.choice([1, 2, 3], p=[0.35, 0.45, 0.2])):
+    for _ in range(rng.choice([1, 2, 3], p=[0.5, 0.4, 0.1])):
         shape = place(rng.randint(1, len(CLASS_NAMES)), shapes, height, width, rng)
         shapes.append(shape)
         cover = coverage(shape, height, width)

@@ -45,9 +45,6 @@ def _native_atrous_conv2d(inputs, num_outputs, kernel_size, rate, scope):
         raise ValueError('%s: an atrous convolution needs a normalizer_fn in its arg scope'
                          % scope)
     activation = settings.get('activation_fn', tf.nn.relu)
-    # Taps that fall outside the map on every position only multiply zeros, and
-    # padding wider than the map breaks some kernels; a map that is one pixel
-    # across sees the same thing at any rate.
     with tf.variable_scope(scope, values=[inputs]) as variable_scope:
         weights = slim.model_variable(
             'weights', [kernel_size, kernel_size, inputs.shape[3].value, num_outputs],

@@ -70,6 +70,18 @@ def check_output_stride(output_stride, multi_grid):
                          'multi_grid (1, 1, 1), not %s.' % (tuple(multi_grid),))
 
 
+def checked_blocks(model, output_stride, multi_grid):
+    """Returns the blocks of a model, or raises before an op is made.
+
+    Raises:
+      ValueError: an unknown model, output stride or multi-grid.
+    """
+    if model not in UNITS:
+        raise ValueError('resnet_model %r: choose one of %s.' % (model, ', '.join(sorted(UNITS))))
+    check_output_stride(output_stride, multi_grid)
+    return resnet_blocks(UNITS[model], multi_grid)
+
+
 def resnet_v2(inputs, model, is_training, output_stride=16, multi_grid=(1, 2, 4), reuse=None):
     """Builds a ResNet v2 without its classifier head.
 
@@ -93,10 +105,7 @@ def resnet_v2(inputs, model, is_training, output_stride=16, multi_grid=(1, 2, 4)
     Raises:
       ValueError: an unknown model, output stride or multi-grid.
     """
-    if model not in UNITS:
-        raise ValueError('resnet_model %r: choose one of %s.' % (model, ', '.join(sorted(UNITS))))
-    check_output_stride(output_stride, multi_grid)
+    blocks = checked_blocks(model, output_stride, multi_grid)
     return slim_resnet_v2.resnet_v2(
-        inputs, resnet_blocks(UNITS[model], multi_grid), num_classes=None,
-        is_training=is_training, global_pool=False, output_stride=output_stride,
-        reuse=reuse, scope=model)
+        inputs, blocks, num_classes=None, is_training=is_training, global_pool=False,
+        output_stride=output_stride, reuse=reuse, scope=model)

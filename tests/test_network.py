@@ -198,7 +198,7 @@ def test_aligned_corners_keep_logits_on_their_pixels(tiny_args, align_corners):
 
 @pytest.mark.parametrize('changes', [
     dict(output_stride=4), dict(output_stride=32), dict(resnet_model='vgg_16'),
-    dict(multi_grid=(1, 2))])
+    dict(multi_grid=(1, 2)), dict(aspp_rates=(6, 12))])
 def test_what_cannot_be_built_is_refused_before_the_graph(changes):
     with tf.Graph().as_default() as graph:
         images = tf.placeholder(tf.float32, [1, 33, 33, 3])

@@ -73,9 +73,9 @@ def test_a_run_leaves_config_checkpoints_best_and_summaries(flags, tmp_path, cap
 
 
 def test_a_continued_run_equals_an_uninterrupted_one(flags, tmp_path, capsys):
-    train.main(flags(max_steps=4, model_dir=tmp_path / 'straight'))
-    train.main(flags(max_steps=2, model_dir=tmp_path / 'halves'))
-    train.main(flags(max_steps=4, model_dir=tmp_path / 'halves'))
+    for name, max_steps in (('straight', 4), ('halves', 2), ('halves', 4)):
+        train.main(flags(max_steps=max_steps, model_dir=tmp_path / name,
+                         starting_learning_rate=1e-5))
     assert 'at step 2' in capsys.readouterr().out
     # The checkpoints of the first half are not left behind.
     assert [checkpoints.step_of(path) for path in checkpoints.all_in(str(tmp_path / 'halves'))] \
@@ -84,11 +84,15 @@ def test_a_continued_run_equals_an_uninterrupted_one(flags, tmp_path, capsys):
     straight, halves = weights(str(tmp_path / 'straight')), weights(str(tmp_path / 'halves'))
     assert straight.keys() == halves.keys()
     assert halves['global_step'] == 4
-    assert any('Adam' in name for name in straight)
-    for name in straight:
-        # Threads add up in any order, so the last bits may differ.
-        np.testing.assert_allclose(halves[name], straight[name], rtol=1e-3, atol=1e-4,
-                                   err_msg=name)
+    assert any(name.endswith('/Adam') for name in straight)
+    # Threads add up in any order, so the last bits differ. Lost slots would show as
+    # half of the slots' norm and more.
+    for name, tolerance in (('DeepLab_v3/logits/weights', 1e-3),
+                            ('resnet_v2_tiny/block1/unit_1/bottleneck_v2/conv1/weights', 1e-3),
+                            ('optimizer_vars/DeepLab_v3/logits/weights/Adam', 0.05)):
+        difference = np.linalg.norm(halves[name] - straight[name])
+        assert 0 < np.linalg.norm(straight[name]) and \
+            difference <= tolerance * np.linalg.norm(straight[name]), name
 
 
 def test_the_loss_falls_on_a_few_pictures(flags, tmp_path):
@@ -139,8 +143,8 @@ def build(flags_list):
     return train.build_train_graph(args, info, 0)
 
 
-def test_network_and_optimizer_flags_reach_the_graph(flags):
-    graph = build(flags(l2_regularizer=0.25, batch_norm_epsilon=0.5, starting_learning_rate=0.125,
+def test_network_flags_reach_the_graph(flags):
+    graph = build(flags(l2_regularizer=0.25, batch_norm_epsilon=0.5,
                         batch_norm_decay=0.75)).graph
     constants = {op.name: tf.make_ndarray(op.get_attr('value')) for op in graph.get_operations()
                  if op.type == 'Const'}
@@ -148,11 +152,10 @@ def test_network_and_optimizer_flags_reach_the_graph(flags):
             if name.endswith('l2_regularizer/scale')} == {0.25}
     assert {op.get_attr('epsilon') for op in graph.get_operations()
             if op.type.startswith('FusedBatchNorm') and 'Grad' not in op.type} == {0.5}
-    assert {float(value) for name, value in constants.items()
-            if name.endswith('AssignMovingAvg/decay')} == {0.25}
-    rate = graph.get_tensor_by_name('optimizer_vars/Adam/learning_rate:0')
+    one_minus_decay = graph.get_tensor_by_name(
+        'resnet_v2_tiny/block1/unit_1/bottleneck_v2/preact/AssignMovingAvg/sub:0')
     with tf.Session(graph=graph) as session:
-        assert session.run(rate) == 0.125
+        assert session.run(one_minus_decay) == 0.25
 
 
 def test_the_learning_rate_is_constant_or_falls_as_in_the_paper(flags, tmp_path):
@@ -214,10 +217,10 @@ def test_bad_input_ends_in_one_message_and_no_run_directory(flags, tmp_path, cha
     assert not os.path.exists(str(tmp_path / 'run'))
 
 
-def test_a_finished_or_different_run_is_not_continued(flags):
+def test_a_finished_run_is_left_alone_and_a_different_one_not_continued(flags, capsys):
     train.main(flags(max_steps=1))
-    with pytest.raises(SystemExit, match='at step 1 already.*--max_steps'):
-        train.main(flags(max_steps=1))
+    train.main(flags(max_steps=1))
+    assert 'at step 1 already' in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r'--crop_size 49 \(was 33\)'):
         train.main(flags(crop_size=49))
 
