@@ -62,7 +62,7 @@ def main(argv=None):
     for pair in range(1, 8):
         times = seconds(slims), seconds(native)
         ratios.append(times[0] / times[1])
-        print('pair %d: slim %.2f s, native %.2f s, ratio %.2f' % ((pair,) + times + ratios[-1:]))
+        print('pair %d: slim %.2f s, native %.2f s, ratio %.2f' % ((pair,) + times + (ratios[-1],)))
     print('median ratio slim / native: %.2f' % statistics.median(ratios))
 
 

@@ -25,7 +25,7 @@ options = augmentation.Augmentation(129, 0.5, 2.0, True, True, info.ignore_label
 example = tf.data.make_one_shot_iterator(
     inputs.train_dataset(info, sys.argv[1], options, 8, 0)).get_next()
 with tf.Session() as session:
-    for _ in range(600):
+    for _ in range(300):
         session.run(example)
 ''' % ROOT
 
@@ -50,14 +50,14 @@ def main(argv=None):
     flags = sys.argv[1:] if argv is None else argv
     with tempfile.TemporaryDirectory() as folder:
         sizes = {}
-        for num_train in (400, 4000):
+        for num_train in (200, 2000):
             data = os.path.join(folder, str(num_train))
             build_shapes(data, num_train)
             sizes[num_train] = peak_mib([sys.executable, '-c', READ_ALL, data])
-            print('input pipeline, %d images, 600 batches of 8: peak %.0f MiB'
+            print('input pipeline, %d images, 300 batches of 8: peak %.0f MiB'
                   % (num_train, sizes[num_train]), flush=True)
         training = peak_mib([sys.executable, 'train.py', '--dataset_dir',
-                             os.path.join(folder, '400'), '--model_dir',
+                             os.path.join(folder, '200'), '--model_dir',
                              os.path.join(folder, 'run'), '--max_steps', '3'] + flags)
         print('train.py %s: peak %.1f GiB' % (' '.join(flags), training / 1024.0))
 
