@@ -31,7 +31,10 @@ with tf.Session() as session:
 
 
 def peak_mib(command):
-    """Runs a command and returns the peak resident size of it, in MiB."""
+    """Runs a command and returns the peak resident size of it, in MiB.
+
+    Call it from a small process: a child's peak begins at the size of its parent.
+    """
     pid = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL).pid
     _, status, usage = os.wait4(pid, 0)
     if status:
