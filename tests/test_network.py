@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 import network
-from resnet import resnet_v2
 from runtime import slim, tf
 
 REFERENCE = os.path.join(os.path.dirname(__file__), '..', '..', 'shared', 'reference')
-TINY = 'resnet_v2_tiny'
+TINY = 'resnet_v2_tiny'  # the name that the fixture tiny_backbone makes known
 
 
 def make_args(**changes):
@@ -23,9 +22,8 @@ def make_args(**changes):
 
 
 @pytest.fixture
-def tiny_args(monkeypatch):
-    monkeypatch.setitem(resnet_v2.UNITS, TINY, (1, 1, 1, 3))
-    return make_args(resnet_model=TINY, number_of_classes=5)
+def tiny_args(tiny_backbone):
+    return make_args(resnet_model=tiny_backbone, number_of_classes=5)
 
 
 @pytest.mark.parametrize('model', ['resnet_v2_50', 'resnet_v2_101'])

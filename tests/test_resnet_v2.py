@@ -8,13 +8,7 @@ import runtime
 from resnet import resnet_v2
 from runtime import slim, tf
 
-TINY = 'resnet_v2_tiny'
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """A ResNet with one unit in each block but the last."""
-    monkeypatch.setitem(resnet_v2.UNITS, TINY, (1, 1, 1, 3))
+TINY = 'resnet_v2_tiny'  # the name that the fixture tiny_backbone makes known
 
 
 def image(height, width, seed=0):
@@ -86,7 +80,7 @@ def test_deeper_backbones_have_slims_variables(model):
 
 @pytest.mark.parametrize('size', [(65, 97), (33, 33)])
 @pytest.mark.parametrize('output_stride', [8, 16])
-def test_atrous_equals_the_dense_computation_subsampled(tiny, output_stride, size):
+def test_atrous_equals_the_dense_computation_subsampled(tiny_backbone, output_stride, size):
     nominal, _ = features(ours(TINY, 32, (1, 1, 1)), image(*size))
     dense, _ = features(ours(TINY, output_stride, (1, 1, 1)), image(*size))
     factor = 32 // output_stride
@@ -122,7 +116,7 @@ def unit_rates(output_stride, multi_grid, units):
 @pytest.mark.parametrize('output_stride,multi_grid,expected', [
     (16, (1, 2, 4), (2, 4, 8)), (8, (1, 2, 4), (4, 8, 16)), (16, (1, 1, 1), (2, 2, 2)),
     (32, (1, 1, 1), (1, 1, 1))])
-def test_block4_rates(tiny, monkeypatch, native, output_stride, multi_grid, expected):
+def test_block4_rates(tiny_backbone, monkeypatch, native, output_stride, multi_grid, expected):
     if native and not runtime.has_native_dilated_gradient():
         pytest.skip('this build has no gradient of native dilated convolutions')
     monkeypatch.setattr(runtime, '_native_dilated_gradient', native)
@@ -130,13 +124,13 @@ def test_block4_rates(tiny, monkeypatch, native, output_stride, multi_grid, expe
 
 
 @pytest.mark.parametrize('output_stride,expected', [(16, 1), (8, 2)])
-def test_multi_grid_leaves_block3_at_the_rate_of_the_output_stride(tiny, output_stride, expected):
+def test_multi_grid_leaves_block3_at_its_rate(tiny_backbone, output_stride, expected):
     assert unit_rates(output_stride, (1, 2, 4), [(3, 1)]) == (expected,)
 
 
 @pytest.mark.parametrize('size', [(33, 57), (1, 1), (2, 31)])
 @pytest.mark.parametrize('output_stride', [8, 16, 32])
-def test_output_size_is_the_ceiling(tiny, output_stride, size):
+def test_output_size_is_the_ceiling(tiny_backbone, output_stride, size):
     multi_grid = (1, 1, 1) if output_stride == 32 else (1, 2, 4)
     net, _ = features(ours(TINY, output_stride, multi_grid), image(*size))
     assert net.shape == (1, -(-size[0] // output_stride), -(-size[1] // output_stride), 2048)
