@@ -14,9 +14,15 @@ def test_atrous_benchmark_prints_the_median_of_its_pairs(tiny_backbone, capsys, 
         pytest.skip('this build has no gradient of native dilated convolutions')
     monkeypatch.setattr(runtime, '_native_dilated_gradient', True)  # put back afterwards
     times = iter([9.0] * 4 + [3.0, 2.0] + [1.0, 2.0] * 3 + [4.0, 2.0] * 3)
-    real = atrous_convolution.seconds
-    monkeypatch.setattr(atrous_convolution, 'seconds', lambda step: real(step) and next(times))
+    real, steps_run = atrous_convolution.seconds, []
+
+    def seconds(step):
+        if len(steps_run) < 2:  # each way once
+            steps_run.append(real(step))
+        return next(times)
+    monkeypatch.setattr(atrous_convolution, 'seconds', seconds)
     atrous_convolution.main(['--resnet_model', tiny_backbone, '--crop_size', '33'])
+    assert len(steps_run) == 2 and min(steps_run) > 0
     assert capsys.readouterr().out.endswith('median ratio slim / native: 1.50\n')
 
 
