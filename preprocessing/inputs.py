@@ -1,4 +1,5 @@
 """tf.data pipelines: records in, batches of images and labels out."""
+import os
 from collections import namedtuple
 
 from dataset import descriptor, records
@@ -9,6 +10,9 @@ from runtime import tf
 # the same for a data set of any size.
 SHUFFLE_BUFFER_RECORDS = 1000
 INTERLEAVED_SHARDS = 4
+# Not AUTOTUNE: with a consumer as slow as a network on a CPU, TensorFlow 1.15's
+# tuning takes some 300 MiB more for every image that passes.
+PARALLEL_CALLS = os.cpu_count() or 1
 # Keeps the epochs of runs with neighbouring seeds apart.
 SEED_STRIDE = 1000003
 
@@ -82,7 +86,7 @@ def train_dataset(info, dataset_dir, options, batch_size, seed, start_step=0, sp
         return Example(example.name, image, labels)
 
     dataset = tf.data.Dataset.zip((serialized, indices))
-    dataset = dataset.map(augmented, num_parallel_calls=tf.data.experimental.AUTOTUNE)
+    dataset = dataset.map(augmented, num_parallel_calls=PARALLEL_CALLS)
     return dataset.batch(batch_size, drop_remainder=True).prefetch(2)
 
 
@@ -104,5 +108,5 @@ def eval_dataset(info, dataset_dir, split):
         return example._replace(image=tf.cast(example.image, tf.float32))
 
     dataset = tf.data.TFRecordDataset(descriptor.shard_paths(info, dataset_dir, split))
-    dataset = dataset.map(undistorted, num_parallel_calls=tf.data.experimental.AUTOTUNE)
+    dataset = dataset.map(undistorted, num_parallel_calls=PARALLEL_CALLS)
     return dataset.batch(1).prefetch(2)
