@@ -1,39 +1,63 @@
-"""Builds one split from a folder of images and a folder of masks.
+"""Builds a data set from a folder of images and a folder of masks.
 
     python dataset/build_folder.py --images photos --masks masks \
-        --classes classes.txt --split train --output_dir data/mine
+        --classes classes.txt --validation_fraction 0.2 --output_dir data/mine
 
-Call it once per split. Image and mask belong together by file stem; classes.txt
-holds one name per line, the first is class 0.
+Or call it once per split with --split. Image and mask belong together by path and
+file name without extension; classes.txt holds one name per line, the first is
+class 0. Masks hold class ids, or with --palette colours.
 """
 import argparse
+import functools
+import hashlib
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from dataset import descriptor, records, voc  # noqa: E402  (needs the project's root)
+from dataset import building, color_masks, descriptor, pairs, splits, voc  # noqa: E402  (root)
 
 
 def parse_args(argv=None):
     """Returns the parsed flags; argparse exits with usage on a wrong one."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--images', required=True, help='folder of images')
-    parser.add_argument('--masks', required=True,
-                        help='folder of one-channel masks whose values are class ids')
-    parser.add_argument('--classes', required=True,
-                        help='text file, one class name per line, class 0 first')
-    parser.add_argument('--split', required=True,
-                        help='name of the split to write: train, validation, test')
+    parser.add_argument('--images', help='folder of images, subfolders included')
+    parser.add_argument('--masks',
+                        help='folder of one-channel masks whose values are class ids, or of '
+                             'colour masks with --palette')
+    building.add_pairing_flags(parser)
+    parser.add_argument('--classes', help='text file, one class name per line, class 0 first; '
+                                          'not needed with a palette that has names')
+    split = parser.add_mutually_exclusive_group(required=True)
+    split.add_argument('--split', help='name of the split to write: train, validation, test')
+    split.add_argument('--validation_fraction', type=building.fraction,
+                       help='write train and validation, this share of the images held out')
+    parser.add_argument('--seed', type=int,
+                        help='chooses what --validation_fraction holds out (default 0)')
     parser.add_argument('--output_dir', required=True, help='where the data set is written')
     parser.add_argument('--ignore_label', type=int, default=voc.IGNORE_LABEL,
                         help='mask value of pixels without class (default %(default)s)')
-    parser.add_argument('--num_shards', type=int, default=4,
-                        help='number of files to spread the split over (default %(default)s)')
     parser.add_argument('--name', default=None,
                         help='name of the data set (default: that of --output_dir)')
-    return parser.parse_args(argv)
+    building.add_writing_flags(parser)
+    args = parser.parse_args(argv)
+    _check(args, parser)
+    return args
+
+
+def _check(args, parser):
+    if args.seed is not None and args.validation_fraction is None:
+        parser.error('--seed has no effect without --validation_fraction.')
+    if args.seed is not None and not 0 <= args.seed < 2 ** 32:
+        parser.error('--seed %d: give 0 to 2**32 - 1.' % args.seed)
+    if not args.list_file and not (args.images and args.masks):
+        parser.error('--images and --masks are needed, or --list_file with two columns.')
+    if not args.classes and not args.palette:
+        parser.error('--classes is needed, or --palette with a palette that has names.')
+    if not 0 <= args.ignore_label <= descriptor.LARGEST_LABEL:
+        parser.error('--ignore_label %d: masks hold 0..%d.'
+                     % (args.ignore_label, descriptor.LARGEST_LABEL))
 
 
 def read_class_names(path):
@@ -60,82 +84,73 @@ def read_class_names(path):
     return names
 
 
-def files_by_stem(folder, flag):
-    """Maps file stems to paths, hidden files left out.
+def read_classes(classes, palette, ignore_label):
+    """Reads what --classes and --palette say.
 
     Args:
-      folder: str.
-      flag: str, the flag that gave the folder, for messages.
+      classes: str, the file of class names, or None with a palette that has names.
+      palette: str as in `color_masks.read_palette`, or None where masks hold ids.
+      ignore_label: int.
 
     Returns:
-      Dict from stem to path.
+      (list of class names, `read_mask` of `records.write_split`).
 
     Raises:
-      DatasetError: no such folder, an empty one, or two files of one stem.
+      DatasetError: a file cannot be read, or they do not fit each other.
     """
-    if not os.path.isdir(folder):
-        raise descriptor.DatasetError('%s %s is no folder.' % (flag, folder))
-    paths = {}
-    for file_name in sorted(os.listdir(folder)):
-        path = os.path.join(folder, file_name)
-        stem = os.path.splitext(file_name)[0]
-        # Desktop litter: neither .DS_Store nor Thumbs.db is meant to be an image.
-        if file_name.startswith('.') or file_name == 'Thumbs.db' or not os.path.isfile(path):
-            continue
-        if stem in paths:
-            raise descriptor.DatasetError(
-                '%s and %s share a stem, so their partner is ambiguous; keep one of them.'
-                % (paths[stem], path))
-        paths[stem] = path
-    if not paths:
-        raise descriptor.DatasetError('%s %s holds no file.' % (flag, folder))
-    return paths
+    class_names = read_class_names(classes) if classes else None
+    if not palette:
+        return class_names, None
+    class_names, colors = color_masks.read_palette(palette, class_names, ignore_label)
+    return class_names, functools.partial(color_masks.read_mask, palette=colors)
 
 
-def match(images_dir, masks_dir):
-    """Pairs images and masks by file stem.
+def choose_splits(examples, validation_fraction, seed):
+    """Splits the examples into training and validation.
 
     Args:
-      images_dir: str.
-      masks_dir: str.
+      examples: list of `records.Example`.
+      validation_fraction: float, share of the validation images.
+      seed: int.
 
     Returns:
-      List of `records.Example`, sorted by stem.
+      List of (split, list of `records.Example`). Copies of one image file, whatever
+      their names, are in one split (tests/test_dataset_builders.py).
 
     Raises:
-      DatasetError: a file has no partner, or as `files_by_stem`.
+      DatasetError: fewer than two different images.
     """
-    images, masks = files_by_stem(images_dir, '--images'), files_by_stem(masks_dir, '--masks')
-    lonely = []
-    for what, alone in (('images without mask', sorted(set(images) - set(masks))),
-                        ('masks without image', sorted(set(masks) - set(images)))):
-        if alone:
-            lonely.append('  %d %s: %s%s' % (len(alone), what, ', '.join(alone[:5]),
-                                             ', ...' if len(alone) > 5 else ''))
-    if lonely:
-        raise descriptor.DatasetError(
-            'Images in %s and masks in %s are matched by file name without extension:\n%s\n'
-            'Rename, add or remove those files.' % (images_dir, masks_dir, '\n'.join(lonely)))
-    return [records.Example(os.path.basename(images[stem]), images[stem], masks[stem])
-            for stem in sorted(images)]
+    train, validation = splits.hold_out(
+        [_content_hash(example.image) for example in examples], validation_fraction, seed)
+    return [('train', [examples[position] for position in train]),
+            ('validation', [examples[position] for position in validation])]
+
+
+def _content_hash(path):
+    try:
+        with open(path, 'rb') as image_file:
+            return hashlib.sha256(image_file.read()).hexdigest()
+    except OSError as error:
+        raise descriptor.DatasetError('%s cannot be read: %s' % (path, error))
 
 
 def build(args):
-    """Writes the split that the flags describe. Returns None; raises as `write_split`."""
+    """Writes the splits that the flags describe. Returns None; raises as `write_split`."""
+    class_names, read_mask = read_classes(args.classes, args.palette, args.ignore_label)
     name = args.name or os.path.basename(os.path.abspath(args.output_dir))
-    info = descriptor.create(name, read_class_names(args.classes), args.ignore_label)
-    examples = match(args.images, args.masks)
-    summary = records.write_split(
-        examples, len(examples), info, args.output_dir, args.split, args.num_shards)
-    print(records.describe(summary, info, args.split))
+    info = descriptor.create(name, class_names, args.ignore_label)
+    examples = pairs.find(args.images, args.masks, args.list_file, args.image_suffix,
+                          args.mask_suffix)
+    chosen = [(args.split, examples)]
+    if args.validation_fraction is not None:
+        chosen = choose_splits(examples, args.validation_fraction, args.seed or 0)
+    for split, part in chosen:
+        building.write(part, info, args, split, read_mask=read_mask)
     print('Next: python train.py --dataset_dir %s' % args.output_dir)
 
 
 def main(argv=None):
-    try:
-        build(parse_args(argv))
-    except (descriptor.DatasetError, records.InvalidExampleError) as error:
-        raise SystemExit(str(error))
+    building.run(build, parse_args(argv))
 
 
 if __name__ == '__main__':

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from dataset import descriptor, records, voc  # noqa: E402  (needs the project's root)
+from dataset import building, descriptor, records, voc  # noqa: E402  (needs the project's root)
 
 CLASS_NAMES = ('background', 'circle', 'square', 'triangle', 'star', 'cross')
 SPLITS = ('train', 'validation', 'test')
@@ -295,10 +295,7 @@ def build(args):
 
 
 def main(argv=None):
-    try:
-        build(parse_args(argv))
-    except (descriptor.DatasetError, records.InvalidExampleError) as error:
-        raise SystemExit(str(error))
+    building.run(build, parse_args(argv))
 
 
 if __name__ == '__main__':

@@ -8,6 +8,8 @@ import hashlib
 import json
 import os
 
+from dataset import raw_records, voc
+
 FILE_NAME = 'dataset.json'
 FORMAT_VERSION = 1
 
@@ -20,10 +22,11 @@ LARGEST_LABEL = 255
 DatasetInfo = collections.namedtuple(
     'DatasetInfo', ['name', 'class_names', 'number_of_classes', 'ignore_label', 'splits'])
 
-_HOW_TO_BUILD = '''Build one first, from the project's root, in one of three ways:
+_HOW_TO_BUILD = '''Build one first, from the project's root, in one of these ways:
   python dataset/build_voc2012.py --voc_root VOCdevkit/VOC2012 --output_dir DIR
-  python dataset/build_folder.py --images DIR --masks DIR --classes FILE --split NAME \
---output_dir DIR
+      and with --sbd_root benchmark_RELEASE/dataset the post's split
+  python dataset/build_folder.py --images DIR --masks DIR --classes FILE \
+--validation_fraction 0.2 --output_dir DIR
   python dataset/build_shapes.py --output_dir DIR'''
 
 
@@ -102,6 +105,10 @@ def exists(dataset_dir):
 def load(dataset_dir):
     """Reads and checks `dataset_dir`/dataset.json.
 
+    A directory without it that holds `train.tfrecords`, `validation.tfrecords` or
+    `test.tfrecords` is taken for the raw records of the post's code: VOC's 21
+    classes and ignore label.
+
     Args:
       dataset_dir: str, a directory that one of the builders wrote.
 
@@ -114,6 +121,8 @@ def load(dataset_dir):
     """
     path = os.path.join(dataset_dir, FILE_NAME)
     if not exists(dataset_dir):
+        if raw_records.present(dataset_dir):
+            return _load_raw(dataset_dir)
         raise DatasetError('There is no %s in %s. %s'
                            % (FILE_NAME, os.path.abspath(dataset_dir), _HOW_TO_BUILD))
     try:
@@ -125,6 +134,15 @@ def load(dataset_dir):
         return _from_json(values)
     except DatasetError as error:
         raise DatasetError('%s: %s' % (path, error))
+
+
+def _load_raw(dataset_dir):
+    try:
+        splits = raw_records.splits(dataset_dir)
+    except ValueError as error:
+        raise DatasetError(str(error))
+    return create('PASCAL VOC 2012, raw records of the post', voc.CLASS_NAMES, voc.IGNORE_LABEL,
+                  splits)
 
 
 def _from_json(values):
@@ -200,7 +218,7 @@ def shard_paths(info, dataset_dir, split):
 def fingerprint(dataset_dir):
     """Hashes what identifies a built data set, for a run's config.
 
-    Covers the bytes of dataset.json and each shard's name and size, not the
+    Covers the bytes of dataset.json, where there is one, and each shard's name and size, not the
     shards' contents: a run on 10 GB of records starts without reading them.
 
     Args:
@@ -213,8 +231,10 @@ def fingerprint(dataset_dir):
       DatasetError: as `load` and `shard_paths`.
     """
     info = load(dataset_dir)
-    with open(os.path.join(dataset_dir, FILE_NAME), 'rb') as json_file:
-        digest = hashlib.sha256(json_file.read())
+    digest = hashlib.sha256()
+    if exists(dataset_dir):
+        with open(os.path.join(dataset_dir, FILE_NAME), 'rb') as json_file:
+            digest.update(json_file.read())
     paths = {path for split in info.splits for path in shard_paths(info, dataset_dir, split)}
     for path in sorted(paths):
         digest.update(('\n%s %d' % (os.path.basename(path), os.path.getsize(path))).encode())

@@ -1,93 +1,104 @@
 """Writes one split of a data set as TFRecord shards, after checking every pair.
 
-Shards grow in a hidden directory and get their final names only when the whole
-split is there; dataset.json is updated last. A build that stops half-way leaves
-what was there before.
+Shards are built by several processes in a hidden directory and get their final
+names only when the whole split is there; dataset.json is updated last. A build
+that stops half-way leaves what was there before, and its finished shards to the
+next one. Free of TensorFlow.
 """
 import collections
-import io
+import collections.abc
+import errno
+import itertools
 import os
 import re
 import shutil
-import struct
+import signal
 
 import numpy as np
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from dataset import descriptor, voc
-from runtime import tf
+from dataset import decoding, descriptor, encoding, manifest, publishing, workers
+from dataset.decoding import Example, InvalidExampleError, read_image, read_labels
+from dataset.encoding import (IMAGE_ENCODED, IMAGE_FILENAME, IMAGE_FORMAT, IMAGE_HEIGHT,
+                              IMAGE_WIDTH, LABEL_ENCODED, LABEL_FORMAT, encode)
 
-IMAGE_ENCODED = 'image/encoded'
-IMAGE_FORMAT = 'image/format'
-IMAGE_FILENAME = 'image/filename'
-IMAGE_HEIGHT = 'image/height'
-IMAGE_WIDTH = 'image/width'
-LABEL_ENCODED = 'label/encoded'
-LABEL_FORMAT = 'label/format'
-
-# filename: str, stored in the record. image, mask: each the path of a file
-# (str) or the bytes of one.
-Example = collections.namedtuple('Example', ['filename', 'image', 'mask'])
+__all__ = ['Example', 'InvalidExampleError', 'SplitSummary', 'read_image', 'read_labels',
+           'encode', 'write_split', 'describe', 'IMAGE_ENCODED', 'IMAGE_FILENAME',
+           'IMAGE_FORMAT', 'IMAGE_HEIGHT', 'IMAGE_WIDTH', 'LABEL_ENCODED', 'LABEL_FORMAT']
 
 # num_examples: int. class_pixels: int64 [number_of_classes]. ignored_pixels: int.
+# skipped: tuple of str, what was wrong with each example that was left out.
+# num_reused: int, how many of the num_shards shards were there already.
 SplitSummary = collections.namedtuple(
-    'SplitSummary', ['num_examples', 'class_pixels', 'ignored_pixels'])
+    'SplitSummary',
+    ['num_examples', 'class_pixels', 'ignored_pixels', 'skipped', 'num_reused', 'num_shards'],
+    defaults=((), 0, 0))
 
-_MASK_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B', 'I;16L')
-_DEEP_IMAGE_MODES = ('I', 'F', 'I;16', 'I;16B', 'I;16L')
-_EXIF_ORIENTATION = 0x0112
-# What Pillow raises on files that are damaged, no image, or absurdly large.
-_DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error,
-                  Image.DecompressionBombError)
+# Fewer examples than this are done before further processes have started.
+_FEW_EXAMPLES = 300
+# So many bad files are named on the screen; the text file names all.
+_LISTED = 50
+_MIB = 1024. * 1024
+# Ends the names of files that are being written.
+TEMPORARY = '.tmp'
 
 
-class InvalidExampleError(ValueError):
-    """An image or mask that cannot be trained on; the message names the file."""
-
-
-def write_split(examples, num_examples, info, output_dir, split, num_shards=4, aliases=()):
+def write_split(examples, num_examples, info, output_dir, split, num_shards=4, aliases=(),
+                read_mask=None, num_workers=None, skip_bad=False):
     """Checks the examples and writes them as `split` of the data set in `output_dir`.
 
     Replaces an earlier `split` and keeps all others. Shards hold consecutive
-    examples; no more than one example is in memory.
+    examples; each process has one example in memory at a time. A shard that an
+    earlier call finished from the same files is kept when its SHA-256 is right,
+    so a second call builds only what is missing, damaged or out of date.
 
     Args:
-      examples: iterable of `Example`.
-      num_examples: int, how many `examples` yields.
+      examples: sequence of `Example`, or an iterator, whose examples are taken in
+        this process and never reused.
+      num_examples: int, how many `examples` holds.
       info: `descriptor.DatasetInfo`; its splits are not looked at.
       output_dir: str, made when absent.
       split: str of letters, digits, '_' and '-'.
       num_shards: int, lowered to `num_examples` when larger.
       aliases: further split names that list the same shards.
+      read_mask: None for `read_labels`, or a function of a module that takes
+        (`Example`, `info`), returns uint8 [height, width] of labels and raises
+        `InvalidExampleError`. With an attribute `may_crash` that is true it never
+        runs in this process.
+      num_workers: int, processes to use, at most one per shard; None for the
+        number of cores, or 1 where that is faster. A script that uses more than
+        1 needs the usual `if __name__ == '__main__'`.
+      skip_bad: bool, whether to leave out examples that fail a check. They are
+        listed in `split`-bad-files.txt either way.
 
     Returns:
       `SplitSummary`.
 
     Raises:
-      InvalidExampleError: a pair fails a check.
-      descriptor.DatasetError: `output_dir` holds other classes or another
-        ignore label, or a name or number is unusable.
+      InvalidExampleError: examples fail a check, none is left, or all masks hold
+        nothing but background. All examples have been checked by then.
+      descriptor.DatasetError: `output_dir` holds other classes or another ignore
+        label, is full or cannot be written, or a name or number is unusable.
     """
-    _check_request(num_examples, split, num_shards, aliases)
-    _present_splits(info, output_dir)
-    num_shards = min(num_shards, num_examples)
-    shards = ['%s-%05d-of-%05d.tfrecord' % (split, index, num_shards)
-              for index in range(num_shards)]
-    partial_dir = os.path.join(output_dir, '.partial-' + split)
-    # What a killed build left behind.
-    shutil.rmtree(partial_dir, ignore_errors=True)
-    os.makedirs(partial_dir)
+    _check_request(examples, num_examples, split, num_shards, aliases, num_workers)
+    publishing.present_splits(info, output_dir)
     try:
-        paths = [os.path.join(partial_dir, shard) for shard in shards]
-        summary = _write_shards(examples, num_examples, info, paths, split)
-        _publish(summary, info, output_dir, partial_dir, split, shards, aliases)
-    finally:
-        shutil.rmtree(partial_dir, ignore_errors=True)
-    return summary
+        with publishing.working_dir(output_dir, split) as folder:
+            tasks = _plan(examples, num_examples, min(num_shards, num_examples), folder, split,
+                          (info, read_mask, skip_bad))
+            try:
+                summary = _build(tasks, num_examples, output_dir, split, aliases, num_workers)
+                shutil.rmtree(folder)
+                return summary
+            except OSError as error:
+                raise descriptor.DatasetError(_explain(error, output_dir, folder, split))
+            finally:
+                publishing.clean(folder, split)
+    except OSError as error:
+        raise descriptor.DatasetError('%s cannot be written: %s.' % (output_dir, error))
 
 
-def _check_request(num_examples, split, num_shards, aliases):
+def _check_request(examples, num_examples, split, num_shards, aliases, num_workers):
     for name in (split,) + tuple(aliases):
         if not re.match(r'[A-Za-z0-9_-]+\Z', name):
             raise descriptor.DatasetError(
@@ -96,32 +107,147 @@ def _check_request(num_examples, split, num_shards, aliases):
         raise descriptor.DatasetError(
             'Split %r: %d examples in %d shards; both must be at least 1.'
             % (split, num_examples, num_shards))
+    if num_workers is not None and num_workers < 1:
+        raise descriptor.DatasetError('num_workers is %d; give 1 or more.' % num_workers)
+    if _is_sequence(examples):
+        _check_count(split, num_examples, len(examples))
 
 
-def _write_shards(examples, num_examples, info, paths, split):
-    pixels = np.zeros([descriptor.LARGEST_LABEL + 1], np.int64)
-    writer, shard, count = None, -1, 0
-    try:
-        for example in tqdm(examples, total=num_examples, desc=split, unit='image'):
-            if count * len(paths) // num_examples > shard:
-                shard += 1
-                if writer:
-                    writer.close()
-                writer = tf.io.TFRecordWriter(paths[min(shard, len(paths) - 1)])
-            record, labels = encode(example, info)
-            pixels += np.bincount(labels.ravel(), minlength=len(pixels))
-            writer.write(record)
-            count += 1
-    finally:
-        if writer:
-            writer.close()
-    if count != num_examples:
+def _is_sequence(examples):
+    return isinstance(examples, collections.abc.Sequence)
+
+
+def _check_count(split, announced, found):
+    if announced != found:
         raise descriptor.DatasetError('Split %r was announced with %d examples but has %d.'
-                                      % (split, num_examples, count))
-    summary = SplitSummary(count, pixels[:info.number_of_classes],
-                           int(pixels[info.ignore_label]))
+                                      % (split, announced, found))
+
+
+def _plan(examples, num_examples, num_shards, folder, split, how):
+    """Divides the examples among shards; returns a list of `ShardTask`.
+
+    The tasks of an iterator must be run in their order, in this process.
+    """
+    tasks, stream = [], iter(examples)
+    starts = [-(-index * num_examples // num_shards) for index in range(num_shards + 1)]
+    for index, (start, stop) in enumerate(zip(starts, starts[1:])):
+        file_name = '%s-%05d-of-%05d.tfrecord' % (split, index, num_shards)
+        if _is_sequence(examples):
+            part = examples[start:stop]
+            source = manifest.source_fingerprint(part, *how[:2])
+        else:
+            # The last takes all that come, so that a wrong number is noticed.
+            is_last = index == num_shards - 1
+            part = itertools.islice(stream, None if is_last else stop - start)
+            source = None
+        path = os.path.join(folder, file_name + TEMPORARY)
+        tasks.append(encoding.ShardTask(file_name, path, part, source, *how))
+    return tasks
+
+
+def _build(tasks, num_examples, output_dir, split, aliases, num_workers):
+    """Builds the shards that are not there and publishes the split; returns `SplitSummary`."""
+    info, skip_bad = tasks[0].info, tasks[0].skip_bad
+    finished = publishing.find_finished(tasks, output_dir, split)
+    if finished.is_damaged:
+        # Until it is mended no dataset.json may promise this split.
+        publishing.withdraw(info, output_dir, split)
+    left = [task for task in tasks if task.file not in finished.entries]
+    built = _build_shards(left, num_examples, num_workers, finished.entries, split)
+    entries = [built[task.file] for task in tasks]
+    summary = SplitSummary(
+        sum(entry.records for entry in entries),
+        np.sum([entry.class_pixels for entry in entries], axis=0, dtype=np.int64),
+        sum(entry.ignored_pixels for entry in entries),
+        tuple(message for entry in entries for message in entry.skipped),
+        len(tasks) - len(left), len(tasks))
+    _check_count(split, num_examples, summary.num_examples + len(summary.skipped))
+    _list_bad_files(summary, output_dir, split, skip_bad)
     _check_not_only_background(summary, info, split)
+    publishing.publish(info, output_dir, split, aliases, entries, finished.in_place)
     return summary
+
+
+def _build_shards(tasks, num_examples, num_workers, finished, split):
+    """Runs the tasks; returns `finished` (dict from file name to `manifest.Entry`) and theirs.
+
+    Each shard that can be used gets its name and enters the manifest of the hidden
+    folder at once: what is finished then survives whatever happens next.
+    """
+    entries, by_file = dict(finished), {task.file: task for task in tasks}
+    is_stream = any(task.source is None for task in tasks)
+    if not is_stream:
+        num_examples = sum(len(task.examples) for task in tasks)
+    if num_workers is None:
+        num_workers = workers.default_number() if num_examples >= _FEW_EXAMPLES else 1
+    may_crash = any(getattr(task.read_mask, 'may_crash', False) for task in tasks)
+
+    def keep(entry):
+        entries[entry.file] = entry
+        _keep(by_file[entry.file], entries, split)
+
+    try:
+        with tqdm(total=num_examples, desc=split, unit='image', disable=not tasks) as bar:
+            workers.run(encoding.build_shard, tasks, 1 if is_stream else num_workers,
+                        bar.update, keep, isolated=may_crash and not is_stream)
+    except workers.WorkerDiedError as error:
+        raise descriptor.DatasetError(_explain_death(error))
+    return entries
+
+
+def _keep(task, entries, split):
+    """Gives the shard of a task its name and enters it in the manifest, if it is of use."""
+    entry = entries[task.file]
+    if not entry.records or entry.skipped and not task.skip_bad:
+        os.remove(task.path)
+    else:
+        os.replace(task.path, task.path[:-len(TEMPORARY)])
+    if task.source is not None:
+        manifest.save(os.path.dirname(task.path), split, (), [
+            entry for entry in entries.values() if task.skip_bad or not entry.skipped])
+
+
+def _explain_death(error):
+    """Words what the end of a process means, by what it was working on."""
+    done, examples = error.done, error.task.examples
+    if error.status == -signal.SIGKILL:
+        advice = 'Usually memory ran out: give a smaller --num_workers'
+    else:
+        advice = 'If it dies there again, one of these files is damaged: replace it or leave it out'
+    example = examples[min(done, len(examples) - 1)]
+    return ('A process that was building %s died (exit status %s) at number %d of its %d '
+            'examples:\n  image %s\n  mask %s\n%s. The same command again goes on with the '
+            'shards that are finished.'
+            % (error.task.file, error.status, done + 1, len(examples),
+               decoding.name_of(example, 'image'), decoding.name_of(example, 'mask'), advice))
+
+
+def _list_bad_files(summary, output_dir, split, skip_bad):
+    """Writes SPLIT-bad-files.txt, or removes an old one; raises unless enough is left."""
+    path = os.path.join(output_dir, split + '-bad-files.txt')
+    bad = summary.skipped
+    if not bad:
+        if os.path.exists(path):
+            os.remove(path)
+        return
+    with open(path, 'w', encoding='utf-8', errors='backslashreplace') as list_file:
+        list_file.writelines(message + '\n' for message in bad)
+    if skip_bad and summary.num_examples:
+        return
+    count = len(bad) + summary.num_examples
+    raise InvalidExampleError(
+        '%d of %d examples of split %r cannot be used:\n%s\nAll are listed in %s. %s'
+        % (len(bad), count, split, _first_lines(bad), path,
+           'None is left to build from.' if not summary.num_examples else
+           'Mend them and run the same command again: finished shards are kept. --skip_bad '
+           'leaves them out instead.'))
+
+
+def _first_lines(messages):
+    lines = ['  ' + message for message in messages[:_LISTED]]
+    if len(messages) > _LISTED:
+        lines.append('  ... and %d more' % (len(messages) - _LISTED))
+    return '\n'.join(lines)
 
 
 def _check_not_only_background(summary, info, split):
@@ -134,208 +260,16 @@ def _check_not_only_background(summary, info, split):
             % (split, info.ignore_label, info.ignore_label, info.class_names[1]))
 
 
-def _publish(summary, info, output_dir, partial_dir, split, shards, aliases):
-    """Gives the shards their final names and enters them in dataset.json."""
-    others = _present_splits(info, output_dir)
-    # A split that lists this one's files (VOC's test lists validation's) lists
-    # the new ones from now on.
-    followers = [name for name, entry in others.items()
-                 if any(_belongs_to([split], shard) for shard in entry['shards'])]
-    names = {split} | set(aliases) | set(followers)
-    others = {name: entry for name, entry in others.items() if name not in names}
-    # While files are being exchanged no dataset.json may promise this split.
-    _save_or_remove(info._replace(splits=others), output_dir)
-    kept = {shard for entry in others.values() for shard in entry['shards']}
-    for file_name in os.listdir(output_dir):
-        if _belongs_to(names, file_name) and file_name not in kept:
-            os.remove(os.path.join(output_dir, file_name))
-    for shard in shards:
-        os.replace(os.path.join(partial_dir, shard), os.path.join(output_dir, shard))
-    entry = {'num_examples': summary.num_examples, 'shards': shards}
-    splits = dict(others, **{name: entry for name in names})
-    descriptor.save(info._replace(splits=splits), output_dir)
-
-
-def _belongs_to(splits, file_name):
-    pattern = r'(%s)-\d{5}-of-\d{5}\.tfrecord\Z' % '|'.join(map(re.escape, splits))
-    return re.match(pattern, file_name) is not None
-
-
-def _present_splits(info, output_dir):
-    """Returns a copy of all splits in `output_dir`, after checking that they fit `info`."""
-    if not descriptor.exists(output_dir):
-        return {}
-    present = descriptor.load(output_dir)
-    for field in ('class_names', 'ignore_label'):
-        ours, theirs = getattr(info, field), getattr(present, field)
-        if ours != theirs:
-            raise descriptor.DatasetError(
-                '%s already holds splits with %s %s; this build has %s. Give the same ones, '
-                'or another --output_dir.' % (output_dir, field, theirs, ours))
-    return dict(present.splits)
-
-
-def _save_or_remove(info, output_dir):
-    if info.splits:
-        descriptor.save(info, output_dir)
-    elif descriptor.exists(output_dir):
-        os.remove(os.path.join(output_dir, descriptor.FILE_NAME))
-
-
-def encode(example, info):
-    """Checks one pair and serializes it.
-
-    Args:
-      example: `Example`.
-      info: `descriptor.DatasetInfo`.
-
-    Returns:
-      (bytes of a `tf.train.Example`, labels as uint8 [height, width]).
-
-    Raises:
-      InvalidExampleError: a pair fails a check.
-    """
-    image_data, image_format, (width, height) = read_image(example)
-    labels = read_labels(example, info)
-    if labels.shape != (height, width):
-        raise InvalidExampleError(
-            '%s is %dx%d but its mask %s is %dx%d (width x height, image upright as its '
-            'EXIF orientation says). Export both at one size, masks with nearest neighbour.'
-            % (_name(example, 'image'), width, height,
-               _name(example, 'mask'), labels.shape[1], labels.shape[0]))
-    features = {
-        IMAGE_ENCODED: _bytes_feature(image_data),
-        IMAGE_FORMAT: _bytes_feature(image_format.encode()),
-        IMAGE_FILENAME: _bytes_feature(example.filename.encode('utf-8')),
-        IMAGE_HEIGHT: _int64_feature(height),
-        IMAGE_WIDTH: _int64_feature(width),
-        LABEL_ENCODED: _bytes_feature(_png(Image.fromarray(labels))),
-        LABEL_FORMAT: _bytes_feature(b'png'),
-    }
-    record = tf.train.Example(features=tf.train.Features(feature=features))
-    return record.SerializeToString(), labels
-
-
-def read_image(example):
-    """Reads the image as bytes that `tf.io.decode_image` turns into upright RGB.
-
-    RGB JPEG and PNG files pass untouched; all else is converted to RGB PNG.
-
-    Args:
-      example: `Example`.
-
-    Returns:
-      (bytes, 'jpeg' or 'png', (width, height)).
-
-    Raises:
-      InvalidExampleError: the file is damaged, no image, or deeper than 8 bits.
-    """
-    data, image = _decode(example, 'image')
-    if image.mode in _DEEP_IMAGE_MODES:
-        # Pillow's conversion would clip all above 255 to white.
-        raise InvalidExampleError('%s has more than 8 bits per channel (Pillow mode %s); '
-                                  'convert it to 8 bits first.'
-                                  % (_name(example, 'image'), image.mode))
-    upright = image.getexif().get(_EXIF_ORIENTATION, 1) == 1
-    if upright and image.mode == 'RGB' and image.format in ('JPEG', 'PNG'):
-        return data, image.format.lower(), image.size
-    image = ImageOps.exif_transpose(image).convert('RGB')
-    return _png(image), 'png', image.size
-
-
-def read_labels(example, info):
-    """Reads the mask as class ids; a palette mask gives its indices, not its colours.
-
-    Args:
-      example: `Example`.
-      info: `descriptor.DatasetInfo`.
-
-    Returns:
-      uint8 [height, width], each a class id or the ignore label.
-
-    Raises:
-      InvalidExampleError: the mask is damaged, has colours instead of ids, or
-        holds a value that is neither a class id nor the ignore label.
-    """
-    data, mask = _decode(example, 'mask')
-    if mask.mode not in _MASK_MODES:
-        raise InvalidExampleError(
-            '%s has Pillow mode %s; masks must hold class ids in one channel (modes L, P, '
-            '1 or I). Replace each colour by its class id and save as PNG.'
-            % (_name(example, 'mask'), mask.mode))
-    if mask.format == 'JPEG':
-        raise InvalidExampleError('%s is a JPEG, whose compression invents class ids around '
-                                  'borders; export masks as PNG.' % _name(example, 'mask'))
-    labels = np.array(mask).astype(np.int64) // _grey_scaling(data, mask)
-    values = np.unique(labels)
-    bad = [int(value) for value in values
-           if value != info.ignore_label and not 0 <= value < info.number_of_classes]
-    if bad:
-        raise InvalidExampleError(
-            '%s holds %s; with %d classes labels are 0..%d, or the ignore label %d. '
-            'Likely cause: %s.'
-            % (_name(example, 'mask'), _shorten(bad), info.number_of_classes,
-               info.number_of_classes - 1, info.ignore_label, _likely_cause(bad, info)))
-    return labels.astype(np.uint8)
-
-
-def _grey_scaling(data, mask):
-    """Pillow stretches 2- and 4-bit grey PNGs to 0..255; returns the factor to undo."""
-    bit_depth, color_type = (data[24], data[25]) if mask.format == 'PNG' else (8, 0)
-    return {2: 85, 4: 17}.get(bit_depth, 1) if color_type == 0 else 1
-
-
-def _likely_cause(bad, info):
-    luma = voc.color_map(len(voc.CLASS_NAMES)).dot([0.299, 0.587, 0.114])
-    if bad == [descriptor.LARGEST_LABEL]:
-        return ('a void label that is not the --ignore_label (%d), or an object drawn as 255'
-                % info.ignore_label)
-    if bad == [info.number_of_classes]:
-        return 'ids that start at 1 instead of 0, or a void label that is not the --ignore_label'
-    if set(bad) <= {127, 128, 254, 255}:
-        return 'a mask of 0/128/255 made for viewing; store class ids instead'
-    if set(bad) <= set(np.floor(luma)) | set(np.rint(luma)) | {descriptor.LARGEST_LABEL}:
-        return 'palette colours that were decoded as grey; keep the palette indices'
-    return 'more classes in the masks than in the class list, or a mask resized with blending'
-
-
-def _decode(example, part):
-    """Returns (bytes, Pillow image with its pixels loaded) of one part of the example."""
-    source = getattr(example, part)
-    try:
-        if not isinstance(source, bytes):
-            with open(source, 'rb') as image_file:
-                source = image_file.read()
-        image = Image.open(io.BytesIO(source))
-        image.load()
-    except _DECODE_ERRORS as error:
-        raise InvalidExampleError('%s cannot be decoded: %s. Fetch or export it again, or '
-                                  'leave it out.' % (_name(example, part), error))
-    return source, image
-
-
-def _name(example, part):
-    source = getattr(example, part)
-    return '%s of %s' % (part, example.filename) if isinstance(source, bytes) else source
-
-
-def _shorten(values):
-    text = ', '.join(str(value) for value in values[:8])
-    return text + (' and %d more values' % (len(values) - 8) if len(values) > 8 else '')
-
-
-def _png(image):
-    buffer = io.BytesIO()
-    image.save(buffer, 'PNG')
-    return buffer.getvalue()
-
-
-def _bytes_feature(value):
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-
-def _int64_feature(value):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+def _explain(error, output_dir, folder, split):
+    """Words what an OSError while building means; call it before the folder is cleaned."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return '%s cannot be written: %s.' % (output_dir, error)
+    written = sum(entry.stat().st_size for entry in os.scandir(folder))
+    return ('The disk that holds %s is full (%.1f MiB free, or a quota): %.1f MiB of split %r '
+            'had been written to %s. Make room and run the same command again, finished shards '
+            'are kept; or give another --output_dir.'
+            % (output_dir, shutil.disk_usage(output_dir).free / _MIB, written / _MIB, split,
+               folder))
 
 
 def describe(summary, info, split):
@@ -347,7 +281,8 @@ def describe(summary, info, split):
       split: str.
 
     Returns:
-      str of several lines. A class without pixels is pointed out.
+      str of several lines. A class without pixels is pointed out, as is what was
+      left out and what was there already.
     """
     labelled = int(summary.class_pixels.sum())
     total = labelled + summary.ignored_pixels
@@ -358,4 +293,10 @@ def describe(summary, info, split):
                                                  '' if count else '  <- no pixel in this split'))
     lines.append('  %3d %-16s %6.2f %%' % (info.ignore_label, '(ignored)',
                                            100. * summary.ignored_pixels / total))
+    if summary.num_reused:
+        lines.append('%d of %d shards were there already, whole and up to date.'
+                     % (summary.num_reused, summary.num_shards))
+    if summary.skipped:
+        lines.append('%d examples were left out (see the file of bad files beside the shards):\n%s'
+                     % (len(summary.skipped), _first_lines(summary.skipped)))
     return '\n'.join(lines)

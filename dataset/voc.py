@@ -12,12 +12,16 @@ CLASS_NAMES = (
 # Void: object borders and pixels that the annotators left undecided.
 IGNORE_LABEL = 255
 
-# Images per list under ImageSets/Segmentation. `train_aug` adds the SBD
-# annotations; `voc_aug_8252` is the list behind the post, counted in lines.
+# Images per list: VOC's own under ImageSets/Segmentation, those of SBD, and two
+# that dataset/splits.py derives from both: `train_aug` of the paper and
+# `voc_aug_8252` behind the post, counted in lines.
 SPLIT_SIZES = {
     'train': 1464,
     'val': 1449,
     'trainval': 2913,
+    'sbd_train': 8498,
+    'sbd_val': 2857,
+    'sbd_train_noval': 5623,
     'train_aug': 10582,
     'voc_aug_8252': 8252,
 }

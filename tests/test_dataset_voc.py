@@ -34,7 +34,18 @@ def test_voc_has_21_classes_background_first():
     assert voc.CLASS_NAMES[0] == 'background' and voc.CLASS_NAMES[15] == 'person'
 
 
-def test_voc_and_descriptor_do_not_import_tensorflow():
+@pytest.mark.parametrize('modules', ['descriptor, voc', 'build_folder, build_voc2012'])
+def test_descriptions_and_builders_do_not_import_tensorflow(modules):
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    code = 'import sys; from dataset import descriptor, voc; assert "tensorflow" not in sys.modules'
+    code = ('import sys; from dataset import %s; assert "tensorflow" not in sys.modules'
+            % modules)
     subprocess.check_call([sys.executable, '-c', code], cwd=root)
+
+
+def test_split_sizes_add_up():
+    sizes = voc.SPLIT_SIZES
+    assert sizes['train'] + sizes['val'] == sizes['trainval']
+    # 330 of VOC's train and 2,299 of SBD's val are what the post's list adds.
+    assert 330 + 2299 + sizes['sbd_train_noval'] == sizes['voc_aug_8252']
+    # All images of SBD are 11,355.
+    assert sizes['sbd_train'] + sizes['sbd_val'] == 11355

@@ -1,0 +1,125 @@
+"""What is known about the shards of a built split, kept beside them as SPLIT-manifest.json.
+
+A builder compares it with what it would write and rebuilds only what differs.
+Training and evaluation do not need it.
+"""
+import collections
+import hashlib
+import json
+import os
+import pickle
+
+from dataset import descriptor
+
+FORMAT_VERSION = 1
+
+# Goes up when other bytes would be written for the same files and flags.
+CONTENT_VERSION = 1
+
+# file: str, name of the shard. records, num_bytes: int. sha256: str, of the file.
+# class_pixels: list of int [number_of_classes]. ignored_pixels: int. source: str,
+# `source_fingerprint` of the examples, or None where they were made on the fly.
+# skipped: list of str, what was wrong with the examples that were left out. A
+# shard without records is not stored as a file.
+Entry = collections.namedtuple('Entry', [
+    'file', 'records', 'num_bytes', 'sha256', 'class_pixels', 'ignored_pixels', 'source',
+    'skipped'])
+
+
+def path(directory, split):
+    """Returns the path of a split's manifest."""
+    return os.path.join(directory, split + '-manifest.json')
+
+
+def save(directory, split, aliases, entries):
+    """Writes the manifest; readers see the old or the new file.
+
+    Args:
+      directory: str.
+      split: str.
+      aliases: collection of str, the other splits that list the same shards.
+      entries: list of `Entry`.
+    """
+    values = {'format_version': FORMAT_VERSION, 'split': split, 'aliases': sorted(aliases),
+              'shards': [entry._asdict() for entry in entries]}
+    target = path(directory, split)
+    with open(target + '.tmp', 'w', encoding='utf-8') as json_file:
+        json.dump(values, json_file, indent=1)
+        json_file.write('\n')
+    os.replace(target + '.tmp', target)
+
+
+def load(directory, split):
+    """Reads a manifest.
+
+    Args:
+      directory: str.
+      split: str.
+
+    Returns:
+      (tuple of aliases, list of `Entry`); both are empty where there is no
+      manifest, or none that this code wrote: everything is built again then.
+    """
+    try:
+        with open(path(directory, split), encoding='utf-8') as json_file:
+            values = json.load(json_file)
+        if values['format_version'] != FORMAT_VERSION or values['split'] != split:
+            return (), []
+        return tuple(values['aliases']), [Entry(**entry) for entry in values['shards']]
+    except (OSError, ValueError, TypeError, KeyError):
+        return (), []
+
+
+def is_whole(entry, directory):
+    """Whether `directory` holds the shard just as it was written. Reads the whole file."""
+    if not entry.records:
+        return True
+    try:
+        with open(os.path.join(directory, entry.file), 'rb') as shard_file:
+            if os.fstat(shard_file.fileno()).st_size != entry.num_bytes:
+                return False
+            digest = hashlib.sha256()
+            for block in iter(lambda: shard_file.read(1 << 20), b''):
+                digest.update(block)
+    except OSError:
+        return False
+    return digest.hexdigest() == entry.sha256
+
+
+def source_fingerprint(examples, info, read_mask):
+    """Hashes all that decides the content of a shard.
+
+    Of files that is path, size and time of last change; they are not read.
+
+    Args:
+      examples: sequence of `decoding.Example`.
+      info: `descriptor.DatasetInfo`.
+      read_mask: the reader given to `records.write_split`, or None.
+
+    Returns:
+      str, 64 hexadecimal digits.
+
+    Raises:
+      descriptor.DatasetError: `read_mask` cannot be pickled.
+    """
+    try:
+        reader = pickle.dumps(read_mask, protocol=4)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise descriptor.DatasetError('read_mask must be a function of a module: %s.' % error)
+    digest = hashlib.sha256(repr(
+        (CONTENT_VERSION, info.class_names, info.ignore_label, reader)).encode())
+    for example in examples:
+        digest.update(repr((example.filename, _identity(example.image),
+                            _identity(example.mask))).encode('utf-8', 'backslashreplace'))
+    return digest.hexdigest()
+
+
+def _identity(source):
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    try:
+        status = os.stat(source)
+    except OSError:
+        # The build says so, naming the file.
+        return os.path.abspath(source), None
+    return os.path.abspath(source), status.st_size, status.st_mtime_ns
