@@ -1,17 +1,30 @@
-"""Finding, writing and restoring checkpoints, shared by train, test and notebook."""
+"""Finding and restoring checkpoints, shared by train, test, predict, export and notebook."""
 import glob
 import json
 import os
 import re
+from collections import namedtuple
 
 import config
+from resnet import download
 from runtime import slim, tf
 
 PREFIX = 'model.ckpt'
 BEST_DIR = 'best'
 BEST_SCORE_NAME = 'score.json'
-NUM_LATEST_KEPT = 2
+VALIDATION_NAME = 'validation.json'
+AVERAGED = '/ExponentialMovingAverage'
+DAMAGED_PREFIX = 'damaged-'
+# Where the post's train.py, whose run directory is its log folder, keeps its checkpoint.
+POST_DIR = 'train'
+IMAGENET = 'imagenet'
+HEAD_SCOPE = 'DeepLab_v3'
+LOGITS_SCOPE = HEAD_SCOPE + '/logits'
 _EXAMPLES_SHOWN = 5
+
+# Lists of variable names: in the network and the checkpoint; only in the network; only in
+# the checkpoint; in both with different shapes.
+Comparison = namedtuple('Comparison', ['matched', 'missing', 'unused', 'reshaped'])
 
 
 def latest_in(directory):
@@ -28,7 +41,10 @@ def latest_in(directory):
         path = os.path.join(directory, os.path.basename(path))
         if _is_whole(path):
             return path
-    return None
+    # A folder whose `checkpoint` file was not copied along.
+    others = glob.glob(os.path.join(glob.escape(directory), PREFIX + '*.index'))
+    others = list(filter(_is_whole, (path[:-len('.index')] for path in others)))
+    return max(others, key=lambda path: step_of(path) or 0) if others else None
 
 
 def _is_whole(prefix):
@@ -52,12 +68,175 @@ def all_in(directory):
 
 
 def best_score(model_dir):
-    """Returns the mIoU of the best checkpoint of a run, or None where there is none."""
+    """Returns the entry of `add_validation` of a run's best checkpoint, or None."""
     path = os.path.join(model_dir, BEST_DIR, BEST_SCORE_NAME)
     if not os.path.exists(path):
         return None
     with open(path) as f:
-        return json.load(f)['mean_iou']
+        return json.load(f)
+
+
+def problem_of(prefix):
+    """Reads a whole checkpoint, whose checksums are compared.
+
+    Args:
+      prefix: str.
+
+    Returns:
+      None, or str that says what is wrong.
+    """
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+    except (tf.errors.OpError, ValueError) as error:
+        return getattr(error, 'message', str(error)).splitlines()[0]
+    return None
+
+
+def latest_readable(model_dir):
+    """Finds the newest checkpoint that can be read to its end, to go on from.
+
+    Damaged ones that are newer are reported and renamed, so that nothing takes them
+    for whole again.
+
+    Args:
+      model_dir: str.
+
+    Returns:
+      prefix str, or None where there is no checkpoint.
+
+    Raises:
+      SystemExit: there are checkpoints, and all of them are damaged.
+    """
+    prefixes = all_in(model_dir)[::-1] or list(filter(None, [latest_in(model_dir)]))
+    damaged = []
+    for prefix in prefixes:
+        problem = problem_of(prefix)
+        if problem is None:
+            for other, text in damaged:
+                print('%s is damaged (%s): it was renamed to %s*, and the checkpoint before it is '
+                      'used.' % (other, text, DAMAGED_PREFIX))
+                _set_aside(other)
+            return prefix
+        damaged.append((prefix, problem))
+    if damaged:
+        raise SystemExit('All checkpoints in %s are damaged: %s. Give another --model_dir.'
+                         % (model_dir, '; '.join('%s (%s)' % pair for pair in damaged)))
+    return None
+
+
+def _set_aside(prefix):
+    folder, name = os.path.split(prefix)
+    for path in glob.glob(glob.escape(prefix) + '.*'):
+        os.replace(path, os.path.join(folder, DAMAGED_PREFIX + os.path.basename(path)))
+
+
+def averaged_names(variables):
+    """Maps the names under which --ema_decay keeps averages to the variables they are of."""
+    return {variable.op.name + AVERAGED: variable for variable in variables}
+
+
+def is_averaged(prefix):
+    """Whether a checkpoint holds the averages of --ema_decay beside the weights."""
+    return any(name.endswith(AVERAGED) for name in stored_shapes(prefix))
+
+
+def names_in(prefix, variables):
+    """The names under which a checkpoint keeps what an evaluation reads: averages if it has them.
+
+    Args:
+      prefix: str.
+      variables: list of variables.
+
+    Returns:
+      Dict from name to variable, for a `tf.train.Saver`.
+
+    Raises:
+      SystemExit: some are missing or have another shape; says which, and a likely cause.
+    """
+    stored = stored_shapes(prefix)
+    names = {v.op.name: v for v in variables}
+    if is_averaged(prefix):
+        names = averaged_names(variables)
+    _check_complete(prefix, compare(stored, names))
+    return names
+
+
+def validations(model_dir):
+    """Returns the entries of `add_validation` of a run, a list of dicts, oldest first."""
+    path = os.path.join(model_dir, VALIDATION_NAME)
+    if not os.path.exists(path):
+        return []
+    with open(path) as f:
+        return json.load(f)
+
+
+def is_validated(model_dir, step):
+    """Whether a run has evaluated a step. Returns bool."""
+    return any(entry['step'] == step for entry in validations(model_dir))
+
+
+def collapse_warning(model_dir):
+    """Warns of a network that predicted a single class in the last two evaluations.
+
+    Returns:
+      str, or None.
+    """
+    last = validations(model_dir)[-2:]
+    if len(last) < 2 or any(entry['num_predicted'] != 1 for entry in last):
+        return None
+    return ('Warning: a single class was predicted everywhere in the last two evaluations. Likely '
+            'causes: too few steps yet, a learning rate that is too high or too low, a '
+            '--batch_norm_decay too large for a short run, labels that are nearly all one class '
+            '(python dataset/check.py shows them; --class_weights median_frequency helps).')
+
+
+def evaluations_since_best(model_dir):
+    """How many evaluations of a run came after its best one. Returns int."""
+    best = best_score(model_dir)
+    return sum(1 for entry in validations(model_dir) if best and entry['step'] > best['step'])
+
+
+def add_validation(model_dir, step, mean_iou, loss, num_predicted=None):
+    """Adds an evaluation to validation.json of a run, in place of those of later steps.
+
+    Later steps are left over from before the run was continued from an earlier one.
+
+    Args:
+      model_dir: str.
+      step: int.
+      mean_iou: float.
+      loss: float.
+      num_predicted: None, or int, how many classes were predicted at all.
+
+    Returns:
+      Dict of step, mean_iou, loss, num_predicted, and running_loss: the mean of the losses of all
+      evaluations so far, by which the post's code chooses.
+    """
+    entries = [entry for entry in validations(model_dir) if entry['step'] < step]
+    seen = [entry['loss'] for entry in entries] + [loss]
+    entries.append({'step': step, 'mean_iou': mean_iou, 'loss': loss,
+                    'num_predicted': num_predicted, 'running_loss': sum(seen) / len(seen)})
+    config.write_json(entries, os.path.join(model_dir, VALIDATION_NAME))
+    return entries[-1]
+
+
+def is_better(entry, best, metric):
+    """Whether an evaluation beats the best one so far.
+
+    Args:
+      entry, best: dicts of `add_validation`; `best` is None where there is none.
+      metric: 'mean_iou' (higher is better) or 'running_loss' (lower is).
+
+    Returns:
+      bool.
+    """
+    if best is None:
+        return True
+    if metric == 'running_loss':
+        return entry[metric] < best[metric]
+    return entry[metric] > best[metric]
 
 
 def find(path):
@@ -65,28 +244,109 @@ def find(path):
 
     Args:
       path: str, a run directory (its best checkpoint, or the latest where there
-        is no best), a folder with a `checkpoint` file, a checkpoint's prefix, or
-        one of a checkpoint's files.
+        is no best), also one of the post's code, a folder of checkpoints, a
+        checkpoint's prefix, or one of a checkpoint's files.
 
     Returns:
-      (prefix str, run directory str or None if no config.json is near).
+      (prefix str, run directory str or None if neither config.json nor the
+      data.json of the post's code is near).
 
     Raises:
       SystemExit: nothing there.
     """
     if os.path.isdir(path):
-        prefix = latest_in(os.path.join(path, BEST_DIR)) or latest_in(path)
+        folders = [os.path.join(path, BEST_DIR), path, os.path.join(path, POST_DIR)]
+        prefix = next(filter(None, map(latest_in, folders)), None)
     else:
         prefix = re.sub(r'\.(index|meta|data-\d+-of-\d+)$', '', path)
-        prefix = prefix if _is_whole(prefix) else None
+        prefix = prefix if _is_whole(prefix) or os.path.isfile(prefix) else None
     if prefix is None:
         raise SystemExit('No checkpoint at %s. Give a run directory of train.py, or a checkpoint '
                          'such as %s.' % (path, os.path.join('RUN', PREFIX + '-1000')))
     folder = os.path.dirname(os.path.abspath(prefix))
     for run_dir in (folder, os.path.dirname(folder)):
-        if os.path.exists(os.path.join(run_dir, config.CONFIG_NAME)):
+        if config.is_run_dir(run_dir):
             return prefix, run_dir
     return prefix, None
+
+
+def stored_shapes(prefix):
+    """Lists the variables of a checkpoint.
+
+    Args:
+      prefix: str, of a checkpoint in TensorFlow's present or its first format.
+
+    Returns:
+      Dict from name to shape, a list of int.
+
+    Raises:
+      SystemExit: the file is damaged or no checkpoint.
+    """
+    try:
+        return dict(tf.train.list_variables(prefix))
+    except (tf.errors.OpError, ValueError) as error:
+        raise SystemExit('%s cannot be read as a checkpoint: %s. Give another checkpoint, or '
+                         'copy it again.' % (prefix, getattr(error, 'message', error)))
+
+
+def compare(stored, variables):
+    """Compares a checkpoint with a network.
+
+    Args:
+      stored: dict from name to shape, see `stored_shapes`.
+      variables: dict from name to variable.
+
+    Returns:
+      `Comparison`, each list sorted.
+    """
+    both = set(stored) & set(variables)
+    reshaped = {name for name in both if variables[name].shape.as_list() != list(stored[name])}
+    return Comparison(sorted(both - reshaped), sorted(set(variables) - both),
+                      sorted(set(stored) - both), sorted(reshaped))
+
+
+def describe(comparison):
+    """Says how a checkpoint fits, with examples of what does not. Returns str of some lines."""
+    lines = ['%d variables match, %d are missing in the checkpoint, %d have another shape there, '
+             '%d of the checkpoint are not used.'
+             % tuple(len(getattr(comparison, field))
+                     for field in ('matched', 'missing', 'reshaped', 'unused'))]
+    for title, names in (('missing', comparison.missing), ('another shape', comparison.reshaped),
+                         ('not used', comparison.unused)):
+        if names:
+            lines.append('  %s: %s' % (title, _listed(names)))
+    return '\n'.join(lines)
+
+
+def _depth_of(names):
+    """The ResNet of some variable names: (version, model such as 'resnet_v2_50'), or None."""
+    match = next(filter(None, (re.match(r'resnet_(v\d)_\w+?(?=/)', name)
+                               for name in sorted(names))), None)
+    return (match.group(1), match.group(0)) if match else None
+
+
+def guess_cause(comparison):
+    """Guesses why a checkpoint does not fit. Returns str, a sentence that says what to do."""
+    stored = _depth_of(comparison.matched + comparison.unused + comparison.reshaped)
+    wanted = _depth_of(comparison.matched + comparison.missing + comparison.reshaped)
+    if not comparison.missing and not comparison.reshaped:
+        return 'It fits.'
+    if stored and wanted and stored[0] != wanted[0]:
+        return ('It is a ResNet %s; this network is built on %s, whose units differ: its weights '
+                'cannot be used.' % (stored[0], wanted[0]))
+    if stored and wanted and stored[1] != wanted[1]:
+        return 'It was trained with another depth: give --resnet_model %s.' % stored[1]
+    wrong = comparison.missing + comparison.reshaped
+    if all(name.startswith(LOGITS_SCOPE + '/') for name in wrong):
+        return 'It was trained on another number of classes.'
+    if stored and all(name.startswith(HEAD_SCOPE + '/') for name in wrong):
+        return ('It holds a backbone alone, such as ImageNet weights: give --allow_missing %s to '
+                'start with a random head.' % HEAD_SCOPE)
+    if any('.ATTRIBUTES/' in name for name in comparison.unused):
+        return 'It was written by Keras or TensorFlow 2, which name variables otherwise.'
+    if not comparison.matched:
+        return 'It belongs to another network: not one variable has a name of this one.'
+    return 'It was written by other code, or is incomplete.'
 
 
 def _listed(names):
@@ -95,41 +355,83 @@ def _listed(names):
     return ', '.join(names[:_EXAMPLES_SHOWN]) + (' and %d more' % more if more > 0 else '')
 
 
-def init_from(path):
-    """Makes the function that starts a run from the weights of a checkpoint, at step 0.
-
-    Two things may be missing, and are said aloud: the whole of DeepLab_v3/ (a
-    checkpoint of the backbone alone), and logits of another number of classes.
+def check_complete(prefix, variables):
+    """Makes sure that a checkpoint has all variables of a network.
 
     Args:
-      path: str, as in `find`.
+      prefix: str.
+      variables: list of variables that will be restored.
+
+    Raises:
+      SystemExit: some are missing or have another shape; says which, and a likely cause.
+    """
+    _check_complete(prefix, compare(stored_shapes(prefix), {v.op.name: v for v in variables}))
+
+
+def _check_complete(prefix, comparison):
+    if comparison.missing or comparison.reshaped:
+        raise SystemExit('%s does not fit this network. %s\n%s'
+                         % (prefix, guess_cause(comparison), describe(comparison)))
+
+
+def restore(saver, session, prefix):
+    """`saver.restore` with an error that names the file.
+
+    Raises:
+      SystemExit: the checkpoint's data are damaged or cut short.
+    """
+    try:
+        saver.restore(session, prefix)
+    except (tf.errors.DataLossError, tf.errors.OutOfRangeError) as error:
+        raise SystemExit('%s is damaged: %s. Give another checkpoint, or copy it again.'
+                         % (prefix, error.message))
+
+
+def _is_in(name, scopes):
+    return any(name == scope or name.startswith(scope.rstrip('/') + '/') for scope in scopes)
+
+
+def init_from(path, resnet_model, allow_missing=()):
+    """Makes the function that starts a run from the weights of a checkpoint, at step 0.
+
+    Logits of another number of classes are randomly initialised, and this is said;
+    so is what `allow_missing` names, and the head where `path` is 'imagenet'.
+    Nothing else may be missing or have another shape.
+
+    Args:
+      path: str, as in `find`, or 'imagenet'.
+      resnet_model: str, whose ImageNet weights 'imagenet' means.
+      allow_missing: list of str, variables or scopes.
 
     Returns:
       (function of a session that restores the weights, str that says what it does).
 
     Raises:
-      SystemExit: other model variables are missing or have another shape.
+      SystemExit: no checkpoint, or it does not fit.
     """
-    prefix, _ = find(path)
-    stored = dict(tf.train.list_variables(prefix))
+    allowed = list(allow_missing)
+    if path == IMAGENET:
+        try:
+            prefix = download.ensure(resnet_model)
+        except download.DownloadError as error:
+            raise SystemExit(str(error))
+        allowed.append(HEAD_SCOPE)
+    else:
+        prefix, _ = find(path)
     variables = {variable.op.name: variable for variable in slim.get_model_variables()}
-    missing = {name for name in variables if name not in stored}
-    reshaped = {name for name, variable in variables.items()
-                if name in stored and variable.shape.as_list() != stored[name]}
-    fresh = {name for name in reshaped if name.startswith('DeepLab_v3/logits/')}
-    head = {name for name in variables if name.startswith('DeepLab_v3/')}
-    if head <= missing:
-        fresh |= head
-    wrong = (missing | reshaped) - fresh
-    if wrong:
-        raise SystemExit(
-            '%s does not fit this network: of %d variables %d are missing and %d have another '
-            'shape: %s.\nGive the --resnet_model that it was trained with.'
-            % (prefix, len(variables), len(missing - fresh), len(reshaped - fresh),
-               _listed(wrong)))
-    saver = tf.train.Saver({name: variable for name, variable in variables.items()
-                            if name not in fresh})
-    message = 'weights from %s, at step 0' % prefix
+    comparison = compare(stored_shapes(prefix), variables)
+    fresh = {name for name in comparison.missing + comparison.reshaped if _is_in(name, allowed)}
+    fresh |= {name for name in comparison.reshaped if _is_in(name, [LOGITS_SCOPE])}
+    wrong = set(comparison.missing + comparison.reshaped) - fresh
+    if wrong or not comparison.matched:
+        raise SystemExit('--init_from %s does not fit this network. %s\n%s\nWhat may be missing '
+                         'can be named in --allow_missing.'
+                         % (prefix, guess_cause(comparison), describe(comparison)))
+    saver = tf.train.Saver({name: variables[name] for name in comparison.matched})
+    message = ('at step 0 with the weights of %s (--init_from); its optimizer, step and learning '
+               'rate are not used. %s' % (prefix, describe(comparison)))
     if fresh:
-        message += '; randomly initialised: ' + _listed(fresh)
-    return (lambda session: saver.restore(session, prefix)), message
+        message += '\n  randomly initialised: ' + _listed(fresh)
+        if all(_is_in(name, [LOGITS_SCOPE]) for name in fresh):
+            message += ' (another number of classes)'
+    return (lambda session: restore(saver, session, prefix)), message

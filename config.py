@@ -9,18 +9,34 @@ import os
 import platform
 import subprocess
 
+import network
+import recipes
 from dataset import descriptor
-from network import default_aspp_rates
 from resnet import resnet_v2
 from runtime import tf
 
 CONFIG_NAME = 'config.json'
-FORMAT_VERSION = 1
+# The flags of the post's code, beside its checkpoints.
+POST_CONFIG_NAME = 'data.json'
+FORMAT_VERSION = 2
+# What runs of older versions did, for flags that did not exist yet.
+ADDED_FLAGS = {1: dict(
+    recipe='post', resume='auto', allow_missing=[], optimizer='adam', momentum=0.9,
+    learning_rate_boundaries=None, learning_rate_decay=0.1, warmup_steps=0, accumulate_steps=1,
+    freeze_batch_norm=False, best_metric='mean_iou', crop_position='random', padding='mean',
+    align_scaling=True, input_normalization='mean', aspp_relu=False, log_every_steps=10,
+    keep_checkpoints=2, ema_decay=0.0, patience=None, time_limit=None, num_threads=None,
+    overfit=None, class_weights='none', hard_example_fraction=1.0, hard_example_steps=0)}
 
 # A run may be continued with other values of these; all else decides its result.
 FREE_ON_RESUME = ('max_steps', 'eval_every_steps', 'save_every_steps', 'summary_every_steps',
-                  'gpu_id', 'model_dir', 'dataset_dir')
-SWITCHED_OFF = ('random_flip', 'color_jitter', 'align_corners')
+                  'gpu_id', 'model_dir', 'dataset_dir', 'recipe', 'resume', 'allow_missing',
+                  'log_every_steps', 'keep_checkpoints', 'patience', 'time_limit', 'num_threads')
+LEARNING_RATE_POLICIES = ('constant', 'poly', 'piecewise')
+BEST_METRICS = ('mean_iou', 'running_loss')
+# Flags that are True or False; --no_NAME makes them False.
+SWITCHES = ('align_corners', 'aspp_relu', 'freeze_batch_norm', 'random_flip', 'color_jitter',
+            'align_scaling')
 
 
 def positive_int(text):
@@ -28,6 +44,14 @@ def positive_int(text):
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError('%s is not a positive whole number' % text)
+    return value
+
+
+def non_negative_int(text):
+    """argparse type: an int of at least 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError('%s is not a whole number of at least 0' % text)
     return value
 
 
@@ -39,6 +63,22 @@ def non_negative_float(text):
     return value
 
 
+def positive_float(text):
+    """argparse type: a float above 0."""
+    value = float(text)
+    if not 0 < value < float('inf'):
+        raise argparse.ArgumentTypeError('%s is not a number above 0' % text)
+    return value
+
+
+def share(text):
+    """argparse type: a float in (0, 1]."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError('%s is not in (0, 1]' % text)
+    return value
+
+
 def decay_rate(text):
     """argparse type: a float in [0, 1)."""
     value = float(text)
@@ -47,8 +87,15 @@ def decay_rate(text):
     return value
 
 
+def add_switch(group, name, default, help):
+    """Adds --NAME and --no_NAME, so that what a recipe switches can be switched back."""
+    group.add_argument('--' + name, dest=name, action='store_true', default=default,
+                       help='%s (default: %s)' % (help, 'on' if default else 'off'))
+    group.add_argument('--no_' + name, dest=name, action='store_false', help='the opposite')
+
+
 def add_network_flags(parser):
-    """Adds the flags that decide the graph; their names are the post's."""
+    """Adds the flags that decide the graph; most names are the post's."""
     group = parser.add_argument_group('network')
     group.add_argument('--resnet_model', default='resnet_v2_50', choices=sorted(resnet_v2.UNITS),
                        help='the backbone')
@@ -61,9 +108,14 @@ def add_network_flags(parser):
     group.add_argument('--aspp_rates', type=positive_int, nargs=3, metavar='RATE',
                        help='rates of the 3x3 branches (default: 6 12 18 at output stride 16, '
                             '12 24 36 at 8, 3 6 9 at 32)')
-    group.add_argument('--no_align_corners', dest='align_corners', action='store_false',
-                       help='resize the logits as the post does, up to output_stride pixels '
-                            'too far to the upper left')
+    add_switch(group, 'aspp_relu', False, 'a ReLU after each batch norm of ASPP, as the paper is '
+               'usually read')
+    add_switch(group, 'align_corners', True, 'resize the logits with aligned corners; the post '
+               'does not, and lands up to output_stride pixels too far to the upper left')
+    group.add_argument('--input_normalization', default='mean',
+                       choices=network.INPUT_NORMALIZATIONS,
+                       help="mean: subtract it, as the post does; inception: to [-1, 1], with "
+                            "which tf-slim's ImageNet weights were trained")
     group.add_argument('--number_of_classes', type=positive_int,
                        help='must be that of the data set, where it is read from by default')
     group.add_argument('--batch_norm_epsilon', type=non_negative_float, default=1e-5,
@@ -75,21 +127,44 @@ def add_network_flags(parser):
                        help='weight decay of every convolution')
 
 
-def add_training_flags(parser):
-    """Adds the flags of `train.py` alone."""
-    group = parser.add_argument_group('training')
+def add_run_flags(parser):
+    """Adds the flags of where a run reads and writes, and of how it starts."""
+    group = parser.add_argument_group('run')
+    group.add_argument('--recipe', default=recipes.DEFAULT, choices=list(recipes.RECIPES),
+                       help='; '.join('%s: %s, %s' % (
+                           name, recipes.DESCRIPTIONS[name],
+                           ' '.join(recipes.as_options(flags, SWITCHES)))
+                           for name, flags in recipes.RECIPES.items()))
     group.add_argument('--dataset_dir', default='dataset/tfrecords',
-                       help='the folder that holds dataset.json')
+                       help="the folder that holds dataset.json, or the post's raw records")
     group.add_argument('--model_dir', default='runs/deeplab_v3',
                        help='the run directory; a run that is found there is continued')
+    group.add_argument('--resume', default='auto', choices=('auto', 'always', 'never'),
+                       help='what to do with a run in --model_dir: continue it where there is '
+                            'one, insist on one, or refuse to')
     group.add_argument('--init_from', metavar='CHECKPOINT',
-                       help='start from these weights, at step 0 (a checkpoint, or a run '
-                            'directory); without it, initialisation is random')
-    group.add_argument('--starting_learning_rate', type=non_negative_float, default=1e-5,
-                       help='of Adam')
-    group.add_argument('--learning_rate_policy', choices=('constant', 'poly'), default='constant',
-                       help='poly: falls to 0 at --max_steps, with the power 0.9 of the paper')
-    group.add_argument('--batch_size', type=positive_int, default=8, help='images in a step')
+                       help='start from these weights, at step 0: imagenet, a run directory, or '
+                            "a checkpoint of this project, of the post's code or of tf-slim; "
+                            'without it, initialisation is random')
+    group.add_argument('--allow_missing', nargs='+', default=[], metavar='NAME',
+                       help='variables, or scopes such as DeepLab_v3, that --init_from may lack; '
+                            'they are randomly initialised')
+    group.add_argument('--seed', type=int, default=0,
+                       help='of data order, augmentation and initialisation. Equal runs are equal '
+                            'bit for bit on a CPU with --num_threads 1; with more threads, and on '
+                            'GPUs, sums are added up in any order, so the last bits of the weights '
+                            'differ and drift apart, while data and initialisation stay equal')
+    group.add_argument('--gpu_id', help='the GPUs to use, such as 0 (default: those that '
+                                        'CUDA_VISIBLE_DEVICES shows; -1: none)')
+    group.add_argument('--num_threads', type=positive_int,
+                       help='of the CPU (default: one for each core)')
+    group.add_argument('--overfit', type=positive_int, metavar='N',
+                       help='train on the first N images and evaluate on the same, to see whether '
+                            'data and settings can be learned at all')
+    group.add_argument('--time_limit', type=positive_float, metavar='MINUTES',
+                       help='save and leave in time; the same command goes on')
+    group.add_argument('--patience', type=positive_int, metavar='EVALUATIONS',
+                       help='end after so many evaluations without a better one')
     group.add_argument('--max_steps', type=positive_int, default=30000,
                        help='the step at which the run ends')
     group.add_argument('--eval_every_steps', type=positive_int, default=1000,
@@ -98,23 +173,84 @@ def add_training_flags(parser):
                        help='steps between checkpoints: what a killed run loses at most')
     group.add_argument('--summary_every_steps', type=positive_int, default=50,
                        help='steps between TensorBoard summaries')
-    group.add_argument('--seed', type=int, default=0,
-                       help='of data order, augmentation and initialisation')
-    group.add_argument('--gpu_id', help='the GPUs to use, such as 0 (default: those that '
-                                        'CUDA_VISIBLE_DEVICES shows; -1: none)')
+    group.add_argument('--log_every_steps', type=positive_int, default=10,
+                       help='steps between lines where there is no terminal for a progress bar')
+    group.add_argument('--keep_checkpoints', type=positive_int, default=2,
+                       help='how many of the latest checkpoints stay, beside the best')
+    group.add_argument('--best_metric', default='mean_iou', choices=BEST_METRICS,
+                       help='what the best checkpoint is best in, on the validation split: mean '
+                            'IoU, or as in the post the mean of all validation losses so far')
+
+
+def add_optimization_flags(parser):
+    """Adds the flags of optimizer, learning rate and batch."""
+    group = parser.add_argument_group('optimization')
+    group.add_argument('--optimizer', default='adam', choices=('adam', 'momentum'))
+    group.add_argument('--momentum', type=decay_rate, default=0.9, help='of that optimizer')
+    group.add_argument('--starting_learning_rate', type=non_negative_float, default=1e-5,
+                       help='the learning rate before its policy lowers it')
+    group.add_argument('--learning_rate_policy', default='constant',
+                       choices=LEARNING_RATE_POLICIES,
+                       help='poly: falls to 0 at --max_steps, with the power 0.9 of the paper; '
+                            'piecewise: times --learning_rate_decay at each of '
+                            '--learning_rate_boundaries')
+    group.add_argument('--learning_rate_boundaries', type=positive_int, nargs='+', metavar='STEP',
+                       help='of the policy piecewise, in rising order')
+    group.add_argument('--learning_rate_decay', type=non_negative_float, default=0.1,
+                       help='of the policy piecewise')
+    group.add_argument('--warmup_steps', type=non_negative_int, default=0,
+                       help='steps over which the learning rate rises from almost 0')
+    group.add_argument('--batch_size', type=positive_int, default=8, help='images in a step')
+    group.add_argument('--accumulate_steps', type=positive_int, default=1,
+                       help='parts in which the batch is computed, to save memory; batch norm '
+                            'sees the parts one by one')
+    group.add_argument('--ema_decay', type=decay_rate, default=0.0,
+                       help='average the weights with this decay, such as 0.999, and evaluate and '
+                            'keep the average (0: do not)')
+    group.add_argument('--class_weights', default='none', metavar='none|median_frequency|FILE',
+                       help='weights of the classes in the loss; a file gives them as JSON (list, '
+                            'or object by name) or as lines of name,weight')
+    group.add_argument('--hard_example_fraction', type=share, default=1.0,
+                       help='only this share of the pixels, those with the largest losses, counts')
+    group.add_argument('--hard_example_steps', type=non_negative_int, default=0,
+                       help='steps over which that share falls from 1')
+    add_switch(group, 'freeze_batch_norm', False, 'use the statistics of --init_from and leave '
+               'them, and the scales and offsets of batch norm, as they are')
+
+
+def add_augmentation_flags(parser):
+    """Adds the flags of `preprocessing.augmentation`."""
     group = parser.add_argument_group('augmentation')
     group.add_argument('--crop_size', type=positive_int, default=513,
                        help='height and width of a training crop in pixels')
     group.add_argument('--min_scale', type=float, default=0.5, help='smallest random scale')
     group.add_argument('--max_scale', type=float, default=2.0, help='largest random scale')
-    group.add_argument('--no_random_flip', dest='random_flip', action='store_false',
-                       help='never mirror left and right')
-    group.add_argument('--no_color_jitter', dest='color_jitter', action='store_false',
-                       help='leave the colours as they are')
+    add_switch(group, 'align_scaling', True, 'scale with aligned corners; the post does not, and '
+               'moves labels by up to half a pixel')
+    group.add_argument('--crop_position', default='random', choices=('random', 'center'),
+                       help='where crops lie; the post takes the center')
+    group.add_argument('--padding', default='mean', choices=('mean', 'zero'),
+                       help='what small images are padded with: the colour that becomes 0 in the '
+                            'network, or black as in the post')
+    add_switch(group, 'random_flip', True, 'mirror left and right half of the time')
+    add_switch(group, 'color_jitter', True, 'change brightness, saturation, hue and contrast')
+
+
+def build_parser(description=None):
+    """Returns the `argparse.ArgumentParser` of `train.py`, with the default recipe's values."""
+    parser = argparse.ArgumentParser(
+        description=description, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    for add_flags in (add_run_flags, add_network_flags, add_optimization_flags,
+                      add_augmentation_flags):
+        add_flags(parser)
+    return parser
 
 
 def parse_train_flags(argv=None, description=None):
     """Parses and checks the flags of `train.py`.
+
+    The recipe decides the defaults, what is typed decides over it.
 
     Returns:
       `argparse.Namespace`; `number_of_classes` may still be None.
@@ -122,28 +258,62 @@ def parse_train_flags(argv=None, description=None):
     Raises:
       SystemExit: an unknown flag, a wrong type, or an impossible combination.
     """
-    parser = argparse.ArgumentParser(
-        description=description, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_network_flags(parser)
-    add_training_flags(parser)
+    parser = build_parser(description)
+    recipe = parser.parse_args(argv).recipe
+    parser.set_defaults(**recipes.RECIPES[recipe])
     args = parser.parse_args(argv)
     if args.multi_grid is None:
         args.multi_grid = [1, 1, 1] if args.output_stride == 32 else [1, 2, 4]
     if args.aspp_rates is None:
-        args.aspp_rates = list(default_aspp_rates(args.output_stride))
+        args.aspp_rates = list(network.default_aspp_rates(args.output_stride))
+    try:
+        _check_combinations(args)
+    except ValueError as error:
+        parser.error(str(error))
+    return args
+
+
+def _check_combinations(args):
+    """Raises ValueError for flags that do not go together."""
     if not 0 < args.min_scale <= args.max_scale < float('inf'):
-        parser.error('--min_scale %g --max_scale %g: give 0 < min_scale <= max_scale'
-                     % (args.min_scale, args.max_scale))
+        raise ValueError('--min_scale %g --max_scale %g: give 0 < min_scale <= max_scale'
+                         % (args.min_scale, args.max_scale))
     if set(args.model_dir) & set('*?[]'):
-        parser.error('--model_dir %s: TensorFlow cannot restore from a path with * ? [ or ]'
-                     % args.model_dir)
+        raise ValueError('--model_dir %s: TensorFlow cannot restore from a path with * ? [ or ]'
+                         % args.model_dir)
     try:
         resnet_v2.check_output_stride(args.output_stride, args.multi_grid)
     except ValueError as error:
-        parser.error('--output_stride %d --multi_grid %s: %s'
-                     % (args.output_stride, ' '.join(map(str, args.multi_grid)), error))
-    return args
+        raise ValueError('--output_stride %d --multi_grid %s: %s'
+                         % (args.output_stride, ' '.join(map(str, args.multi_grid)), error))
+    boundaries = args.learning_rate_boundaries
+    if (args.learning_rate_policy == 'piecewise') != (boundaries is not None):
+        raise ValueError('--learning_rate_policy %s with%s --learning_rate_boundaries: piecewise '
+                         'needs them, and no other policy takes them'
+                         % (args.learning_rate_policy, '' if boundaries else 'out'))
+    if boundaries and any(a >= b for a, b in zip(boundaries, boundaries[1:])):
+        raise ValueError('--learning_rate_boundaries %s: give them in rising order'
+                         % ' '.join(map(str, boundaries)))
+    if args.batch_size % args.accumulate_steps:
+        raise ValueError('--batch_size %d --accumulate_steps %d: the batch must divide into equal '
+                         'parts' % (args.batch_size, args.accumulate_steps))
+    if args.freeze_batch_norm and not args.init_from:
+        raise ValueError('--freeze_batch_norm without --init_from: there are no statistics to '
+                         'freeze yet; give the weights of an earlier run')
+    if args.allow_missing and not args.init_from:
+        raise ValueError('--allow_missing %s without --init_from: nothing is restored'
+                         % ' '.join(args.allow_missing))
+
+
+def describe_recipe(args):
+    """Says which flags the recipe set, and which of them were overridden. Returns str."""
+    flags = recipes.RECIPES[args.recipe]
+    overridden = {name: getattr(args, name) for name, value in flags.items()
+                  if getattr(args, name) != value}
+    text = 'Recipe %s: %s' % (args.recipe, ' '.join(recipes.as_options(flags, SWITCHES)))
+    if overridden:
+        text += '\n  overridden: %s' % ' '.join(recipes.as_options(overridden, SWITCHES))
+    return text
 
 
 def resolve_classes(args, info):
@@ -222,7 +392,7 @@ def save(args, model_dir):
 
 
 def load(run_dir):
-    """Reads the flags of a run.
+    """Reads the flags of a run, of `train.py` or of the post's code.
 
     Args:
       run_dir: str.
@@ -233,7 +403,50 @@ def load(run_dir):
     Raises:
       SystemExit: no config.json, one of another version, or missing or unknown flags.
     """
+    if is_post_run(run_dir):
+        return _load_post(os.path.join(run_dir, POST_CONFIG_NAME))
     return argparse.Namespace(**_read(run_dir)['flags'])
+
+
+def is_run_dir(folder):
+    """Whether a folder holds a run's flags, of `train.py` or of the post's code."""
+    return os.path.exists(os.path.join(folder, CONFIG_NAME)) or is_post_run(folder)
+
+
+def is_post_run(folder):
+    """Whether a folder holds the flags of a run of the post's code, and none of `train.py`."""
+    return (os.path.exists(os.path.join(folder, POST_CONFIG_NAME))
+            and not os.path.exists(os.path.join(folder, CONFIG_NAME)))
+
+
+def _load_post(path):
+    """Reads a data.json: its flags, and what the post's code builds whatever they say."""
+    flags = _read_json(path)
+    required = ('number_of_classes', 'output_stride')
+    if not isinstance(flags, dict) or any(name not in flags for name in required):
+        raise SystemExit("%s does not hold the flags of the post's train.py: %s must be there."
+                         % (path, ' and '.join(required)))
+    args = vars(parse_train_flags(['--recipe', 'post_code']))
+    # Earlier versions of that code have neither --crop_size nor --resnet_model.
+    for name in ('number_of_classes', 'output_stride', 'resnet_model', 'batch_norm_epsilon',
+                 'batch_norm_decay', 'l2_regularizer', 'starting_learning_rate', 'crop_size',
+                 'batch_size'):
+        args[name] = flags.get(name, args[name])
+    # --multi_grid and the rates at other strides never reach its network.
+    args.update(multi_grid=[1, 2, 4], aspp_rates=[6, 12, 18])
+    try:
+        resnet_v2.checked_blocks(args['resnet_model'], args['output_stride'], args['multi_grid'])
+    except ValueError as error:
+        raise SystemExit('%s: %s' % (path, error))
+    return argparse.Namespace(**args)
+
+
+def _read_json(path):
+    with open(path) as f:
+        try:
+            return json.load(f)
+        except ValueError as error:
+            raise SystemExit('%s is not JSON (%s).' % (path, error))
 
 
 def _read(run_dir):
@@ -241,18 +454,16 @@ def _read(run_dir):
     if not os.path.exists(path):
         raise SystemExit('%s is not there: %s is not a run directory of train.py.'
                          % (path, run_dir))
-    with open(path) as f:
-        try:
-            config = json.load(f)
-        except ValueError as error:
-            raise SystemExit('%s is not JSON (%s).' % (path, error))
+    config = _read_json(path)
     if not isinstance(config, dict):
         raise SystemExit('%s is not a run configuration.' % path)
-    if config.get('format_version') != FORMAT_VERSION:
-        raise SystemExit('%s has format_version %r; this code reads %d.'
-                         % (path, config.get('format_version'), FORMAT_VERSION))
+    version = config.get('format_version')
+    if version != FORMAT_VERSION and version not in ADDED_FLAGS:
+        raise SystemExit('%s has format_version %r; this code reads %d and older.'
+                         % (path, version, FORMAT_VERSION))
     if not isinstance(config.get('flags'), dict) or not isinstance(config.get('dataset'), dict):
         raise SystemExit('%s has no "flags" or no "dataset": it is damaged.' % path)
+    config['flags'] = dict(ADDED_FLAGS.get(version, {}), **config['flags'])
     known = set(vars(parse_train_flags([])))
     difference = known.symmetric_difference(config['flags'])
     if difference:
@@ -260,11 +471,6 @@ def _read(run_dir):
                          'commit %s.' % (path, ', '.join(sorted(difference)),
                                          config.get('commit')))
     return config
-
-
-def _option(name):
-    """The option as typed: a switch that turns something off has 'no_' in its name."""
-    return ('--no_' if name in SWITCHED_OFF else '--') + name
 
 
 def check_resume(args, model_dir):
@@ -278,7 +484,7 @@ def check_resume(args, model_dir):
     free = set(FREE_ON_RESUME)
     if args.learning_rate_policy == 'poly':
         free.remove('max_steps')  # the whole schedule hangs on it
-    changed = ['%s %s (was %s)' % (_option(name), flags[name], value)
+    changed = ['%s (was: %s)' % (recipes.option(name, flags[name], SWITCHES), value)
                for name, value in sorted(config['flags'].items())
                if name not in free and flags[name] != value]
     if changed:

@@ -33,9 +33,26 @@ tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
 import tf_slim as slim  # noqa: E402  (after the version check: it imports TensorFlow)
 
 __all__ = ['tf', 'slim', 'session_config', 'has_native_dilated_gradient', 'select_gpu',
-           'force_dilated_gradient']
+           'limit_threads', 'force_dilated_gradient']
 
 _native_dilated_gradient = None
+_num_threads = None
+
+
+def limit_threads(num_threads):
+    """Makes every later session compute with so many threads; call before the first session.
+
+    With 1, equal runs give equal results bit for bit on a CPU: with more, sums are
+    added up in the order in which threads finish.
+
+    Args:
+      num_threads: int, or None for as many as there are cores.
+    """
+    global _num_threads
+    _num_threads = num_threads
+    if num_threads is not None:
+        # MKL's own threads.
+        os.environ['OMP_NUM_THREADS'] = str(num_threads)
 
 
 def select_gpu(gpu_id):
@@ -52,6 +69,9 @@ def select_gpu(gpu_id):
 def session_config():
     """Returns the `tf.ConfigProto` that every session of this project uses."""
     config = tf.ConfigProto(allow_soft_placement=True)
+    if _num_threads is not None:
+        config.intra_op_parallelism_threads = _num_threads
+        config.inter_op_parallelism_threads = _num_threads
     config.gpu_options.allow_growth = True
     return config
 

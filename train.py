@@ -4,62 +4,92 @@
     python train.py --dataset_dir DIR --model_dir runs/mine --crop_size 321
 
 The run directory holds the configuration (config.json), the latest checkpoints,
-the best one by validation mIoU (best/) and TensorBoard summaries. The same
-command again continues a run that was stopped.
+the best one by validation mIoU (best/), TensorBoard summaries, every logged number
+(metrics.jsonl) and a picture of them (curves.png). The same command again continues
+a run that was stopped, by Ctrl-C, SIGTERM, a kill or --time_limit.
 """
+import contextlib
 import os
-from collections import namedtuple
+import time
+from collections import deque, namedtuple
 
 import numpy as np
 from tqdm import tqdm
 
 import checkpoints
+import class_weights
 import config
+import curves
+import diagnosis
 import evaluation
-import losses
 import metrics
 import network
+import optimization
+import runs
 import visualization
-from dataset import descriptor
+from dataset import descriptor, shards
 from preprocessing import augmentation, inputs
-from runtime import select_gpu, session_config, slim, tf
+from runtime import limit_threads, select_gpu, session_config, slim, tf
 
 PANELS_SHOWN = 3
 VALIDATION_SPLIT = 'validation'
-POLY_POWER = 0.9  # paper, section 4.1
+# Losses remembered for what is said when one is not finite.
+HISTORY_STEPS = 20
 
-TrainGraph = namedtuple('TrainGraph', ['graph', 'initializer', 'train_op', 'losses',
-                                       'global_step', 'summary', 'saver', 'best_saver'])
+# step: `optimization.TrainStep`. data_wait: float64 scalar, seconds that a run of the
+# graph waited for its images.
+TrainGraph = namedtuple('TrainGraph', ['graph', 'initializer', 'step', 'train_op', 'global_step',
+                                       'learning_rate', 'data_wait', 'panels', 'saver',
+                                       'best_saver', 'paths'])
 
 
-def add_summaries(example, logits, loss, learning_rate, ignore_label):
-    """Scalars of the loss parts, and panels of image, label and prediction."""
+def build_panels(example, logits, ignore_label):
+    """Pictures of image, label, prediction and error (white: wrong) side by side.
+
+    Returns:
+      string scalar, a serialized summary.
+    """
     colors = tf.constant(visualization.palette(ignore_label))
+    predictions = tf.argmax(logits, axis=3, output_type=tf.int32)
+    wrong = tf.not_equal(predictions, example.labels) & tf.not_equal(example.labels, ignore_label)
     panels = tf.concat([tf.cast(tf.round(example.image), tf.uint8),
-                        tf.gather(colors, example.labels),
-                        tf.gather(colors, tf.argmax(logits, axis=3))], axis=2)
-    tf.summary.image('image_label_prediction', panels, max_outputs=PANELS_SHOWN)
-    for name, value in loss._asdict().items():
-        tf.summary.scalar('loss/' + name, value)
-    tf.summary.scalar('learning_rate', learning_rate)
-    return tf.summary.merge_all()
+                        tf.gather(colors, example.labels), tf.gather(colors, predictions),
+                        tf.tile(255 * tf.cast(wrong, tf.uint8)[..., tf.newaxis], [1, 1, 1, 3])],
+                       axis=2)
+    return tf.summary.image('image_label_prediction_error', panels, max_outputs=PANELS_SHOWN)
 
 
-def build_learning_rate(args, global_step):
-    """Constant, or the paper's poly policy: start * (1 - step / max_steps) ^ 0.9."""
-    if args.learning_rate_policy == 'constant':
-        return tf.constant(args.starting_learning_rate)
-    return tf.train.polynomial_decay(args.starting_learning_rate, global_step, args.max_steps,
-                                     end_learning_rate=0.0, power=POLY_POWER)
+def augmentation_options(args, ignore_label):
+    """Returns the `augmentation.Augmentation` that the flags describe."""
+    color = (0.0, 0.0, 0.0)
+    if args.padding == 'mean':
+        color = network.padding_color(args.input_normalization)
+    return augmentation.Augmentation(
+        args.crop_size, args.min_scale, args.max_scale, args.random_flip, args.color_jitter,
+        ignore_label, color, args.crop_position == 'center', args.align_scaling)
 
 
-def build_train_graph(args, info, start_step):
+def timed_next(iterator):
+    """Takes the next batch, and measures how long it had to be waited for.
+
+    Returns:
+      (`inputs.Example` of tensors, float64 scalar tensor, seconds).
+    """
+    before = tf.timestamp()
+    with tf.control_dependencies([before]):
+        example = iterator.get_next()
+    with tf.control_dependencies([example.image]):
+        return example, tf.timestamp() - before
+
+
+def build_train_graph(args, info, start_step, weights=None):
     """Builds input, network, loss and optimizer.
 
     Args:
       args: the flags, with `number_of_classes` resolved.
       info: `dataset.descriptor.DatasetInfo`.
       start_step: int, the number of steps already trained, where the data go on.
+      weights: None, or list of float, the classes' weights in the loss.
 
     Returns:
       `TrainGraph`, still open for a restore to be added.
@@ -70,28 +100,31 @@ def build_train_graph(args, info, start_step):
     graph = tf.Graph()
     with graph.as_default():
         tf.set_random_seed(args.seed)
-        options = augmentation.Augmentation(args.crop_size, args.min_scale, args.max_scale,
-                                            args.random_flip, args.color_jitter,
-                                            info.ignore_label)
+        # What one run of the graph sees: a part of the batch.
+        part_size = args.batch_size // args.accumulate_steps
         iterator = tf.data.make_initializable_iterator(inputs.train_dataset(
-            info, args.dataset_dir, options, args.batch_size, args.seed, start_step))
-        example = iterator.get_next()
-        logits = network.deeplab_v3(example.image, args, is_training=True, reuse=None)
-        loss = losses.build_losses(logits, example.labels, info.ignore_label)
+            info, args.dataset_dir, augmentation_options(args, info.ignore_label), part_size,
+            args.seed, start_step * args.accumulate_steps, num_examples=args.overfit))
+        example, data_wait = timed_next(iterator)
+        # Nothing but batch norm differs between training and evaluation mode.
+        logits = network.deeplab_v3(example.image, args, not args.freeze_batch_norm, reuse=None)
         global_step = tf.train.get_or_create_global_step()
-        learning_rate = build_learning_rate(args, global_step)
-        # The post's scope: its checkpoints keep the slots here.
-        with tf.variable_scope('optimizer_vars'):
-            optimizer = tf.train.AdamOptimizer(learning_rate)
-            # Also runs the updates of the batch-norm statistics.
-            train_op = slim.learning.create_train_op(loss.total, optimizer,
-                                                     global_step=global_step,
-                                                     check_numerics=False)
-        summary = add_summaries(example, logits, loss, learning_rate, info.ignore_label)
-        return TrainGraph(graph, iterator.initializer, train_op, loss, global_step, summary,
-                          tf.train.Saver(max_to_keep=checkpoints.NUM_LATEST_KEPT),
-                          tf.train.Saver(slim.get_model_variables() + [global_step],
-                                         max_to_keep=1))
+        learning_rate = optimization.build_learning_rate(args, global_step)
+        step = optimization.build_train_step(logits, example.labels, info.ignore_label, args,
+                                             global_step, learning_rate, weights)
+        model, train_op = slim.get_model_variables(), step.train_op
+        best = {variable.op.name: variable for variable in model}
+        if args.ema_decay:
+            # Early steps average over few: the decay rises to its value.
+            average = tf.train.ExponentialMovingAverage(args.ema_decay, num_updates=global_step)
+            with tf.control_dependencies([train_op]):
+                train_op = average.apply(model)
+            best = {variable.op.name: average.average(variable) for variable in model}
+        return TrainGraph(graph, iterator.initializer, step, train_op, global_step, learning_rate,
+                          data_wait, build_panels(example, logits, info.ignore_label),
+                          tf.train.Saver(max_to_keep=args.keep_checkpoints),
+                          tf.train.Saver(dict(best, global_step=global_step), max_to_keep=1),
+                          descriptor.shard_paths(info, args.dataset_dir, 'train'))
 
 
 def restore_weights(train, args, checkpoint):
@@ -99,22 +132,30 @@ def restore_weights(train, args, checkpoint):
 
     Returns:
       A function of a session that restores or initialises all variables.
+
+    Raises:
+      SystemExit: the checkpoint does not fit.
     """
     with train.graph.as_default():
-        initialise = tf.global_variables_initializer()
+        initialise = tf.group(tf.global_variables_initializer(), tf.local_variables_initializer())
         if checkpoint:
-            print('Continuing %s at step %d.' % (checkpoint, checkpoints.step_of(checkpoint)))
+            checkpoints.check_complete(checkpoint, tf.global_variables())
+            print("Continuing %s at step %d (--resume): weights, optimizer's state, step and "
+                  'learning rate go on.' % (checkpoint, checkpoints.step_of(checkpoint)))
             # Lets the savers delete what an earlier part of the run wrote.
             train.saver.recover_last_checkpoints(checkpoints.all_in(args.model_dir))
             train.best_saver.recover_last_checkpoints(
                 checkpoints.all_in(os.path.join(args.model_dir, checkpoints.BEST_DIR)))
-            return lambda session: train.saver.restore(session, checkpoint)
-        if args.init_from:
-            load_weights, message = checkpoints.init_from(args.init_from)
-            print('Starting: %s.' % message)
+
+            def load_weights(session):
+                checkpoints.restore(train.saver, session, checkpoint)
+        elif args.init_from:
+            load_weights, message = checkpoints.init_from(args.init_from, args.resnet_model,
+                                                          args.allow_missing)
+            print('Starting %s' % message)
         else:
-            print('Starting: random initialisation (seed %d). For results like the published '
-                  'ones start from weights with --init_from.' % args.seed)
+            print('Starting at step 0 with random weights (seed %d). For results like the '
+                  'published ones give --init_from imagenet.' % args.seed)
 
             def load_weights(session):
                 pass
@@ -126,105 +167,289 @@ def restore_weights(train, args, checkpoint):
 
 
 def save_checkpoint(saver, session, directory, step):
-    """Writes a checkpoint; TensorFlow writes it under a temporary name and renames it."""
-    return saver.save(session, os.path.join(directory, checkpoints.PREFIX), global_step=step,
-                      write_meta_graph=False)
+    """Writes a checkpoint; TensorFlow writes it under a temporary name and renames it.
+
+    Raises:
+      SystemExit: it cannot be written; the older ones stay whole.
+    """
+    try:
+        return saver.save(session, os.path.join(directory, checkpoints.PREFIX), global_step=step,
+                          write_meta_graph=False)
+    except (tf.errors.OpError, OSError) as error:
+        raise SystemExit('The checkpoint of step %d cannot be written to %s: %s.\nMake room there; '
+                         'older checkpoints are whole, and the same command goes on from the last '
+                         'one.' % (step, directory,
+                                   getattr(error, 'message', str(error)).splitlines()[0]))
 
 
-def validate(train, session, eval_graph, info, args, writer, step):
-    """Scores the newest checkpoint on the validation split and keeps the best one."""
-    matrix = evaluation.evaluate(eval_graph, checkpoints.latest_in(args.model_dir), info,
-                                 VALIDATION_SPLIT)
-    result = metrics.scores(matrix)
-    tags = {'validation/' + name: getattr(result, name) for name in (
-        'pixel_accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou')}
-    tags.update(('validation_iou/' + name, iou)
-                for name, iou in zip(info.class_names, result.per_class_iou) if iou == iou)
-    writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag=tag, simple_value=value)
-                                         for tag, value in sorted(tags.items())]), step)
-    best_dir = os.path.join(args.model_dir, checkpoints.BEST_DIR)
-    best = checkpoints.best_score(args.model_dir)
-    tqdm.write('step %d: validation mIoU %.4f, pixel accuracy %.4f%s'
-               % (step, result.mean_iou, result.pixel_accuracy,
-                  '' if best is None else ' (best mIoU before: %.4f)' % best))
-    if best is None or result.mean_iou > best:
-        save_checkpoint(train.best_saver, session, best_dir, step)
-        config.write_json({'step': step, 'mean_iou': result.mean_iou},
-                          os.path.join(best_dir, checkpoints.BEST_SCORE_NAME))
+class Trainer:
+    """Runs a finalized graph: steps, logs, checkpoints and evaluations. Creates no ops.
 
+    Args:
+      session: `tf.Session` with all variables restored.
+      train: `TrainGraph`.
+      eval_graph: `evaluation.EvalGraph`, or None.
+      eval_split: str, the split of `eval_graph`.
+      info: `dataset.descriptor.DatasetInfo`.
+      args: the flags.
+      log: `runs.RunLog`.
+      stop: `runs.StopRequest`.
+    """
 
-def check_finite(loss, step, args):
-    """Stops the run at a loss that is no number any more."""
-    if not np.isfinite(loss):
-        raise SystemExit('The loss is %s at step %d (learning rate %g). Lower '
-                         '--starting_learning_rate, or check the labels; checkpoints up to the '
-                         'last one in %s are whole.'
-                         % (loss, step, args.starting_learning_rate, args.model_dir))
+    def __init__(self, session, train, eval_graph, eval_split, info, args, log, stop):
+        self.session, self.train, self.eval_graph = session, train, eval_graph
+        self.eval_split, self.info, self.args = eval_split, info, args
+        self.log, self.stop = log, stop
+        self.history = deque(maxlen=HISTORY_STEPS)
 
+    def step(self, step, with_panels):
+        """Trains on one batch.
 
-def run_training(train, restore, eval_graph, info, args, start_step):
-    """The training loop; creates no ops."""
-    writer = tf.summary.FileWriter(args.model_dir)
-    with tf.Session(graph=train.graph, config=session_config()) as session:
-        restore(session)
-        session.run(train.initializer)
+        Returns:
+          (dict of scalars to log, serialized panels or None).
+
+        Raises:
+          SystemExit: loss or gradients are not finite.
+        """
+        start, waited = time.time(), 0.0
+        for _ in range(self.args.accumulate_steps - 1):
+            waited += self.session.run([self.train.data_wait, self.train.step.accumulate_op])[0]
+        fetches = {'train_op': self.train.train_op, 'losses': self.train.step.losses,
+                   'norms': self.train.step.gradient_norms,
+                   'learning_rate': self.train.learning_rate, 'wait': self.train.data_wait}
+        if with_panels:
+            fetches['panels'] = self.train.panels
+        values = self.session.run(fetches)
+        seconds = time.time() - start
+        self.stop.took('step', seconds)
+        self._check_finite(step, values)
+        self.history.append(float(values['losses'].total))
+        scalars = {'loss/' + name: float(value)
+                   for name, value in values['losses']._asdict().items()}
+        scalars.update({
+            'learning_rate': float(values['learning_rate']),
+            'gradient_norm': float(np.linalg.norm(values['norms'])),
+            'speed/images_per_second': self.args.batch_size / seconds,
+            'speed/data_wait_share': min(1.0, (waited + values['wait']) / seconds)})
+        return scalars, values.get('panels')
+
+    def _check_finite(self, step, values):
+        if np.isfinite(values['losses'].total) and np.isfinite(values['norms']).all():
+            return
+        options = augmentation_options(self.args, self.info.ignore_label)
+        batch = diagnosis.read_batch(self.info, self.args.dataset_dir, options, self.args, step)
+        norms = dict(zip(self.train.step.variable_names, values['norms']))
+        raise SystemExit(diagnosis.explain_non_finite(
+            step, float(values['learning_rate']), values['losses'], norms, list(self.history),
+            batch, self.args, self.info))
+
+    def save(self, step):
+        """Writes a checkpoint of all variables."""
+        start = time.time()
+        save_checkpoint(self.train.saver, self.session, self.args.model_dir, step)
+        self.stop.took('save', time.time() - start)
+
+    def validate(self, step):
+        """Scores the newest checkpoint, keeps the best one, draws the curves."""
+        evaluated = evaluation.evaluate(
+            self.eval_graph, checkpoints.latest_in(self.args.model_dir), self.info,
+            self.eval_split, should_stop=self.stop.is_due)
+        if evaluated is None:
+            return  # The same command evaluates this step first.
+        result = metrics.scores(evaluated.matrix)
+        best = checkpoints.best_score(self.args.model_dir)
+        num_predicted = int((np.asarray(evaluated.matrix).sum(axis=0) > 0).sum())
+        entry = checkpoints.add_validation(self.args.model_dir, step, result.mean_iou,
+                                           evaluated.mean_loss, num_predicted)
+        self._log_validation(step, result, entry, evaluated.matrix)
+        tqdm.write('step %d: validation mIoU %.4f, pixel accuracy %.4f, loss %.4f%s'
+                   % (step, result.mean_iou, result.pixel_accuracy, evaluated.mean_loss,
+                      '' if best is None else ' (best checkpoint before: step %d, mIoU %.4f)'
+                      % (best['step'], best['mean_iou'])))
+        collapsed = checkpoints.collapse_warning(self.args.model_dir)
+        if collapsed:
+            tqdm.write(collapsed)
+        if checkpoints.is_better(entry, best, self.args.best_metric):
+            best_dir = os.path.join(self.args.model_dir, checkpoints.BEST_DIR)
+            save_checkpoint(self.train.best_saver, self.session, best_dir, step)
+            config.write_json(entry, os.path.join(best_dir, checkpoints.BEST_SCORE_NAME))
+
+    def _log_validation(self, step, result, entry, matrix):
+        scalars = {'validation/' + name: getattr(result, name) for name, _ in evaluation.TITLES}
+        scalars.update({'validation/loss': entry['loss'],
+                        'validation/running_loss': entry['running_loss']})
+        scalars.update(('validation_iou/' + name, float(iou))
+                       for name, iou in zip(self.info.class_names, result.per_class_iou)
+                       if iou == iou)
+        self.log.add(step, scalars)
+        self.log.add_image(step, 'validation/confusion_matrix',
+                           *curves.confusion_png(matrix, self.info.class_names))
+        curves.draw(runs.read_metrics(self.args.model_dir), self.args.model_dir)
+
+    def is_evaluated(self, step):
+        """Whether a step is one to evaluate at. Returns bool."""
+        return self.eval_graph is not None and (step % self.args.eval_every_steps == 0
+                                                or step == self.args.max_steps)
+
+    def run(self, start_step):
+        """Trains from `start_step` to the last step, or until it is asked to stop.
+
+        Returns:
+          int, the step reached.
+        """
+        args = self.args
+        if start_step and self.is_evaluated(start_step) and not checkpoints.is_validated(
+                args.model_dir, start_step):
+            self.validate(start_step)
+        # disable=None: no bar where standard error is no terminal.
         with tqdm(total=args.max_steps * args.batch_size, initial=start_step * args.batch_size,
-                  unit='image', smoothing=0.05) as bar:
+                  unit='image', smoothing=0.05, disable=None) as bar:
             for step in range(start_step + 1, args.max_steps + 1):
+                if self.stop.is_due() or self._is_patience_over():
+                    return step - 1
                 is_last = step == args.max_steps
-                fetches = {'train_op': train.train_op, 'losses': train.losses}
-                if step % args.summary_every_steps == 0 or is_last:
-                    fetches['summary'] = train.summary
-                values = session.run(fetches)
-                check_finite(values['losses'].total, step, args)
-                if 'summary' in values:
-                    writer.add_summary(values['summary'], step)
-                bar.set_postfix_str('step %d/%d, loss %.3f'
-                                    % (step, args.max_steps, values['losses'].total))
+                is_logged = step % args.summary_every_steps == 0 or is_last
+                scalars, panels = self.step(step, is_logged)
+                if is_logged:
+                    self.log.add(step, scalars, panels)
+                text = 'step %d/%d, loss %.3f' % (step, args.max_steps, scalars['loss/total'])
+                bar.set_postfix_str(text)
                 bar.update(args.batch_size)
-                is_eval = eval_graph and (step % args.eval_every_steps == 0 or is_last)
-                if step % args.save_every_steps == 0 or is_eval or is_last:
-                    save_checkpoint(train.saver, session, args.model_dir, step)
-                if is_eval:
-                    validate(train, session, eval_graph, info, args, writer, step)
-    writer.close()
+                if bar.disable and (step % args.log_every_steps == 0 or is_last):
+                    print('%s, learning rate %.3g, %.2f images/s'
+                          % (text, scalars['learning_rate'], scalars['speed/images_per_second']),
+                          flush=True)
+                is_eval = self.is_evaluated(step)
+                if (step % args.save_every_steps == 0 or is_eval or is_last
+                        or self.stop.is_due()):
+                    self.save(step)
+                if is_eval and not self.stop.is_due():
+                    self.validate(step)
+        return args.max_steps
+
+    def _is_patience_over(self):
+        since = checkpoints.evaluations_since_best(self.args.model_dir)
+        if self.args.patience is None or since < self.args.patience:
+            return False
+        self.stop.reason = 'no better evaluation in %d (--patience)' % since
+        return True
+
+
+def run_training(train, restore, eval_graph, eval_split, info, args, start_step):
+    """Opens the session and runs a `Trainer` in it.
+
+    Returns:
+      (int, the step reached; None, or str, why it ended before the last one).
+
+    Raises:
+      SystemExit: the run cannot go on; the message says why and what to do.
+    """
+    stop = runs.StopRequest(args.time_limit)
+    log = runs.RunLog(args.model_dir, start_step)
+    with stop.on_signals(), tf.Session(graph=train.graph, config=session_config()) as session:
+        try:
+            restore(session)
+            session.run(train.initializer)
+            trainer = Trainer(session, train, eval_graph, eval_split, info, args, log, stop)
+            return trainer.run(start_step), stop.reason
+        except tf.errors.ResourceExhaustedError:
+            raise SystemExit(diagnosis.explain_no_memory(args))
+        except tf.errors.DataLossError:
+            raise SystemExit(shards.explain_data_loss(train.paths))
+        finally:
+            log.close()
+
+
+def find_start(args):
+    """Finds the checkpoint that the run goes on from.
+
+    Returns:
+      (prefix or None, int step).
+
+    Raises:
+      SystemExit: --resume does not fit what is in --model_dir, or the run there has
+        other flags.
+    """
+    checkpoint = checkpoints.latest_readable(args.model_dir)
+    if args.resume == 'always' and not checkpoint:
+        raise SystemExit('--resume always: there is no checkpoint in %s.' % args.model_dir)
+    if checkpoint and args.resume == 'never':
+        raise SystemExit('--resume never: %s holds a run already (%s). Give another --model_dir.'
+                         % (args.model_dir, os.path.basename(checkpoint)))
+    if checkpoint and checkpoints.step_of(checkpoint) is None:
+        raise SystemExit("%s is no checkpoint of this train.py, so it cannot be continued: give "
+                         'another --model_dir, and --init_from %s to start from its weights.'
+                         % (checkpoint, args.model_dir))
+    if checkpoint:
+        config.check_resume(args, args.model_dir)
+    return checkpoint, checkpoints.step_of(checkpoint) if checkpoint else 0
+
+
+def build_evaluation(args, info):
+    """Builds the evaluation during training.
+
+    Returns:
+      (`evaluation.EvalGraph` or None, str, its split).
+    """
+    split = 'train' if args.overfit else VALIDATION_SPLIT
+    if split not in info.splits:
+        print('%s has no split "%s": nothing is evaluated during training and no best checkpoint '
+              'is kept.' % (args.dataset_dir, split))
+        return None, split
+    return evaluation.build_eval_graph(args, info, args.dataset_dir, split,
+                                       num_examples=args.overfit,
+                                       averaged=args.ema_decay > 0), split
+
+
+def train(args):
+    """Trains as the flags say, in a run directory that is held by this process alone."""
+    with contextlib.ExitStack() as stack:
+        # A folder that is not there yet is made, and locked, once the flags proved good.
+        if os.path.isdir(args.model_dir):
+            stack.enter_context(runs.locked(args.model_dir))
+        train_locked(args, stack)
+
+
+def train_locked(args, stack):
+    """`train` once the run directory, where it exists, is locked; locks a new one in `stack`."""
+    info = descriptor.load(args.dataset_dir)
+    config.resolve_classes(args, info)
+    checkpoint, start_step = find_start(args)
+    if start_step >= args.max_steps and (VALIDATION_SPLIT not in info.splits
+                                         or checkpoints.is_validated(args.model_dir, start_step)):
+        print('%s is at step %d already. Give a larger --max_steps to go on, or another '
+              '--model_dir.' % (args.model_dir, start_step))
+        return
+    weights = class_weights.resolve(args.class_weights, info, args.dataset_dir)
+    if weights:
+        print('Class weights: %s' % ', '.join(
+            '%s %.3g' % pair for pair in zip(info.class_names, weights)))
+    graph = build_train_graph(args, info, start_step, weights)
+    eval_graph, eval_split = build_evaluation(args, info)
+    restore = restore_weights(graph, args, checkpoint)
+    graph.graph.finalize()
+    is_new = not os.path.isdir(args.model_dir)
+    os.makedirs(os.path.join(args.model_dir, checkpoints.BEST_DIR), exist_ok=True)
+    if is_new:
+        stack.enter_context(runs.locked(args.model_dir))
+    config.save(args, args.model_dir)
+    step, reason = run_training(graph, restore, eval_graph, eval_split, info, args, start_step)
+    if reason:
+        print('Stopped at step %d: %s. The same command goes on from there.' % (step, reason))
+    else:
+        print('Done: %s. Score it with: python test.py --checkpoint %s'
+              % (args.model_dir, args.model_dir))
 
 
 def main(argv=None):
     args = config.parse_train_flags(argv, __doc__)
     select_gpu(args.gpu_id)
+    limit_threads(args.num_threads)
+    print(config.describe_recipe(args))
     try:
-        info = descriptor.load(args.dataset_dir)
-        config.resolve_classes(args, info)
-        checkpoint = checkpoints.latest_in(args.model_dir)
-        start_step = checkpoints.step_of(checkpoint) if checkpoint else 0
-        if checkpoint:
-            config.check_resume(args, args.model_dir)
-        if start_step >= args.max_steps:
-            print('%s is at step %d already. Give a larger --max_steps to go on, or another '
-                  '--model_dir.' % (args.model_dir, start_step))
-            return
-        train = build_train_graph(args, info, start_step)
-        eval_graph = None
-        if VALIDATION_SPLIT in info.splits:
-            eval_graph = evaluation.build_eval_graph(args, info, args.dataset_dir,
-                                                     VALIDATION_SPLIT)
-        else:
-            print('%s has no split "%s": nothing is evaluated during training and no best '
-                  'checkpoint is kept.' % (args.dataset_dir, VALIDATION_SPLIT))
+        train(args)
     except ValueError as error:
         raise SystemExit(str(error))
-    restore = restore_weights(train, args, checkpoint)
-    train.graph.finalize()
-    os.makedirs(os.path.join(args.model_dir, checkpoints.BEST_DIR), exist_ok=True)
-    config.save(args, args.model_dir)
-    try:
-        run_training(train, restore, eval_graph, info, args, start_step)
-    except KeyboardInterrupt:
-        raise SystemExit('Stopped. The same command goes on from the last checkpoint in %s.'
-                         % args.model_dir)
-    print('Done: %s. Score it with: python test.py --checkpoint %s'
-          % (args.model_dir, args.model_dir))
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Pictures of label maps, without TensorFlow: palette PNGs, colours, contact sheets."""
+"""Pictures of label maps, without TensorFlow: palette PNGs, overlays, contact sheets."""
 import os
 
 import matplotlib
@@ -10,6 +10,11 @@ from dataset import voc
 SHEET_CELL = 240  # pixels, the longer side of a picture on a contact sheet
 _GAP, _HEADER = 8, 22
 _FONT_SIZE = 12
+# Of an overlay: how much of its colours covers the image, and the smallest share of the
+# longer side that a legend's letters and a border between classes take.
+_OPACITY, _BORDER_OPACITY = 0.55, 0.6
+_LETTER_SHARE, _BORDER_SHARE = 1 / 60, 1 / 400
+_PALE = (170, 170, 170)
 
 
 def palette(ignore_label):
@@ -46,6 +51,99 @@ def save_png(image, path):
     os.replace(temporary, path)
 
 
+def save_index_png(label_map, path):
+    """Writes label ids as an 8-bit grey PNG, which every tool reads as the ids themselves.
+
+    Args:
+      label_map: integer [height, width], ids in 0..255.
+      path: str; written to a temporary name and renamed.
+    """
+    save_png(Image.fromarray(np.asarray(label_map, np.uint8), mode='L'), path)
+
+
+def _font(size):
+    # Pillow's built-in font stops at Latin-1; matplotlib's own draws a box for what it lacks.
+    return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), 'fonts/ttf/DejaVuSans.ttf'),
+                              size)
+
+
+def overlay(image, label_map, class_names, ignore_label, all_classes=False):
+    """Blends an image with the colours of its labels, over a legend of the class names.
+
+    Args:
+      image: uint8 [height, width, 3], RGB.
+      label_map: integer [height, width], ids in 0..255.
+      class_names: sequence of str, position is class id.
+      ignore_label: int, the id that has VOC's void colour.
+      all_classes: bool. False: the legend has the classes that occur, with their
+        shares of the pixels. True: it has all, each always in the same place, and those
+        that do not occur are pale, which suits the frames of a video.
+
+    Returns:
+      `PIL.Image`, RGB; the image is at its upper left, and at least as wide.
+    """
+    label_map = np.asarray(label_map, np.uint8)
+    colors = palette(ignore_label)
+    longer_side = max(label_map.shape)
+    mask = Image.fromarray(colors[label_map])
+    blended = Image.blend(Image.fromarray(np.asarray(image, np.uint8)), mask, _OPACITY)
+    thickness = max(1, int(round(longer_side * _BORDER_SHARE)))
+    borders = _borders(label_map, thickness) * np.uint8(255 * _BORDER_OPACITY)
+    blended.paste('white', mask=Image.fromarray(borders))
+    entries = _legend_entries(label_map, class_names, ignore_label, all_classes)
+    legend = _legend(entries, colors, blended.width,
+                     max(_FONT_SIZE, int(round(longer_side * _LETTER_SHARE))))
+    sheet = Image.new('RGB', (legend.width, blended.height + legend.height), 'white')
+    sheet.paste(blended, (0, 0))
+    sheet.paste(legend, (0, blended.height))
+    return sheet
+
+
+def _borders(label_map, thickness):
+    """Marks the pixels within `thickness` of another label to the lower right. Returns bool."""
+    borders = np.zeros(label_map.shape, bool)
+    for distance in range(1, thickness + 1):
+        borders[:-distance] |= label_map[:-distance] != label_map[distance:]
+        borders[:, :-distance] |= label_map[:, :-distance] != label_map[:, distance:]
+    return borders
+
+
+def _legend_entries(label_map, class_names, ignore_label, all_classes):
+    """Returns a list of (class id, text, whether it occurs)."""
+    counts = np.bincount(label_map.ravel(), minlength=256)
+    if all_classes:
+        return [(label, name, bool(counts[label])) for label, name in enumerate(class_names)]
+    names = list(enumerate(class_names)) + [(ignore_label, 'void')]
+    return [(label, '%s %s' % (name, _percent(counts[label] / label_map.size)), True)
+            for label, name in names if counts[label]]
+
+
+def _percent(share):
+    return '%.1f %%' % (100. * share) if share >= 0.001 else '<0.1 %'
+
+
+def _legend(entries, colors, width, font_size):
+    """Draws swatches and texts in columns; wider than `width` only where one does not fit."""
+    font = _font(font_size)
+    gap = font_size // 2
+    swatch, line = font_size, int(font_size * 1.6)
+    column = max((font.getbbox(text)[2] for _, text, _ in entries), default=0) + swatch + 3 * gap
+    num_columns = max(1, min(len(entries), (width - gap) // column))
+    num_rows = -(-len(entries) // num_columns)
+    legend = Image.new('RGB', (max(width, gap + num_columns * column), num_rows * line + 2 * gap),
+                       'white')
+    draw = ImageDraw.Draw(legend)
+    for index, (label, text, occurs) in enumerate(entries):
+        left = gap + index % num_columns * column
+        top = gap + index // num_columns * line
+        color = tuple(int(value) for value in colors[label])
+        box = [left, top + (line - swatch) // 2, left + swatch, top + (line + swatch) // 2]
+        draw.rectangle(box, fill=color if occurs else None, outline=None if occurs else _PALE)
+        draw.text((left + swatch + gap, top + line // 2), text, anchor='lm', font=font,
+                  fill='black' if occurs else _PALE)
+    return legend
+
+
 def contact_sheet(rows, ignore_label):
     """Draws rows of image, label and prediction side by side.
 
@@ -66,9 +164,7 @@ def contact_sheet(rows, ignore_label):
             pictures.append(Image.fromarray(colors[np.asarray(ids)]).resize(size, Image.NEAREST))
         cells.append((name, pictures))
     height = sum(_HEADER + pictures[0].height + _GAP for _, pictures in cells) + _HEADER
-    # Pillow's built-in font stops at Latin-1; matplotlib's own draws a box for what it lacks.
-    font = ImageFont.truetype(os.path.join(matplotlib.get_data_path(), 'fonts/ttf/DejaVuSans.ttf'),
-                              _FONT_SIZE)
+    font = _font(_FONT_SIZE)
     sheet = Image.new('RGB', (_GAP + 3 * (SHEET_CELL + _GAP), height), 'white')
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(('image', 'label', 'prediction')):

@@ -29,7 +29,8 @@ def build_step(args, native):
         images = tf.random_uniform(shape + [3], 0.0, 255.0, seed=0)
         labels = tf.random_uniform(shape, 0, args.number_of_classes, tf.int32, seed=0)
         logits = network.deeplab_v3(images, args, is_training=True, reuse=None)
-        loss = losses.build_losses(logits, labels, voc.IGNORE_LABEL)
+        loss = losses.sum_losses(losses.masked_cross_entropy(logits, labels, voc.IGNORE_LABEL),
+                                 losses.regularization())
         train_op = slim.learning.create_train_op(
             loss.total, tf.train.AdamOptimizer(args.starting_learning_rate))
         session = tf.Session(graph=graph, config=session_config())

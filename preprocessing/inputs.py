@@ -2,7 +2,7 @@
 import os
 from collections import namedtuple
 
-from dataset import descriptor, records
+from dataset import descriptor, raw_records, records, shards
 from preprocessing import augmentation
 from runtime import tf
 
@@ -17,6 +17,27 @@ PARALLEL_CALLS = os.cpu_count() or 1
 SEED_STRIDE = 1000003
 
 Example = namedtuple('Example', ['name', 'image', 'labels'])
+
+
+def parse_raw_example(serialized):
+    """Decodes one record of the post's code; such a record has no name.
+
+    Args:
+      serialized: string scalar, with the features of `dataset.raw_records`.
+
+    Returns:
+      An `Example` as `parse_example` does, its name empty.
+    """
+    features = tf.io.parse_single_example(serialized, {
+        raw_records.HEIGHT: tf.io.FixedLenFeature([], tf.int64),
+        raw_records.WIDTH: tf.io.FixedLenFeature([], tf.int64),
+        raw_records.IMAGE_RAW: tf.io.FixedLenFeature([], tf.string),
+        raw_records.ANNOTATION_RAW: tf.io.FixedLenFeature([], tf.string)})
+    size = tf.stack([features[raw_records.HEIGHT], features[raw_records.WIDTH]])
+    image = tf.io.decode_raw(features[raw_records.IMAGE_RAW], tf.uint8)
+    labels = tf.io.decode_raw(features[raw_records.ANNOTATION_RAW], tf.uint8)
+    return Example(tf.constant(''), tf.reshape(image, tf.concat([size, [3]], axis=0)),
+                   tf.cast(tf.reshape(labels, size), tf.int32))
 
 
 def parse_example(serialized):
@@ -40,14 +61,46 @@ def parse_example(serialized):
     return Example(features[records.IMAGE_FILENAME], image, tf.cast(labels, tf.int32))
 
 
-def _epoch(paths, seed):
+def _open_split(info, dataset_dir, split):
+    """Returns (paths, parser) of a split, after counting the records of its shards.
+
+    TensorFlow itself takes a shard for whole that ends within a record's header.
+    """
+    paths = descriptor.shard_paths(info, dataset_dir, split)
+    count, expected = sum(map(shards.count_records, paths)), info.splits[split]['num_examples']
+    if count != expected:
+        raise ValueError('Split %r of %s holds %d records, but %d are announced: build it again.'
+                         % (split, dataset_dir, count, expected))
+    return paths, _parser(paths)
+
+
+def _parser(paths):
+    """`parse_example`, or `parse_raw_example` where the first record has its features."""
+    try:
+        first = next(tf.compat.v1.io.tf_record_iterator(paths[0]))
+    except (StopIteration, tf.errors.DataLossError) as error:
+        raise ValueError('%s: its first record cannot be read (%s). Build it again.'
+                         % (paths[0], error))
+    features = tf.train.Example.FromString(first).features.feature
+    if records.IMAGE_ENCODED in features:
+        return parse_example
+    if raw_records.IMAGE_RAW in features:
+        return parse_raw_example
+    raise ValueError('%s holds neither the records of this project nor those of the post; its '
+                     'features are: %s. Build it again.' % (paths[0], ', '.join(sorted(features))))
+
+
+def _epoch(paths, seed, num_examples=None):
     """The serialized records of one pass over the shards, in the order that `seed` gives."""
+    if num_examples is not None:
+        return tf.data.TFRecordDataset(paths).take(num_examples).shuffle(num_examples, seed=seed)
     shards = tf.data.Dataset.from_tensor_slices(paths).shuffle(len(paths), seed=seed)
     serialized = shards.interleave(tf.data.TFRecordDataset, cycle_length=INTERLEAVED_SHARDS)
     return serialized.shuffle(SHUFFLE_BUFFER_RECORDS, seed=seed)
 
 
-def train_dataset(info, dataset_dir, options, batch_size, seed, start_step=0, split='train'):
+def train_dataset(info, dataset_dir, options, batch_size, seed, start_step=0, split='train',
+                  num_examples=None):
     """An endless stream of augmented batches.
 
     The order of epoch e depends on (seed, e) and the distortion of example k on
@@ -62,6 +115,7 @@ def train_dataset(info, dataset_dir, options, batch_size, seed, start_step=0, sp
       seed: int.
       start_step: int, the number of batches that were already trained on.
       split: str.
+      num_examples: None, or int: only so many, the first of the split.
 
     Returns:
       A `tf.data.Dataset` of `Example`: name string [batch],
@@ -69,18 +123,22 @@ def train_dataset(info, dataset_dir, options, batch_size, seed, start_step=0, sp
       labels int32 [batch, crop_size, crop_size].
 
     Raises:
-      ValueError: no such split, or a shard is not there.
+      ValueError: no such split, or a shard is not there, damaged or cut short.
     """
-    paths = descriptor.shard_paths(info, dataset_dir, split)
+    paths, parse = _open_split(info, dataset_dir, split)
     start_example = start_step * batch_size
-    start_epoch, skipped = divmod(start_example, info.splits[split]['num_examples'])
+    in_epoch = info.splits[split]['num_examples']
+    if num_examples is not None:
+        in_epoch = num_examples = min(num_examples, in_epoch)
+    start_epoch, skipped = divmod(start_example, in_epoch)
     epochs = tf.data.experimental.Counter(start_epoch, dtype=tf.int64)
     first_seed = seed * SEED_STRIDE
-    serialized = epochs.flat_map(lambda epoch: _epoch(paths, first_seed + epoch)).skip(skipped)
+    serialized = epochs.flat_map(
+        lambda epoch: _epoch(paths, first_seed + epoch, num_examples)).skip(skipped)
     indices = tf.data.experimental.Counter(start_example, dtype=tf.int64)
 
     def augmented(record, index):
-        example = parse_example(record)
+        example = parse(record)
         image, labels = augmentation.augment(example.image, example.labels,
                                              tf.stack([tf.cast(seed, tf.int64), index]), options)
         return Example(example.name, image, labels)
@@ -90,23 +148,31 @@ def train_dataset(info, dataset_dir, options, batch_size, seed, start_step=0, sp
     return dataset.batch(batch_size, drop_remainder=True).prefetch(2)
 
 
-def eval_dataset(info, dataset_dir, split):
+def eval_dataset(info, dataset_dir, split, num_examples=None):
     """One pass over a split: whole images at their own size, one a batch, undistorted.
 
     Args:
-      info, dataset_dir, split: as in `train_dataset`.
+      info, dataset_dir, split, num_examples: as in `train_dataset`.
 
     Returns:
-      A `tf.data.Dataset` of `Example`: name string [1],
+      A `tf.data.Dataset` of `Example`: name string [1], '<split>-<index>' where the
+      records are raw,
       image float32 [1, height, width, 3] in 0..255, labels int32 [1, height, width].
 
     Raises:
-      ValueError: no such split, or a shard is not there.
+      ValueError: no such split, or a shard is not there, damaged or cut short.
     """
-    def undistorted(record):
-        example = parse_example(record)
-        return example._replace(image=tf.cast(example.image, tf.float32))
+    paths, parse = _open_split(info, dataset_dir, split)
 
-    dataset = tf.data.TFRecordDataset(descriptor.shard_paths(info, dataset_dir, split))
+    def undistorted(index, record):
+        example = parse(record)
+        name = example.name
+        if parse is parse_raw_example:
+            name = split + '-' + tf.strings.as_string(index, width=6, fill='0')
+        return Example(name, tf.cast(example.image, tf.float32), example.labels)
+
+    dataset = tf.data.TFRecordDataset(paths).enumerate()
+    if num_examples is not None:
+        dataset = dataset.take(num_examples)
     dataset = dataset.map(undistorted, num_parallel_calls=PARALLEL_CALLS)
     return dataset.batch(1).prefetch(2)

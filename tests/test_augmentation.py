@@ -9,7 +9,8 @@ from runtime import tf
 VOID = 255
 MEAN = np.array(RGB_MEAN, np.float32)
 PLAIN = augmentation.Augmentation(crop_size=8, min_scale=1.0, max_scale=1.0, random_flip=False,
-                                  color_jitter=False, ignore_label=VOID)
+                                  color_jitter=False, ignore_label=VOID,
+                                  padding_color=RGB_MEAN)
 
 
 class Harness:
@@ -24,7 +25,8 @@ class Harness:
         self.fractions = tf.placeholder(tf.float32, [4])
         image = tf.cast(self.image, tf.float32)
         self.resized = augmentation.resize_pair(image, self.labels, self.size)
-        self.jittered = augmentation.jitter_color(image, self.fractions)
+        self.order = tf.placeholder(tf.int32, [])
+        self.jittered = augmentation.jitter_color(image, self.fractions, self.order)
         self.augmented = {}
 
     def augment(self, image, labels, seed=0, **options):
@@ -39,8 +41,9 @@ class Harness:
         return self.session.run(self.resized, {self.image: image, self.labels: labels,
                                                self.size: size})
 
-    def jitter(self, image, fractions):
-        return self.session.run(self.jittered, {self.image: image, self.fractions: fractions})
+    def jitter(self, image, fractions, order=0):
+        return self.session.run(self.jittered, {self.image: image, self.fractions: fractions,
+                                                self.order: order})
 
 
 @pytest.fixture(scope='module')
@@ -239,6 +242,67 @@ def test_contrast_scales_around_the_mean_of_each_channel(harness):
                                [[[110, 55, 90], [130, 65, 90]]], atol=0.05)
     np.testing.assert_allclose(harness.jitter(image, [0.5, 0.5, 0.5, 1]),
                                [[[90, 45, 90], [150, 75, 90]]], atol=0.05)
+
+
+def test_jitter_changes_colours_in_the_four_orders(harness):
+    image, fractions = noise(6, 6), [0.9, 0.2, 0.3, 0.8]
+    steps = {
+        'brightness': lambda pixels: pixels + 0.8 * 32 / 255.0,
+        'saturation': lambda pixels: tf.image.adjust_saturation(pixels, 0.7),
+        'hue': lambda pixels: tf.image.adjust_hue(pixels, -0.08),
+        'contrast': lambda pixels: tf.image.adjust_contrast(pixels, 1.3),
+    }
+    results = []
+    for order, names in enumerate([
+            ('brightness', 'saturation', 'hue', 'contrast'),
+            ('saturation', 'brightness', 'contrast', 'hue'),
+            ('contrast', 'hue', 'brightness', 'saturation'),
+            ('hue', 'saturation', 'contrast', 'brightness')]):
+        expected = tf.constant(image / 255.0, tf.float32)
+        for name in names:
+            expected = steps[name](expected)
+        expected = 255 * np.clip(harness.session.run(expected), 0, 1)
+        results.append(harness.jitter(image, fractions, order))
+        np.testing.assert_allclose(results[-1], expected, atol=1e-2)
+    assert len({result.tobytes() for result in results}) == 4
+
+
+def test_augmentation_draws_all_four_orders(harness, monkeypatch):
+    seen = []
+    monkeypatch.setattr(augmentation, 'jitter_color',
+                        lambda image, fractions, order: seen.append(order) or image)
+    harness.augment(noise(8, 8), numbered(8, 8), color_jitter=True, crop_size=7)
+    orders = [harness.session.run(seen[0], {harness.seed: [7, seed]}) for seed in range(200)]
+    assert set(orders) == {0, 1, 2, 3}
+    assert all(30 < orders.count(order) < 70 for order in range(4))
+
+
+@pytest.mark.parametrize('height, width', [(12, 10), (5, 6), (11, 3), (8, 8), (1, 13)])
+def test_center_crop_with_zero_padding_is_tensorflows_crop_or_pad(harness, height, width):
+    image, labels = noise(height, width), 1 + numbered(height, width)
+    actual, actual_labels = harness.augment(image, labels, center_crop=True, ignore_label=0,
+                                            padding_color=(0.0, 0.0, 0.0))
+    expected = tf.image.resize_image_with_crop_or_pad(
+        np.dstack([image, labels]).astype(np.float32), 8, 8)
+    expected = harness.session.run(expected)
+    np.testing.assert_allclose(actual, expected[:, :, :3], atol=1e-4)
+    np.testing.assert_array_equal(actual_labels, expected[:, :, 3])
+
+
+def test_unaligned_scaling_is_tensorflows_default_resize(harness):
+    image, labels = noise(7, 9), numbered(7, 9)
+    actual, actual_labels = harness.augment(image, labels, min_scale=2.0, max_scale=2.0,
+                                            align_scaling=False, center_crop=True, crop_size=14,
+                                            ignore_label=-1)
+    resized = tf.image.resize_images(image, [14, 18])
+    nearest = tf.image.resize_images(labels[:, :, np.newaxis], [14, 18],
+                                     method=tf.image.ResizeMethod.NEAREST_NEIGHBOR)
+    expected, expected_labels = harness.session.run([resized, nearest])
+    np.testing.assert_allclose(actual, expected[:, 2:16], atol=1e-3)
+    np.testing.assert_array_equal(actual_labels, expected_labels[:, 2:16, 0])
+    aligned, _ = harness.augment(image, labels, min_scale=2.0, max_scale=2.0, center_crop=True,
+                                 crop_size=14, ignore_label=-1)
+    assert np.abs(aligned - actual).max() > 1
 
 
 @pytest.mark.parametrize('value', [0, 255])

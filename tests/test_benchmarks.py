@@ -1,12 +1,13 @@
 """The benchmarks run and measure what they say."""
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
 import runtime
-from benchmarks import atrous_convolution, training_memory
+from benchmarks import atrous_convolution, build_records, training_memory
 
 
 def test_atrous_benchmark_prints_the_median_of_its_pairs(tiny_backbone, capsys, monkeypatch):
@@ -51,3 +52,21 @@ def test_peak_memory_is_that_of_the_command():
 def test_peak_memory_of_a_failing_command_is_refused():
     with pytest.raises(SystemExit, match='failed'):
         training_memory.peak_mib([sys.executable, '-c', 'raise SystemExit(3)'])
+
+
+def test_build_benchmark_counts_images_bytes_and_memory(tmp_path):
+    num_bytes = build_records.write_pairs(str(tmp_path), build_records.DIFFERENT + 2)
+    # As large as VOC's: its images take some 80 kB, its masks some 3 kB.
+    assert 50e3 < num_bytes / float(build_records.DIFFERENT + 2) < 150e3
+    assert os.path.samefile(str(tmp_path / '00000.jpg'), str(tmp_path / '00016.jpg'))
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    printed = subprocess.check_output(
+        [sys.executable, 'benchmarks/build_records.py', '--num_pairs', '6', '8'], cwd=root,
+        stderr=subprocess.DEVNULL).decode().splitlines()
+    assert [line.split(' images/s')[0].split(':')[0] for line in printed] == [
+        '6 pairs, 1 worker', '8 pairs, 1 worker']
+    for line in printed:
+        speed, ratio, peak = (float(re.search(pattern, line).group(1)) for pattern in (
+            r'(\d+) per second of processor', r'output/input ([\d.]+)', r'process (\d+) MiB'))
+        # Nothing is encoded again, and the process that builds holds no TensorFlow.
+        assert speed > 0 and 0.97 < ratio < 1.03 and 20 < peak < 100

@@ -1,4 +1,5 @@
 """checkpoints.py: finds what the user means, restores what fits, names what does not."""
+import json
 import os
 import shutil
 
@@ -41,7 +42,7 @@ def write_run(directory, steps):
     with tf.Graph().as_default(), tf.Session() as session:
         build({'v': [1]}, 0.0)
         session.run(tf.global_variables_initializer())
-        saver = tf.train.Saver(max_to_keep=checkpoints.NUM_LATEST_KEPT)
+        saver = tf.train.Saver(max_to_keep=2)
         return [saver.save(session, os.path.join(str(directory), checkpoints.PREFIX),
                            global_step=step, write_meta_graph=False) for step in steps]
 
@@ -156,20 +157,40 @@ def test_step_is_read_off_the_name():
     assert checkpoints.step_of('runs/net-2/model.ckpt-500') == 500
 
 
-def test_best_score_is_read_from_the_best_folder(tmp_path):
+def test_validations_are_kept_in_order_and_those_of_an_abandoned_future_dropped(tmp_path):
+    run = str(tmp_path)
+    for step, loss in ((5, 4.0), (10, 2.0), (15, 9.0)):
+        checkpoints.add_validation(run, step, 0.1, loss)
+    entry = checkpoints.add_validation(run, 10, 0.25, 3.0)
+    assert entry == {'step': 10, 'mean_iou': 0.25, 'loss': 3.0, 'running_loss': 3.5,
+                     'num_predicted': None}
+    with open(os.path.join(run, checkpoints.VALIDATION_NAME)) as f:
+        assert [entry['step'] for entry in json.load(f)] == [5, 10]
+
+
+def test_best_score_is_the_entry_in_the_best_folder(tmp_path):
     assert checkpoints.best_score(str(tmp_path)) is None
     (tmp_path / checkpoints.BEST_DIR).mkdir()
-    config.write_json({'step': 5, 'mean_iou': 0.25},
-                      str(tmp_path / checkpoints.BEST_DIR / checkpoints.BEST_SCORE_NAME))
-    assert checkpoints.best_score(str(tmp_path)) == 0.25
+    entry = checkpoints.add_validation(str(tmp_path), 5, 0.25, 1.0)
+    config.write_json(entry, str(tmp_path / checkpoints.BEST_DIR / checkpoints.BEST_SCORE_NAME))
+    assert checkpoints.best_score(str(tmp_path)) == entry
 
 
-def start(path, shapes=None):
+@pytest.mark.parametrize('metric, better', [('mean_iou', False), ('running_loss', True)])
+def test_better_is_a_higher_iou_or_a_lower_running_loss(metric, better):
+    best = {'mean_iou': 0.5, 'running_loss': 2.0}
+    assert checkpoints.is_better({'mean_iou': 0.4, 'running_loss': 1.9}, best, metric) is better
+    assert checkpoints.is_better({'mean_iou': 0.6, 'running_loss': 2.1}, best, metric) is not better
+    assert not checkpoints.is_better(best, best, metric)
+    assert checkpoints.is_better(best, None, metric)
+
+
+def start(path, shapes=None, allow_missing=()):
     """Runs `init_from` on variables of 1; returns (values by name, global step, message)."""
     with tf.Graph().as_default(), tf.Session() as session:
         global_step = build(SHAPES if shapes is None else shapes, 1.0)
         initialise = tf.global_variables_initializer()
-        load, message = checkpoints.init_from(path)
+        load, message = checkpoints.init_from(path, 'resnet_v2_50', allow_missing)
         tf.get_default_graph().finalize()
         session.run(initialise)
         load(session)
@@ -185,11 +206,20 @@ def assert_values(values, restored, fresh=()):
         np.testing.assert_array_equal(values[name], np.full(values[name].shape, expected))
 
 
+def refusal(*args, **kwargs):
+    with pytest.raises(SystemExit) as error:
+        start(*args, **kwargs)
+    return str(error.value)
+
+
 def test_weights_that_are_all_there_are_restored_at_step_zero(run):
     values, step, message = start(run)
     assert_values(values, restored=SHAPES)
     assert step == 0
-    assert message == 'weights from %s, at step 0' % os.path.join(run, 'best', 'model.ckpt-10')
+    assert message.startswith('at step 0 with the weights of %s (--init_from)'
+                              % os.path.join(run, 'best', 'model.ckpt-10'))
+    assert '5 variables match, 0 are missing in the checkpoint, 0 have another shape there, ' \
+           '1 of the checkpoint are not used.\n  not used: global_step' in message
 
 
 def test_variables_of_the_checkpoint_that_the_network_lacks_do_not_matter(tmp_path):
@@ -197,13 +227,35 @@ def test_variables_of_the_checkpoint_that_the_network_lacks_do_not_matter(tmp_pa
     values, _, message = start(prefix)
     assert_values(values, restored=SHAPES)
     assert 'randomly initialised' not in message
+    assert 'not used: global_step, resnet_v2_50/logits/weights' in message
 
 
-def test_backbone_alone_is_restored_and_the_head_is_said_to_be_new(tmp_path):
-    values, step, message = start(write(tmp_path, 100, shapes=BACKBONE))
+def test_backbone_alone_is_refused_with_the_way_to_a_random_head(tmp_path):
+    prefix = write(tmp_path, 100, shapes=BACKBONE)
+    message = refusal(prefix)
+    assert 'backbone alone' in message and '--allow_missing DeepLab_v3' in message
+    assert '2 variables match, 3 are missing' in message
+    values, step, message = start(prefix, allow_missing=['DeepLab_v3'])
     assert_values(values, restored=BACKBONE, fresh=HEAD)
     assert step == 0
-    assert message.endswith('; randomly initialised: ' + ', '.join(HEAD))
+    assert message.endswith('randomly initialised: ' + ', '.join(HEAD))
+
+
+def test_allow_missing_names_whole_scopes_or_single_variables(tmp_path):
+    prefix = write(tmp_path, 100, shapes=BACKBONE)
+    assert 'backbone alone' in refusal(prefix, allow_missing=['DeepLab'])
+    assert 'backbone alone' in refusal(prefix, allow_missing=['DeepLab_v3/logits'])
+    values, _, _ = start(prefix, allow_missing=['DeepLab_v3/logits',
+                                                'DeepLab_v3/ASPP_layer/weights'])
+    assert_values(values, restored=BACKBONE, fresh=HEAD)
+
+
+def test_imagenet_means_the_downloaded_backbone_and_a_random_head(tmp_path, monkeypatch):
+    prefix = write(tmp_path, 100, shapes=BACKBONE)
+    monkeypatch.setattr(checkpoints.download, 'ensure', {'resnet_v2_50': prefix}.get)
+    values, _, message = start('imagenet')
+    assert_values(values, restored=BACKBONE, fresh=HEAD)
+    assert 'the weights of ' + prefix in message
 
 
 def test_another_number_of_classes_makes_new_logits_and_nothing_else(run):
@@ -213,45 +265,78 @@ def test_another_number_of_classes_makes_new_logits_and_nothing_else(run):
     assert_values(values, restored=set(SHAPES) - set(logits), fresh=logits)
     assert values['DeepLab_v3/logits/weights'].shape == (2, 3)
     assert step == 0
-    assert message.endswith('; randomly initialised: ' + ', '.join(logits))
+    assert message.endswith('randomly initialised: %s (another number of classes)'
+                            % ', '.join(logits))
 
 
-def test_long_list_of_new_variables_is_cut(tmp_path):
+def test_long_lists_are_cut_after_five_examples(tmp_path):
     head = {'DeepLab_v3/%d/weights' % index: [1] for index in range(8)}
-    _, _, message = start(write(tmp_path, 1, shapes=BACKBONE), dict(BACKBONE, **head))
-    assert message.endswith('DeepLab_v3/4/weights and 3 more')
+    message = refusal(write(tmp_path, 1, shapes=BACKBONE), dict(BACKBONE, **head))
+    assert 'missing: DeepLab_v3/0/weights, ' in message
+    assert 'DeepLab_v3/4/weights and 3 more' in message and 'DeepLab_v3/5' not in message
 
 
-def test_backbone_of_another_shape_is_refused_with_counts_and_names(run):
-    shapes = dict(SHAPES, **{'resnet_v2_50/conv1/weights': [3, 4],
-                             'resnet_v2_50/extra/weights': [1]})
-    with pytest.raises(SystemExit, match=(
-            r'model.ckpt-10 does not fit.* of 6 variables 1 are missing and 1 have another shape: '
-            r'resnet_v2_50/conv1/weights, resnet_v2_50/extra/weights.\n.*--resnet_model')):
-        start(run, shapes)
+def renamed(old, new):
+    return {name.replace(old, new): shape for name, shape in SHAPES.items()}
 
 
-def test_new_logits_are_not_counted_among_what_does_not_fit(run):
-    shapes = dict(SHAPES, **{'resnet_v2_50/conv1/weights': [3, 4],
-                             'DeepLab_v3/logits/biases': [3], 'DeepLab_v3/logits/weights': [2, 3]})
-    with pytest.raises(SystemExit, match='0 are missing and 1 have another shape: '
-                                         'resnet_v2_50/conv1/weights\\.'):
-        start(run, shapes)
+@pytest.mark.parametrize('stored, cause', [
+    (renamed('resnet_v2_50', 'resnet_v2_101'), 'another depth: give --resnet_model resnet_v2_101'),
+    (renamed('resnet_v2_50', 'resnet_v1_50'), 'a ResNet v1; this network is built on v2'),
+    ({'MobilenetV2/Conv/weights': [3]}, 'not one variable has a name of this one'),
+    ({'layer/kernel/.ATTRIBUTES/VARIABLE_VALUE': [3]}, 'Keras or TensorFlow 2'),
+    (dict(SHAPES, **{'resnet_v2_50/conv1/weights': [3, 4]}), 'other code, or is incomplete')])
+def test_refusals_guess_the_cause(tmp_path, stored, cause):
+    message = refusal(write(tmp_path, 1, shapes=stored))
+    assert cause in message and 'does not fit this network' in message
 
 
-def test_another_backbone_is_refused(run):
-    shapes = {name.replace('resnet_v2_50', 'resnet_v2_101'): shape
-              for name, shape in SHAPES.items()}
-    with pytest.raises(SystemExit, match='2 are missing.*resnet_v2_101/block1/weights'):
-        start(run, shapes)
+def test_other_classes_are_the_cause_only_where_nothing_else_is_wrong(run):
+    logits = {'DeepLab_v3/logits/biases': [3], 'DeepLab_v3/logits/weights': [2, 3]}
+    with tf.Graph().as_default():
+        build(dict(SHAPES, **logits), 1.0)
+        with pytest.raises(SystemExit, match='(?s)trained on another number of classes.*'
+                                             '2 have another shape'):
+            checkpoints.check_complete(checkpoints.find(run)[0], slim.get_model_variables())
+    message = refusal(run, dict(SHAPES, **{'resnet_v2_50/conv1/weights': [3, 4]}, **logits))
+    assert 'number of classes' not in message and '3 have another shape' in message
 
 
 def test_part_of_the_head_missing_is_refused(tmp_path):
     shapes = {name: shape for name, shape in SHAPES.items() if 'ASPP' not in name}
-    with pytest.raises(SystemExit, match='1 are missing.*DeepLab_v3/ASPP_layer/weights'):
-        start(write(tmp_path, 1, shapes=shapes))
+    message = refusal(write(tmp_path, 1, shapes=shapes))
+    assert '1 are missing' in message and 'missing: DeepLab_v3/ASPP_layer/weights' in message
 
 
 def test_init_from_nothing_is_refused(tmp_path):
-    with pytest.raises(SystemExit, match='No checkpoint at'):
-        start(str(tmp_path / 'gone'))
+    assert refusal(str(tmp_path / 'gone')).startswith('No checkpoint at')
+
+
+def test_damaged_checkpoints_are_refused_naming_the_file(tmp_path):
+    prefix = write(tmp_path, 1)
+    with open(prefix + '.data-00000-of-00001', 'r+b') as f:
+        f.truncate(40)
+    assert refusal(prefix).startswith(prefix + ' is damaged')
+    with open(prefix + '.index', 'wb') as f:
+        f.write(b'no index at all' * 9)
+    assert refusal(prefix).startswith(prefix + ' cannot be read as a checkpoint')
+    page = tmp_path / 'resnet_v2_50.ckpt'
+    page.write_text('<html>not found</html>')
+    assert refusal(str(page)).startswith('%s cannot be read as a checkpoint' % page)
+
+
+def test_checkpoint_of_tensorflows_first_format_is_restored(tmp_path):
+    with tf.Graph().as_default(), tf.Session() as session:
+        build(SHAPES, 7.0)
+        session.run(tf.global_variables_initializer())
+        saver = tf.train.Saver(write_version=tf.train.SaverDef.V1)
+        prefix = saver.save(session, str(tmp_path / 'resnet_v2_50.ckpt'))
+    assert os.path.isfile(prefix)
+    values, _, _ = start(prefix)
+    assert_values(values, restored=SHAPES)
+
+
+def test_folder_without_its_checkpoint_file_means_the_newest(tmp_path):
+    write_run(tmp_path, [9, 10])
+    os.remove(str(tmp_path / 'checkpoint'))
+    assert checkpoints.find(str(tmp_path))[0] == str(tmp_path / 'model.ckpt-10')

@@ -6,6 +6,7 @@ import os
 import pytest
 
 import config
+import recipes
 from dataset import descriptor
 
 
@@ -121,6 +122,17 @@ def test_switches_turn_augmentation_off():
     (['--multi_grid', '1', '2'], '--multi_grid'),
     (['--aspp_rates', '6', '12', '0'], '0 is not a positive whole number'),
     (['--output_stride', '4'], 'choose from 8, 16, 32'),
+    (['--warmup_steps', '-1'], '-1 is not a whole number of at least 0'),
+    (['--recipe', 'pasta'], "'pasta' (choose from 'post'"),
+    (['--learning_rate_policy', 'piecewise'], 'piecewise without --learning_rate_boundaries'),
+    (['--learning_rate_boundaries', '5'], 'constant with --learning_rate_boundaries'),
+    (['--learning_rate_policy', 'piecewise', '--learning_rate_boundaries', '9', '5'],
+     '--learning_rate_boundaries 9 5: give them in rising order'),
+    (['--accumulate_steps', '3'], '--batch_size 8 --accumulate_steps 3'),
+    (['--freeze_batch_norm'], '--freeze_batch_norm without --init_from'),
+    (['--recipe', 'paper_stage2'], '--freeze_batch_norm without --init_from'),
+    (['--allow_missing', 'DeepLab_v3'], '--allow_missing DeepLab_v3 without --init_from'),
+    (['--input_normalization', 'none'], "'none' (choose from 'mean', 'inception')"),
     (['--resnet_model', 'vgg'], "'vgg' (choose from 'resnet_v2_101'"),
     (['stray'], 'stray'),
 ])
@@ -245,8 +257,8 @@ def test_missing_and_unknown_flags_are_refused_by_name(run, change):
 
 
 def test_unknown_flag_alone_is_refused_by_name(run):
-    edit(run[1], lambda values: values['flags'].update(momentum=0.9))
-    with pytest.raises(SystemExit, match='missing or unknown to this code: momentum'):
+    edit(run[1], lambda values: values['flags'].update(dropout=0.9))
+    with pytest.raises(SystemExit, match='missing or unknown to this code: dropout'):
         config.load(run[1])
 
 
@@ -255,10 +267,10 @@ def test_unchanged_run_may_be_continued(run):
 
 
 @pytest.mark.parametrize('name, value, shown', [
-    ('batch_size', 4, r'--batch_size 4 \(was 8\)'),
-    ('aspp_rates', [1, 2, 3], r'--aspp_rates \[1, 2, 3\] \(was \[6, 12, 18\]\)'),
-    ('starting_learning_rate', 0.1, r'--starting_learning_rate 0.1 \(was 1e-05\)'),
-    ('seed', 1, r'--seed 1 \(was 0\)'),
+    ('batch_size', 4, r'--batch_size 4 \(was: 8\)'),
+    ('aspp_rates', [1, 2, 3], r'--aspp_rates 1 2 3 \(was: \[6, 12, 18\]\)'),
+    ('starting_learning_rate', 0.1, r'--starting_learning_rate 0.1 \(was: 1e-05\)'),
+    ('seed', 1, r'--seed 1 \(was: 0\)'),
 ])
 def test_resuming_with_another_flag_is_refused_showing_both_values(run, name, value, shown):
     args, run_dir = run
@@ -277,11 +289,12 @@ def test_every_flag_but_the_free_ones_is_checked_on_resume(run):
         try:
             config.check_resume(changed, run_dir)
         except SystemExit as error:
-            assert '%s changed' % name in str(error)
+            assert name in str(error) and 'was: %s' % vars(args)[name] in str(error)
             refused.add(name)
     assert set(vars(args)) - refused == {
         'max_steps', 'eval_every_steps', 'save_every_steps', 'summary_every_steps', 'gpu_id',
-        'model_dir', 'dataset_dir'}
+        'model_dir', 'dataset_dir', 'recipe', 'resume', 'allow_missing', 'log_every_steps',
+        'keep_checkpoints', 'patience', 'time_limit', 'num_threads'}
 
 
 def test_resuming_names_each_changed_flag(run):
@@ -306,6 +319,120 @@ def test_data_set_may_move_but_not_change(run, tmp_path):
         args.dataset_dir = write_dataset(tmp_path / 'moved', **changed)
         with pytest.raises(SystemExit, match='trained on another data set than .*moved'):
             config.check_resume(args, run_dir)
+
+
+def test_recipe_post_is_the_default():
+    assert vars(parse()) == vars(parse('--recipe', 'post'))
+    args = parse()
+    assert (args.optimizer, args.learning_rate_policy) == ('adam', 'constant')
+
+
+def test_recipe_paper_is_the_papers_stage_one():
+    args = parse('--recipe', 'paper')
+    assert (args.optimizer, args.momentum) == ('momentum', 0.9)
+    assert (args.learning_rate_policy, args.starting_learning_rate) == ('poly', 0.007)
+    assert (args.batch_size, args.max_steps, args.batch_norm_decay) == (16, 30000, 0.9997)
+    assert args.color_jitter is False and args.freeze_batch_norm is False
+    assert args.output_stride == 16
+
+
+def test_recipe_paper_stage2_freezes_batch_norm_at_stride_8():
+    args = parse('--recipe', 'paper_stage2', '--init_from', 'runs/stage1')
+    assert args.freeze_batch_norm is True and args.color_jitter is False
+    assert (args.output_stride, args.aspp_rates) == (8, [12, 24, 36])
+    assert (args.starting_learning_rate, args.learning_rate_policy) == (0.001, 'poly')
+
+
+def test_recipe_post_code_brings_back_every_defect():
+    args = parse('--recipe', 'post_code', '--output_stride', '8')
+    assert (args.l2_regularizer, args.aspp_rates) == (0.0, [6, 12, 18])
+    assert args.align_corners is False and args.align_scaling is False
+    assert (args.crop_position, args.padding) == ('center', 'zero')
+    assert args.best_metric == 'running_loss' and args.color_jitter is True
+
+
+@pytest.mark.parametrize('recipe', sorted(recipes.RECIPES))
+def test_every_flag_of_a_recipe_exists_and_can_be_overridden(recipe):
+    others = dict(optimizer='adam', learning_rate_policy='constant', aspp_rates=[1, 2, 3],
+                  crop_position='random', padding='mean', best_metric='mean_iou')
+    if recipe == 'post':
+        others.update(optimizer='momentum', learning_rate_policy='poly')
+    for name, value in recipes.RECIPES[recipe].items():
+        if isinstance(value, bool):
+            other = not value
+        elif isinstance(value, (int, float)):
+            other = 0.5 if isinstance(value, float) else 8 * value if name != 'output_stride' \
+                else 16
+        else:
+            other = others[name]
+        # The flags as they are typed, for example --no_color_jitter.
+        typed = recipes.option(name, other, config.SWITCHES).split()
+        args = parse('--recipe', recipe, '--init_from', 'x', *typed)
+        assert getattr(args, name) == other
+
+
+def test_recipe_and_overridden_flags_are_said_as_typed():
+    args = parse('--recipe', 'paper', '--batch_size', '4', '--color_jitter')
+    said = config.describe_recipe(args)
+    assert said.startswith('Recipe paper: ') and '--no_color_jitter' in said
+    assert '--starting_learning_rate 0.007' in said
+    assert said.endswith('overridden: --batch_size 4 --color_jitter')
+
+
+def test_switches_are_all_the_flags_that_are_true_or_false():
+    assert {name for name, value in vars(parse()).items() if isinstance(value, bool)} \
+        == set(config.SWITCHES)
+
+
+def write_post_run(directory, **changes):
+    """Writes a data.json as the post's train.py does."""
+    flags = dict(batch_norm_epsilon=1e-5, batch_norm_decay=0.9997, number_of_classes=21,
+                 l2_regularizer=0.0001, starting_learning_rate=1e-5, multi_grid=[1, 2, 4],
+                 output_stride=16, gpu_id=0, crop_size=513, resnet_model='resnet_v2_101',
+                 current_best_val_loss='0.31', accumulated_validation_miou=0, batch_size=8)
+    flags.update(changes)
+    path = directory / config.POST_CONFIG_NAME
+    path.write_text(json.dumps({name: value for name, value in flags.items()
+                                if value is not None}))
+    return str(directory)
+
+
+def test_run_of_the_posts_code_loads_with_what_its_code_builds(tmp_path):
+    run = write_post_run(tmp_path, output_stride=8, multi_grid=['4', '8'], crop_size=321)
+    args = config.load(run)
+    assert set(vars(args)) == set(vars(parse()))
+    assert (args.resnet_model, args.output_stride, args.crop_size) == ('resnet_v2_101', 8, 321)
+    assert (args.multi_grid, args.aspp_rates) == ([1, 2, 4], [6, 12, 18])
+    assert args.align_corners is False and args.aspp_relu is False
+    assert args.input_normalization == 'mean' and args.number_of_classes == 21
+
+
+def test_run_of_an_early_version_of_the_posts_code_loads(tmp_path):
+    args = config.load(write_post_run(tmp_path, crop_size=None, resnet_model=None))
+    assert (args.resnet_model, args.crop_size) == ('resnet_v2_50', 513)
+
+
+@pytest.mark.parametrize('changes, message', [
+    (dict(number_of_classes=None), 'number_of_classes and output_stride must be there'),
+    (dict(output_stride=4), 'output_stride 4: choose one of'),
+    (dict(resnet_model='vgg'), "resnet_model 'vgg'")])
+def test_data_json_that_cannot_be_built_is_refused_naming_the_file(tmp_path, changes, message):
+    with pytest.raises(SystemExit) as error:
+        config.load(write_post_run(tmp_path, **changes))
+    assert str(error.value).startswith(str(tmp_path / 'data.json'))
+    error.match(message)
+
+
+def test_run_of_the_first_format_loads_with_what_its_code_did(run):
+    def make_old(values):
+        values['format_version'] = 1
+        for name in config.ADDED_FLAGS[1]:
+            del values['flags'][name]
+    edit(run[1], make_old)
+    loaded = config.load(run[1])
+    assert set(vars(loaded)) == set(vars(parse()))
+    assert loaded.input_normalization == 'mean' and loaded.aspp_relu is False
+    assert loaded.optimizer == 'adam' and loaded.best_metric == 'mean_iou'
 
 
 def test_write_json_replaces_the_file_and_leaves_nothing_else(tmp_path):

@@ -12,7 +12,8 @@ from runtime import tf
 
 INFO = descriptor.create('toy', ('ground', 'cat', 'dog'), 255)
 OPTIONS = augmentation.Augmentation(crop_size=9, min_scale=0.5, max_scale=2.0, random_flip=True,
-                                    color_jitter=True, ignore_label=255)
+                                    color_jitter=True, ignore_label=255,
+                                    padding_color=(123.68, 116.78, 103.94))
 NUM_TRAIN, NUM_VALIDATION = 13, 5
 
 

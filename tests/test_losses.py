@@ -86,7 +86,9 @@ def convolution_losses(l2_rate, labels):
         images = tf.constant(noise(1, 4, 4, 2), tf.float32)
         logits = slim.conv2d(images, 3, 3, activation_fn=None, scope='logits',
                              weights_regularizer=slim.l2_regularizer(l2_rate) if l2_rate else None)
-        loss = losses.build_losses(logits, tf.constant(labels, tf.int32), VOID)
+        loss = losses.sum_losses(
+            losses.masked_cross_entropy(logits, tf.constant(labels, tf.int32), VOID),
+            losses.regularization())
         weights = slim.get_model_variables('logits/weights')[0]
         session.run(tf.global_variables_initializer())
         return session.run([loss, weights, tf.gradients(loss.total, weights)[0]])
@@ -110,3 +112,36 @@ def test_total_is_the_cross_entropy_alone_without_a_regularizer():
     values, _, _ = convolution_losses(None, np.ones([1, 4, 4]))
     assert values.regularization == 0
     assert values.total == values.cross_entropy > 0
+
+
+def weighted(labels, class_weights=None, hard_fraction=None):
+    with tf.Graph().as_default(), tf.Session() as session:
+        if hard_fraction is not None:
+            hard_fraction = tf.constant(hard_fraction)
+        loss = losses.masked_cross_entropy(tf.constant(LOGITS, tf.float32),
+                                           tf.constant(labels, tf.int32), VOID, class_weights,
+                                           hard_fraction)
+        return session.run(loss)
+
+
+def test_class_weights_weigh_pixels_and_the_mean():
+    # Losses log 4 (class 0), log 4/3 and log 2 (class 1).
+    expected = (5 * np.log(4) + 2 * np.log(4 / 3) + 2 * np.log(2)) / 9
+    assert weighted([[[0, 1], [1, VOID]]], [5, 2]) == pytest.approx(expected)
+
+
+def test_class_of_weight_zero_alone_gives_zero_not_nan():
+    assert weighted([[[0, 0], [VOID, VOID]]], [0, 2]) == 0
+
+
+@pytest.mark.parametrize('fraction, expected', [
+    (1.0, (np.log(4) + np.log(4 / 3) + np.log(2)) / 3),
+    (0.6, (np.log(4) + np.log(2)) / 2),  # 1.8 pixels are 2
+    (0.3, np.log(4)), (0.01, np.log(4))])
+def test_hard_fraction_keeps_the_pixels_of_the_largest_losses(fraction, expected):
+    assert weighted([[[0, 1], [1, VOID]]], None, fraction) == pytest.approx(expected)
+
+
+def test_hard_fraction_of_nothing_but_void_is_zero():
+    assert weighted([[[VOID] * 2] * 2], None, 0.5) == 0
+    assert weighted([[[VOID] * 2] * 2], [1, 2], 0.5) == 0

@@ -104,18 +104,110 @@ def test_prediction_outside_the_classes_at_a_void_pixel_does_not_matter():
     assert matrix.sum() == matrix[0, 0] == 1
 
 
-def test_report_names_each_class_and_the_four_scores():
+def test_post_scores_do_not_count_a_class_that_is_predicted_but_absent():
+    matrix = metrics.confusion_matrix([0, 0, 1, 1, VOID], [0, 2, 1, 1, 2], 3, VOID)
+    pixel_accuracy, mean_accuracy, mean_iou, weighted_iou = metrics.post_image_scores(matrix)
+    assert pixel_accuracy == pytest.approx(3 / 4)
+    assert mean_accuracy == pytest.approx((1 / 2 + 1) / 2)
+    assert mean_iou == pytest.approx((1 / 2 + 1) / 2)
+    assert weighted_iou == pytest.approx(1 / 2 * 1 / 2 + 1 / 2 * 1)
+    # The benchmark divides by three classes.
+    assert metrics.scores(matrix).mean_iou == pytest.approx((1 / 2 + 1 + 0) / 3)
+
+
+def test_post_scores_count_a_class_that_is_missed_as_zero():
+    matrix = metrics.confusion_matrix([0, 0, 1, 2], [0, 0, 0, 0], 3, VOID)
+    np.testing.assert_allclose(metrics.post_image_scores(matrix),
+                               [1 / 2, 1 / 3, (1 / 2) / 3, 1 / 2 * 1 / 2])
+
+
+def post_scores_by_definition(labels, predictions):
+    """The definitions of the post's code, pixel by pixel on one image."""
+    labels, predictions = labels[labels != VOID], predictions[labels != VOID]
+    present, weighted = np.unique(labels), 0.0
+    accuracies, iou_sum = [], 0.0
+    for class_id in np.union1d(present, predictions):
+        is_label, is_predicted = labels == class_id, predictions == class_id
+        if class_id in present:
+            accuracies.append((is_label & is_predicted).sum() / is_label.sum())
+        if is_label.any() and is_predicted.any():
+            iou = (is_label & is_predicted).sum() / (is_label | is_predicted).sum()
+            iou_sum += iou
+            weighted += is_label.sum() * iou
+    return [(labels == predictions).mean(), np.mean(accuracies), iou_sum / len(present),
+            weighted / len(labels)]
+
+
+def test_post_scores_equal_their_definition_on_random_images():
+    random = np.random.RandomState(0)
+    for _ in range(30):
+        labels = random.choice([0, 1, 3, 6, VOID], [9, 11])
+        predictions = np.where(random.rand(9, 11) < 0.5, labels % 8, random.randint(0, 8, [9, 11]))
+        matrix = metrics.confusion_matrix(labels, predictions, 8, VOID)
+        np.testing.assert_allclose(metrics.post_image_scores(matrix),
+                                   post_scores_by_definition(labels, predictions))
+
+
+def test_image_without_a_labelled_pixel_has_no_post_scores():
+    assert metrics.post_image_scores(np.zeros([3, 3], int)) is None
+
+
+def test_mean_iou_of_counts_is_that_of_the_matrix():
+    random = np.random.RandomState(0)
+    matrices = random.randint(0, 9, [5, 4, 4])
+    matrices[2, 3] = matrices[2, :, 3] = 0
+    stacked = np.stack([metrics.counts(matrix) for matrix in matrices])
+    np.testing.assert_allclose(metrics.mean_iou(stacked),
+                               [metrics.scores(matrix).mean_iou for matrix in matrices])
+    assert metrics.mean_iou(stacked.sum(axis=0)) == pytest.approx(
+        metrics.scores(matrices.sum(axis=0)).mean_iou)
+
+
+def test_bootstrap_interval_of_equal_images_is_a_point():
+    image_counts = np.stack([metrics.counts(MATRIX)] * 7)
+    expected = metrics.scores(MATRIX).mean_iou
+    assert metrics.bootstrap_mean_iou(image_counts) == pytest.approx((expected, expected))
+
+
+def test_bootstrap_interval_has_the_spread_that_statistics_expects():
+    # One class of 0 and 1: images that are all right or all wrong, half and half. With n
+    # images the share that is right has the standard deviation 0.5 / sqrt(n).
+    right, wrong = metrics.counts([[4, 0], [0, 0]]), metrics.counts([[0, 0], [4, 0]])
+    image_counts = np.stack([right, wrong] * 200)
+    shares = []
+    low, high = metrics.bootstrap_mean_iou(image_counts, num_samples=2000)
+    for draw in (low, high):
+        # Two equal rows: IoU of class 0 is p, of class 1 (only in labels) is 0.
+        shares.append(2 * draw)
+    assert shares[0] == pytest.approx(0.5 - 1.96 * 0.5 / 20, abs=0.006)
+    assert shares[1] == pytest.approx(0.5 + 1.96 * 0.5 / 20, abs=0.006)
+    assert metrics.bootstrap_mean_iou(image_counts, 50, seed=1) == \
+        metrics.bootstrap_mean_iou(image_counts, 50, seed=1)
+    assert metrics.bootstrap_mean_iou(image_counts, 50, seed=1) != \
+        metrics.bootstrap_mean_iou(image_counts, 50, seed=2)
+
+
+def test_report_names_each_class_and_the_scores_in_both_definitions():
     scores = metrics.scores([[3, 1, 0], [0, 2, 0], [0, 0, 0]])
-    lines = [line.rsplit(None, 1) for line in
-             evaluation.report(scores, ('ground', 'cat', 'dog')).splitlines()]
+    text = evaluation.report(scores, ('ground', 'cat', 'dog'), (0.7, 0.71),
+                             np.array([[0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.5, 0.6]]), 513)
+    lines = [line.rsplit(None, 1) for line in text.splitlines()]
     assert lines[:3] == [['ground', '0.7500'], ['cat', '0.6667'], ['dog', 'absent']]
     assert set(lines[3][0]) == {'-'}
-    assert lines[4:] == [['pixel accuracy', '0.8333'], ['mean accuracy', '0.8750'],
-                         ['mean IoU', '0.7083'], ['frequency-weighted IoU', '0.7222']]
+    texts = text.splitlines()
+    assert texts[4].startswith('Benchmark: one confusion matrix')
+    assert lines[5:7] == [['pixel accuracy', '0.8333'], ['mean accuracy', '0.8750']]
+    assert texts[7].split() == 'mean IoU 0.7083 (95% interval over images: 0.7000 to ' \
+                               '0.7100)'.split()
+    assert lines[8] == ['frequency-weighted IoU', '0.7222']
+    assert texts[9].startswith('Post: means over images') and '513x513' in texts[9]
+    assert lines[10:] == [['pixel accuracy', '0.2000'], ['mean accuracy', '0.3000'],
+                          ['mean IoU', '0.4000'], ['frequency-weighted IoU', '0.5000']]
 
 
 def test_report_aligns_its_numbers_behind_the_longest_class_name():
     name = 'a class with a rather long name'
     lines = evaluation.report(metrics.scores([[1, 0], [0, 1]]), (name, 'b')).splitlines()
-    assert len({len(line) for line in lines}) == 1
+    numbers = [line for line in lines if line.endswith('1.0000')]
+    assert len(numbers) == 6 and len({len(line) for line in numbers}) == 1
     assert lines[0] == name + ' 1.0000'

@@ -76,6 +76,39 @@ def test_the_mean_is_subtracted_inside(tiny_args):
             assert np.abs(session.run(first, {'images:0': mean})).max() == 0
 
 
+def test_inception_normalization_maps_to_one_and_minus_one(tiny_args):
+    tiny_args.input_normalization = 'inception'
+    with tf.Graph().as_default() as graph:
+        network.deeplab_v3(tf.placeholder(tf.float32, [1, 33, 33, 3], name='images'), tiny_args,
+                           False, None)
+        first = graph.get_tensor_by_name(TINY + '/conv1/Conv2D:0').op.inputs[0]
+        with tf.Session() as session:
+            for pixel, expected in ((0, -1), (127.5, 0), (255, 1)):
+                images = np.full([1, 33, 33, 3], pixel, np.float32)
+                values = session.run(first, {'images:0': images})
+                # Slim pads the image by 3 zeros.
+                np.testing.assert_allclose(values[0, 5, 5], [expected] * 3, atol=1e-6)
+
+
+def test_unknown_normalization_is_refused(tiny_args):
+    tiny_args.input_normalization = 'none'
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="'none': choose one of mean"):
+        network.deeplab_v3(tf.zeros([1, 33, 33, 3]), tiny_args, False, None)
+
+
+def test_aspp_relu_follows_each_batch_norm_of_aspp(tiny_args):
+    def relus(graph):
+        return [op.name for op in graph.get_operations()
+                if op.type == 'Relu' and op.name.startswith('DeepLab_v3/')]
+    counts = []
+    for tiny_args.aspp_relu in (False, True):
+        with tf.Graph().as_default() as graph:
+            network.deeplab_v3(tf.zeros([1, 33, 33, 3]), tiny_args, False, None)
+            counts.append(len(relus(graph)))
+            assert not [name for name in relus(graph) if '/logits' in name]
+    assert counts == [0, 6]
+
+
 def aspp_rates_seen(args):
     """The distance of the filter taps of the three 3x3 branches, from their gradients."""
     with tf.Graph().as_default() as graph, tf.Session() as session:

@@ -4,6 +4,7 @@ import pytest
 from tf_slim.nets import resnet_utils as slim_resnet_utils
 from tf_slim.nets import resnet_v2 as slim_resnet_v2
 
+import pseudo_random
 import runtime
 from resnet import resnet_v2
 from runtime import slim, tf
@@ -15,30 +16,12 @@ def image(height, width, seed=0):
     return np.random.RandomState(seed).uniform(-100, 100, [1, height, width, 3]).astype('float32')
 
 
-def randomize(session, seed=0):
-    """Gives every variable a value from its name, so that equal names get equal values.
-
-    Statistics and scales stay near 1 and beta is not 0, so that every variable matters.
-    """
-    for variable in tf.global_variables():
-        random = np.random.RandomState(sum(map(ord, variable.op.name)) + seed)
-        shape = variable.shape.as_list()
-        if len(shape) == 4:
-            value = random.randn(*shape) * np.sqrt(1.0 / np.prod(shape[:3]))
-        elif variable.op.name.endswith(('gamma', 'moving_variance')):
-            value = random.uniform(0.5, 1.5, shape)
-        else:
-            value = random.uniform(-0.5, 0.5, shape)
-        variable.load(value, session)
-
-
 def features(build, inputs, is_training=False):
     """Runs `build` (inputs, is_training) -> tensor in a graph of its own, variables by name."""
     with tf.Graph().as_default(), tf.Session() as session:
         with slim.arg_scope(slim_resnet_utils.resnet_arg_scope()):
             net = build(tf.constant(inputs), is_training)
-        session.run(tf.global_variables_initializer())
-        randomize(session)
+        pseudo_random.assign(session)
         return session.run(net), sorted((v.op.name, tuple(v.shape.as_list()))
                                         for v in tf.global_variables())
 

@@ -2,6 +2,8 @@
 import json
 import os
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,9 +11,11 @@ import time
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing import event_accumulator
 
 import checkpoints
 import config
+import runs
 import train
 from dataset import descriptor
 from runtime import slim, tf
@@ -51,7 +55,7 @@ def events(model_dir):
 def test_a_run_leaves_config_checkpoints_best_and_summaries(flags, tmp_path, capsys):
     train.main(flags(eval_every_steps=1, summary_every_steps=1))
     run = str(tmp_path / 'run')
-    assert 'random initialisation' in capsys.readouterr().out
+    assert 'at step 0 with random weights' in capsys.readouterr().out
     with open(os.path.join(run, 'config.json')) as f:
         written = json.load(f)
     assert written['flags']['crop_size'] == 33
@@ -64,7 +68,9 @@ def test_a_run_leaves_config_checkpoints_best_and_summaries(flags, tmp_path, cap
     tags, scalars = events(run)
     for step in (1, 2):
         for tag in ('loss/cross_entropy', 'loss/regularization', 'loss/total', 'learning_rate',
-                    'validation/mean_iou', 'image_label_prediction/image/0'):
+                    'validation/mean_iou', 'image_label_prediction_error/image/0',
+                    'gradient_norm', 'speed/images_per_second', 'speed/data_wait_share',
+                    'validation/confusion_matrix'):
             assert (step, tag) in tags
         assert scalars[step, 'loss/total'] == pytest.approx(
             scalars[step, 'loss/cross_entropy'] + scalars[step, 'loss/regularization'], rel=1e-5)
@@ -72,27 +78,23 @@ def test_a_run_leaves_config_checkpoints_best_and_summaries(flags, tmp_path, cap
     assert not [name for _, _, names in os.walk(run) for name in names if name.endswith('.tmp')]
 
 
-def test_a_continued_run_equals_an_uninterrupted_one(flags, tmp_path, capsys):
-    for name, max_steps in (('straight', 4), ('halves', 2), ('halves', 4)):
-        train.main(flags(max_steps=max_steps, model_dir=tmp_path / name,
-                         starting_learning_rate=1e-5))
-    assert 'at step 2' in capsys.readouterr().out
+def test_a_continued_run_equals_an_uninterrupted_one_bit_for_bit(flags, tmp_path):
+    # In processes of their own: the number of MKL's threads is read once in each.
+    for name, max_steps in (('straight', 6), ('halves', 3), ('halves', 6)):
+        subprocess.check_output(script(flags(
+            max_steps=max_steps, model_dir=tmp_path / name, num_threads=1, ema_decay=0.9,
+            warmup_steps=4, hard_example_fraction=0.5, hard_example_steps=5)),
+            stderr=subprocess.STDOUT)
     # The checkpoints of the first half are not left behind.
     assert [checkpoints.step_of(path) for path in checkpoints.all_in(str(tmp_path / 'halves'))] \
-        == [2, 4]
+        == [3, 6]
     assert len(checkpoints.all_in(str(tmp_path / 'halves' / 'best'))) == 1
     straight, halves = weights(str(tmp_path / 'straight')), weights(str(tmp_path / 'halves'))
     assert straight.keys() == halves.keys()
-    assert halves['global_step'] == 4
+    assert halves['global_step'] == 6
     assert any(name.endswith('/Adam') for name in straight)
-    # Threads add up in any order, so the last bits differ. Lost slots would show as
-    # half of the slots' norm and more.
-    for name, tolerance in (('DeepLab_v3/logits/weights', 1e-3),
-                            ('resnet_v2_tiny/block1/unit_1/bottleneck_v2/conv1/weights', 1e-3),
-                            ('optimizer_vars/DeepLab_v3/logits/weights/Adam', 0.05)):
-        difference = np.linalg.norm(halves[name] - straight[name])
-        assert 0 < np.linalg.norm(straight[name]) and \
-            difference <= tolerance * np.linalg.norm(straight[name]), name
+    for name in straight:
+        np.testing.assert_array_equal(halves[name], straight[name])
 
 
 def test_the_loss_falls_on_a_few_pictures(flags, tmp_path):
@@ -121,7 +123,45 @@ def test_the_best_checkpoint_is_replaced_only_by_a_better_one(flags, tmp_path, m
     train.main(flags(max_steps=3, eval_every_steps=1))
     best = checkpoints.latest_in(str(tmp_path / 'run' / 'best'))
     assert checkpoints.step_of(best) == 2
-    assert checkpoints.best_score(str(tmp_path / 'run')) == 0.5
+    assert checkpoints.best_score(str(tmp_path / 'run'))['mean_iou'] == 0.5
+
+
+def test_the_posts_way_keeps_the_checkpoint_of_the_lowest_running_loss(flags, tmp_path,
+                                                                       monkeypatch):
+    losses = iter([4.0, 1.0, 3.0])
+    real = train.evaluation.evaluate
+    monkeypatch.setattr(train.evaluation, 'evaluate', lambda *args, **kwargs: real(
+        *args, **kwargs)._replace(mean_loss=next(losses)))
+    train.main(flags(max_steps=3, eval_every_steps=1, best_metric='running_loss'))
+    run = str(tmp_path / 'run')
+    # Running means: 4, 2.5, 2.67.
+    assert checkpoints.best_score(run)['step'] == 2
+    assert checkpoints.best_score(run)['running_loss'] == 2.5
+    tags, scalars = events(run)
+    assert scalars[3, 'validation/running_loss'] == pytest.approx(8 / 3.0)
+    assert scalars[3, 'validation/loss'] == 3
+
+
+def test_resume_is_refused_or_insisted_on_as_asked(flags, tmp_path, capsys):
+    with pytest.raises(SystemExit, match='--resume always: there is no checkpoint in '):
+        train.main(flags(max_steps=1, resume='always'))
+    train.main(flags(max_steps=1, resume='never'))
+    with pytest.raises(SystemExit, match='--resume never: .*run holds a run already .model.ckpt-1'):
+        train.main(flags(max_steps=2, resume='never'))
+    train.main(flags(max_steps=2, resume='always'))
+    assert 'at step 1 (--resume): weights, optimizer' in capsys.readouterr().out
+
+
+def test_padding_and_crop_flags_reach_the_augmentation():
+    def options(*flags):
+        return train.augmentation_options(config.parse_train_flags(list(flags)), 255)
+    default = options()
+    assert default.padding_color == (123.68, 116.78, 103.94)
+    assert default.center_crop is False and default.align_scaling is True
+    assert options('--input_normalization', 'inception').padding_color == (127.5,) * 3
+    post = options('--recipe', 'post_code')
+    assert post.padding_color == (0, 0, 0)
+    assert post.center_crop is True and post.align_scaling is False
 
 
 def test_init_from_takes_the_weights_and_starts_at_step_0(flags, tmp_path, capsys):
@@ -170,7 +210,7 @@ def test_the_learning_rate_is_constant_or_falls_as_in_the_paper(flags, tmp_path)
 
 def test_a_poly_run_keeps_its_last_step(flags):
     train.main(flags(learning_rate_policy='poly', max_steps=1))
-    with pytest.raises(SystemExit, match=r'--max_steps 2 \(was 1\)'):
+    with pytest.raises(SystemExit, match=r'--max_steps 2 \(was: 1\)'):
         train.main(flags(learning_rate_policy='poly', max_steps=2))
 
 
@@ -221,40 +261,211 @@ def test_a_finished_run_is_left_alone_and_a_different_one_not_continued(flags, c
     train.main(flags(max_steps=1))
     train.main(flags(max_steps=1))
     assert 'at step 1 already' in capsys.readouterr().out
-    with pytest.raises(SystemExit, match=r'--crop_size 49 \(was 33\)'):
+    with pytest.raises(SystemExit, match=r'--crop_size 49 \(was: 33\)'):
         train.main(flags(crop_size=49))
 
 
-def test_a_loss_that_is_no_number_stops_the_run(flags):
-    with pytest.raises(SystemExit, match='loss is .*at step 2 .*starting_learning_rate'):
-        train.main(flags(starting_learning_rate=1e30, max_steps=3))
+def test_a_loss_that_is_no_number_stops_the_run_with_its_causes_and_its_batch(flags, tmp_path):
+    with pytest.raises(SystemExit) as stopped:
+        train.main(flags(starting_learning_rate=1e30, max_steps=9))
+    stopped.match(r'(loss|gradients) .*at step [2-4] \(learning rate 1e\+30\)')
+    stopped.match('(?s)Images: .*Label values: .*0.*Likely causes:.*  - ')
+    run = tmp_path / 'run'
+    folder, = [path for path in run.iterdir() if path.name.startswith('debug_step_')]
+    step = int(folder.name.rsplit('_', 1)[1])
+    report = json.loads((folder / 'report.json').read_text())
+    assert report['step'] == step and len(report['images']) == 2
+    assert any(norm in ('nan', 'inf') for norm in list(report['gradient_norms'].values())
+               + list(report['losses'].values()))
+    batch = np.load(str(folder / 'batch.npz'))
+    # The batch of that very step.
+    args = config.parse_train_flags(flags())
+    info = descriptor.load(args.dataset_dir)
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(args.seed)
+        example = tf.data.make_one_shot_iterator(train.inputs.train_dataset(
+            info, args.dataset_dir, train.augmentation_options(args, info.ignore_label), 2,
+            0)).get_next()
+        for _ in range(step):
+            expected = session.run(example)
+    np.testing.assert_array_equal(batch['image'], expected.image)
+    np.testing.assert_array_equal(batch['labels'], expected.labels)
+    assert [name.decode() for name in expected.name] == report['images']
 
 
-def test_a_killed_run_continues_from_its_last_checkpoint(flags, tmp_path):
-    run, last_step, chance = str(tmp_path / 'run'), 12, random.Random(0)
-    command = [sys.executable, '-c',
-               'import sys; sys.path.insert(0, %r)\n'
-               'from resnet import resnet_v2; resnet_v2.UNITS["resnet_v2_tiny"] = (1, 1, 1, 3)\n'
-               'import train; train.main(sys.argv[1:])' % ROOT]
-    command += flags(max_steps=last_step, save_every_steps=1, eval_every_steps=100)
-    reached = []
-    for _ in range(3):
-        before = reached[-1] if reached else 0
+def test_a_prediction_of_one_class_is_warned_about_the_second_time(flags, monkeypatch, capsys):
+    real = train.evaluation.evaluate
+
+    def collapsed(*args, **kwargs):
+        evaluated = real(*args, **kwargs)
+        matrix = np.zeros_like(evaluated.matrix)
+        matrix[:, 2] = evaluated.matrix.sum(axis=1)
+        return evaluated._replace(matrix=matrix)
+    monkeypatch.setattr(train.evaluation, 'evaluate', collapsed)
+    train.main(flags(max_steps=3, eval_every_steps=1))
+    assert capsys.readouterr().out.count('Warning: a single class was predicted') == 2
+
+
+def test_patience_ends_a_run_without_better_evaluations(flags, tmp_path, monkeypatch, capsys):
+    scores = iter([0.3, 0.5, 0.4, 0.2, 0.6])
+    real = train.metrics.scores
+    monkeypatch.setattr(train.metrics, 'scores',
+                        lambda matrix: real(matrix)._replace(mean_iou=next(scores)))
+    train.main(flags(max_steps=9, eval_every_steps=1, patience=2))
+    assert 'Stopped at step 4: no better evaluation in 2' in capsys.readouterr().out
+    assert checkpoints.step_of(checkpoints.latest_in(str(tmp_path / 'run'))) == 4
+
+
+def test_time_limit_saves_leaves_and_goes_on(flags, tmp_path, capsys):
+    train.main(flags(max_steps=3, time_limit=1e-4, save_every_steps=100))
+    assert 'Stopped at step 0: the time limit of 0.0001 minutes' in capsys.readouterr().out
+    train.main(flags(max_steps=3, save_every_steps=100))
+    assert 'Done' in capsys.readouterr().out
+
+
+def test_overfit_trains_and_evaluates_on_the_same_first_images(flags, tmp_path, monkeypatch):
+    seen, real = [], train.evaluation.evaluate
+
+    def remember(*args, **kwargs):
+        return real(*args, on_example=lambda name, *_: seen.append(name), **kwargs)
+    monkeypatch.setattr(train.evaluation, 'evaluate', remember)
+    train.main(flags(max_steps=1, overfit=2))
+    assert len(seen) == 2
+    args = config.parse_train_flags(flags(overfit=2))
+    info = descriptor.load(args.dataset_dir)
+    trained_on = set()
+    with tf.Graph().as_default(), tf.Session() as session:
+        example = tf.data.make_one_shot_iterator(train.inputs.train_dataset(
+            info, args.dataset_dir, train.augmentation_options(args, 255), 2, 0,
+            num_examples=2)).get_next()
+        for _ in range(4):
+            trained_on.update(name.decode() for name in session.run(example.name))
+    assert trained_on == set(seen)
+
+
+def test_average_of_the_weights_is_evaluated_and_kept_as_the_best(flags, tmp_path):
+    train.main(flags(max_steps=3, ema_decay=0.5, starting_learning_rate=0.01))
+    run = str(tmp_path / 'run')
+    latest = tf.train.load_checkpoint(checkpoints.latest_in(run))
+    best = tf.train.load_checkpoint(checkpoints.latest_in(os.path.join(run, 'best')))
+    name = 'DeepLab_v3/logits/weights'
+    average = latest.get_tensor(name + checkpoints.AVERAGED)
+    np.testing.assert_array_equal(best.get_tensor(name), average)
+    assert np.abs(latest.get_tensor(name) - average).max() > 1e-4
+    assert not [key for key in best.get_variable_to_shape_map()
+                if key.endswith(checkpoints.AVERAGED)]
+    assert checkpoints.is_averaged(checkpoints.latest_in(run))
+
+
+def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(flags, tmp_path, capsys):
+    run = str(tmp_path / 'run')
+    train.main(flags(max_steps=2, save_every_steps=1))
+    data = os.path.join(run, 'model.ckpt-2.data-00000-of-00001')
+    with open(data, 'r+b') as f:
+        f.seek(os.path.getsize(data) // 2)
+        f.write(b'damage' * 100)
+    train.main(flags(max_steps=3, save_every_steps=1))
+    printed = capsys.readouterr().out
+    assert 'model.ckpt-2 is damaged' in printed and 'model.ckpt-1 at step 1 (--resume)' in printed
+    assert os.path.exists(os.path.join(run, 'damaged-model.ckpt-2.index'))
+    assert checkpoints.step_of(checkpoints.latest_in(run)) == 3
+
+
+def test_a_disk_that_is_full_while_saving_leaves_older_checkpoints_whole(flags, tmp_path):
+    run = str(tmp_path / 'run')
+    command = script(flags(max_steps=2, save_every_steps=1))
+    subprocess.check_output(script(flags(max_steps=1)), stderr=subprocess.STDOUT)
+    size = os.path.getsize(os.path.join(run, 'model.ckpt-1.data-00000-of-00001'))
+
+    def limit_file_size():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            preexec_fn=limit_file_size)
+    assert result.returncode == 1
+    assert b'The checkpoint of step 2 cannot be written to' in result.stdout, result.stdout
+    assert b'Traceback' not in result.stdout
+    assert checkpoints.latest_in(run).endswith('model.ckpt-1')
+    assert checkpoints.problem_of(checkpoints.latest_in(run)) is None
+    assert 'Done' in subprocess.check_output(command, stderr=subprocess.STDOUT).decode()
+
+
+@pytest.mark.parametrize('damaged, message', [
+    ('train', r'train-00001-of-\d+.tfrecord: record 0 '),
+    ('validation', r'validation-00001-of-\d+.tfrecord: record 0 ')])
+def test_a_damaged_shard_stops_the_run_naming_shard_record_and_remedy(flags, tmp_path, shapes_dir,
+                                                                      damaged, message):
+    folder = tmp_path / 'data'
+    shutil.copytree(shapes_dir, str(folder))
+    shard = sorted(folder.glob(damaged + '-00001-of-*.tfrecord'))[0]
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 4] ^= 1  # within the first record; the shard before it is whole
+    shard.write_bytes(bytes(data))
+    with pytest.raises(SystemExit) as stopped:
+        train.main(flags(dataset_dir=folder, max_steps=4))
+    stopped.match(message)
+    stopped.match('Run the dataset builder again with the same flags')
+
+
+def script(arguments):
+    """A command line that runs train.py with the tiny backbone."""
+    return [sys.executable, '-c',
+            'import sys; sys.path.insert(0, %r)\n'
+            'from resnet import resnet_v2; resnet_v2.UNITS["resnet_v2_tiny"] = (1, 1, 1, 3)\n'
+            'import train; train.main(sys.argv[1:])' % ROOT] + arguments
+
+
+def test_a_terminated_run_saves_leaves_with_status_0_and_goes_on(flags, tmp_path):
+    run = str(tmp_path / 'run')
+    process = subprocess.Popen(script(flags(max_steps=1000, save_every_steps=1000,
+                                            log_every_steps=1)),
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    output = b''
+    while b'step 2/' not in output:
+        line = process.stdout.readline()
+        assert line, output
+        output += line
+    process.send_signal(signal.SIGTERM)
+    output += process.communicate()[0]
+    assert process.returncode == 0, output
+    assert b'SIGTERM: saving, then leaving' in output and b'Stopped at step' in output
+    step = checkpoints.step_of(checkpoints.latest_in(run))
+    assert step >= 2 and ('Stopped at step %d: SIGTERM' % step).encode() in output
+    output = subprocess.check_output(script(flags(max_steps=step + 1)), stderr=subprocess.STDOUT)
+    assert ('at step %d (--resume)' % step).encode() in output
+
+
+def test_a_run_killed_eight_times_ends_whole_at_its_last_step(flags, tmp_path):
+    run, last_step, save_every, chance = str(tmp_path / 'run'), 40, 2, random.Random(0)
+    command = script(flags(max_steps=last_step, save_every_steps=save_every, eval_every_steps=100,
+                           summary_every_steps=1, crop_size=17))
+    reached, kills = [0], 0
+    while kills < 8 and reached[-1] < last_step:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         deadline = time.time() + 300
         while process.poll() is None and time.time() < deadline:
             latest = checkpoints.latest_in(run)
-            if latest and checkpoints.step_of(latest) > before:
+            if latest and checkpoints.step_of(latest) > reached[-1]:
                 break
             time.sleep(0.01)
         # Anywhere in the next steps, of which writing checkpoints is a good part.
-        time.sleep(chance.uniform(0, 1))
+        time.sleep(chance.uniform(0, 0.5))
         process.send_signal(signal.SIGKILL)
         output = process.communicate()[0].decode()
-        reached.append(checkpoints.step_of(checkpoints.latest_in(run)))
-        assert reached[-1] > before, output
-        assert ('at step %d' % before in output) == (before > 0)
-    output = subprocess.check_output(command, stderr=subprocess.STDOUT).decode() \
-        if reached[-1] < last_step else ''
-    assert not output or 'at step %d' % reached[-1] in output
+        kills += 1
+        assert ('at step %d (--resume)' % reached[-1] in output) == (reached[-1] > 0), output
+        latest = checkpoints.latest_in(run)
+        assert checkpoints.problem_of(latest) is None
+        reached.append(checkpoints.step_of(latest))
+        assert reached[-1] > reached[-2]
+        # Repeated is at most what came after the last checkpoint.
+        logged = [entry['step'] for entry in runs.read_metrics(run)]
+        assert logged[-1] <= reached[-1] + save_every
+        assert logged == sorted(logged)
+    assert kills >= 4
+    subprocess.check_output(command, stderr=subprocess.STDOUT)
     assert weights(run)['global_step'] == last_step
+    steps = [entry['step'] for entry in runs.read_metrics(run) if 'loss/total' in entry]
+    assert steps == list(range(1, last_step + 1))
+    scalars = event_accumulator.EventAccumulator(run).Reload().Scalars('loss/total')
+    assert [scalar.step for scalar in scalars] == sorted({scalar.step for scalar in scalars})

@@ -3,7 +3,7 @@ import os
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import visualization
 
@@ -119,3 +119,112 @@ def test_contact_sheet_draws_images_of_extreme_shape(height, width):
 def test_contact_sheet_takes_any_file_name(name):
     left, _, right, _ = boxes(visualization.contact_sheet([row(name)], VOID), (192, 128, 128))
     assert right - left == visualization.SHEET_CELL
+
+
+def test_index_png_is_grey_and_its_values_are_the_ids(tmp_path):
+    label_map = np.arange(256).reshape(8, 32)
+    visualization.save_index_png(label_map, str(tmp_path / 'a.png'))
+    with Image.open(str(tmp_path / 'a.png')) as image:
+        assert (image.format, image.mode, image.size) == ('PNG', 'L', (32, 8))
+        np.testing.assert_array_equal(np.array(image), label_map)
+    assert os.listdir(str(tmp_path)) == ['a.png']
+
+
+NAMES = ('ground', 'cat', 'dog')
+
+
+def shows(sheet, text, size=12):
+    """Whether a text stands on a white sheet, black and pixel for pixel."""
+    picture = Image.new('L', (400, 40), 'white')
+    ImageDraw.Draw(picture).text((5, 20), text, font=visualization._font(size), fill='black',
+                                 anchor='lm')
+    wanted = np.array(picture)
+    rows, columns = np.nonzero(wanted < 255)
+    wanted = wanted[rows.min():rows.max() + 1, columns.min():columns.max() + 1]
+    found = np.array(sheet.convert('L'))
+    height, width = wanted.shape
+    return any((found[top:top + height, left:left + width] == wanted).all()
+               for top in range(found.shape[0] - height + 1)
+               for left in range(found.shape[1] - width + 1)
+               if found[top + height // 2, left] == wanted[height // 2, 0])
+
+
+def halves(left=0, right=2, height=40, width=300):
+    """Returns a label map with two labels side by side."""
+    labels = np.full([height, width], left)
+    labels[:, width // 2:] = right
+    return labels
+
+
+def test_overlay_blends_the_colours_of_the_labels_with_the_image():
+    image = np.full([40, 300, 3], (200, 100, 0), np.uint8)
+    sheet = np.array(visualization.overlay(image, halves(), NAMES, VOID)).astype(int)
+    for column, color in ((20, (0, 0, 0)), (280, (0, 128, 0))):
+        for found, under, over in zip(sheet[20, column], (200, 100, 0), color):
+            assert min(under, over) <= found <= max(under, over)
+        assert tuple(sheet[20, column]) not in ((200, 100, 0), color)
+    # The image shows through alike under every colour.
+    black = np.array(visualization.overlay(image * 0, halves(), NAMES, VOID)).astype(int)
+    np.testing.assert_allclose(sheet[20, 20] - black[20, 20], sheet[20, 280] - black[20, 280],
+                               atol=1)
+
+
+def test_overlay_marks_the_border_between_classes():
+    sheet = np.array(visualization.overlay(np.zeros([40, 300, 3], np.uint8), halves(right=0),
+                                           NAMES, VOID))
+    assert (sheet[:40] == 0).all()
+    sheet = np.array(visualization.overlay(np.zeros([40, 300, 3], np.uint8), halves(), NAMES,
+                                           VOID))
+    assert (sheet[:40, 149] > 100).all() and (sheet[:40, :149] == 0).all()
+
+
+def test_legend_shows_the_names_and_shares_of_the_classes_that_occur():
+    labels = halves()
+    labels[0, :3] = 1
+    sheet = visualization.overlay(np.zeros([40, 300, 3], np.uint8), labels, NAMES, VOID)
+    assert shows(sheet, 'ground 50.0 %') and shows(sheet, 'dog 50.0 %')
+    assert shows(sheet, 'cat <0.1 %')
+    assert not shows(sheet, 'void')
+    assert boxes(sheet, (0, 128, 0))[1] >= 40
+
+
+def test_legend_leaves_out_what_does_not_occur_and_names_void():
+    sheet = visualization.overlay(np.zeros([40, 300, 3], np.uint8), halves(right=11), NAMES, 11)
+    assert shows(sheet, 'void 50.0 %') and not shows(sheet, 'cat') and not shows(sheet, 'dog')
+    assert boxes(sheet, VOID_COLOR)[1] >= 40
+
+
+def test_legend_of_all_classes_keeps_its_places_whatever_occurs():
+    image = np.zeros([40, 300, 3], np.uint8)
+    one = visualization.overlay(image, halves(0, 1), NAMES, VOID, all_classes=True)
+    other = visualization.overlay(image, halves(1, 2), NAMES, VOID, all_classes=True)
+    assert one.size == other.size
+    places = [boxes(sheet.crop((0, 40) + sheet.size), (128, 0, 0)) for sheet in (one, other)]
+    assert places[0] == places[1]
+    assert shows(one, 'ground') and shows(one, 'cat') and not shows(one, 'dog')
+    assert shows(other, 'dog') and not shows(other, 'ground')
+
+
+@pytest.mark.parametrize('height, width', [(1, 1), (1, 900), (900, 1)])
+def test_overlay_keeps_every_pixel_and_makes_room_for_the_legend(height, width):
+    sheet = visualization.overlay(np.full([height, width, 3], 255, np.uint8),
+                                  np.full([height, width], 1), NAMES, VOID)
+    assert sheet.width >= width and sheet.height > height
+    assert shows(sheet, 'cat 100.0 %', max(12, round(max(height, width) / 60)))
+    blended = np.array(sheet)[:height, :width]
+    assert (blended == blended[0, 0]).all() and tuple(blended[0, 0]) != (255, 255, 255)
+
+
+def test_letters_of_a_legend_grow_with_the_image():
+    sheet = visualization.overlay(np.zeros([100, 2400, 3], np.uint8), np.ones([100, 2400]),
+                                  NAMES, VOID)
+    assert shows(sheet, 'cat 100.0 %', 40) and not shows(sheet, 'cat 100.0 %', 12)
+
+
+def test_legend_uses_as_many_rows_as_its_names_take():
+    names = ['class %d' % label for label in range(150)]
+    labels = np.arange(150).repeat(20).reshape(10, 300)
+    sheet = visualization.overlay(np.zeros([10, 300, 3], np.uint8), labels, names, VOID)
+    assert sheet.width == 300
+    for label in (0, 77, 149):
+        assert shows(sheet, 'class %d 0.7 %%' % label)

@@ -1,0 +1,179 @@
+"""What a run says when it fails: non-finite numbers, no memory, one predicted class."""
+import json
+import os
+import shutil
+
+import numpy as np
+
+import config
+from preprocessing import inputs
+from runtime import session_config, tf
+
+DEBUG_DIR = 'debug_step_%d'
+BATCH_NAME = 'batch.npz'
+REPORT_NAME = 'report.json'
+MEMORY_TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'benchmarks',
+                            'training_memory.json')
+LARGE_GRADIENT_NORM = 1e6
+
+
+def read_batch(info, dataset_dir, options, args, step):
+    """Reads the batch of a step once more: the stream depends on the step alone.
+
+    Args:
+      info: `dataset.descriptor.DatasetInfo`.
+      dataset_dir: str.
+      options: `preprocessing.augmentation.Augmentation`.
+      args: the flags.
+      step: int, from 1.
+
+    Returns:
+      `inputs.Example` of arrays: names [batch] of bytes, images, labels.
+    """
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+        tf.set_random_seed(args.seed)
+        dataset = inputs.train_dataset(info, dataset_dir, options, args.batch_size, args.seed,
+                                       step - 1, num_examples=args.overfit)
+        example = tf.data.make_one_shot_iterator(dataset).get_next()
+        return inputs.Example(*session.run(example))
+
+
+def likely_causes(batch, losses, gradient_norms, history, args, info):
+    """Lists what may have made a loss or gradient non-finite, most likely first.
+
+    Args:
+      batch: `inputs.Example` of arrays.
+      losses: `losses.Losses` of floats.
+      gradient_norms: dict from variable name to float.
+      history: list of float, the losses of the steps before.
+      args: the flags.
+      info: `dataset.descriptor.DatasetInfo`.
+
+    Returns:
+      List of str, sentences.
+    """
+    causes = []
+    values = np.unique(batch.labels)
+    bad = [int(value) for value in values
+           if value != info.ignore_label and not 0 <= value < info.number_of_classes]
+    if bad:
+        causes.append('The labels hold %s, which are neither classes (0..%d) nor the ignore label '
+                      '%d: check the data set with dataset/check.py.'
+                      % (bad[:8], info.number_of_classes - 1, info.ignore_label))
+    if not np.isfinite(batch.image).all():
+        causes.append('The images hold numbers that are not finite.')
+    finite = [norm for norm in gradient_norms.values() if np.isfinite(norm)]
+    rising = len(history) >= 4 and history[-1] > 2 * min(history)
+    if rising or (finite and max(finite) > LARGE_GRADIENT_NORM):
+        causes.append('The learning rate is too high: %sgive a smaller --starting_learning_rate '
+                      'or --warmup_steps.'
+                      % ('the loss rose from %.3g to %.3g before, ' % (min(history), history[-1])
+                         if rising else ''))
+    if not np.isfinite(losses.regularization):
+        causes.append('The weights themselves are not finite any more: it began at an earlier '
+                      'step, or in the checkpoint the run started from.')
+    if args.batch_norm_epsilon == 0:
+        causes.append('--batch_norm_epsilon 0 divides by zero where a channel is constant.')
+    return causes or ['Nothing conspicuous was found. Try a smaller --starting_learning_rate.']
+
+
+def save_debug_bundle(model_dir, step, batch, report):
+    """Writes the batch and what is known of a failing step, under a temporary name first.
+
+    Returns:
+      str, the folder.
+    """
+    folder = os.path.join(model_dir, DEBUG_DIR % step)
+    temporary = folder + '.tmp'
+    shutil.rmtree(temporary, ignore_errors=True)
+    os.makedirs(temporary)
+    np.savez_compressed(os.path.join(temporary, BATCH_NAME), image=batch.image,
+                        labels=batch.labels, name=batch.name)
+    config.write_json(report, os.path.join(temporary, REPORT_NAME))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.rename(temporary, folder)
+    return folder
+
+
+def explain_non_finite(step, learning_rate, losses, gradient_norms, history, batch, args, info):
+    """Saves a debug bundle and words the message with which the run ends.
+
+    Args:
+      step: int.
+      learning_rate: float.
+      losses: `losses.Losses` of floats.
+      gradient_norms: dict from variable name to float.
+      history: list of float, the losses of the steps before.
+      batch: `inputs.Example` of arrays.
+      args: the flags.
+      info: `dataset.descriptor.DatasetInfo`.
+
+    Returns:
+      str.
+    """
+    names = [name.decode() for name in batch.name]
+    values, counts = np.unique(batch.labels, return_counts=True)
+    bad = [name for name, norm in gradient_norms.items() if not np.isfinite(norm)]
+    causes = likely_causes(batch, losses, gradient_norms, history, args, info)
+    report = {
+        'step': step, 'learning_rate': learning_rate, 'images': names,
+        'losses': {field: repr(float(value)) for field, value in losses._asdict().items()},
+        'label_pixels': {str(value): int(count) for value, count in zip(values, counts)},
+        'gradient_norms': {name: repr(float(norm)) for name, norm in gradient_norms.items()},
+        'likely_causes': causes}
+    folder = save_debug_bundle(args.model_dir, step, batch, report)
+    what = ('The loss is %s' % losses.total if not np.isfinite(losses.total)
+            else 'The gradients of %d variables are not finite (%s)' % (len(bad), bad[0]))
+    return ('%s at step %d (learning rate %g).\nImages: %s. Label values: %s.\nLikely causes:\n'
+            '%s\nThe batch and the gradient norms are in %s. Checkpoints up to the last one are '
+            'whole.' % (what, step, learning_rate, ', '.join(names),
+                        ', '.join(map(str, values)), '\n'.join('  - ' + cause for cause in causes),
+                        folder))
+
+
+def explain_no_memory(args):
+    """Names the next cheaper settings, with their measured share of the memory.
+
+    Args:
+      args: the flags.
+
+    Returns:
+      str.
+    """
+    lines = []
+    part = args.batch_size // args.accumulate_steps
+    if part > 1:
+        lines.append('--accumulate_steps %d: the same batch in smaller parts'
+                     % (args.accumulate_steps * _smallest_factor(part)))
+        lines.append('--batch_size %d' % (args.batch_size // 2 or 1))
+    if args.output_stride == 8:
+        lines.append('--output_stride 16%s' % _measured('output_stride', 8, 16))
+    if args.crop_size > 321:
+        lines.append('--crop_size 321%s' % _measured('crop_size', 513, 321))
+    if args.resnet_model != 'resnet_v2_50':
+        lines.append('--resnet_model resnet_v2_50%s'
+                     % _measured('resnet_model', 'resnet_v2_101', 'resnet_v2_50'))
+    return ('Out of memory at --crop_size %d --batch_size %d --accumulate_steps %d --output_stride '
+            '%d --resnet_model %s. Cheaper, in the order to try:\n%s\nThe same command with a '
+            'changed --accumulate_steps or --batch_size needs a new --model_dir.'
+            % (args.crop_size, args.batch_size, args.accumulate_steps, args.output_stride,
+               args.resnet_model, '\n'.join('  ' + line for line in lines) or '  (none is known)'))
+
+
+def _smallest_factor(number):
+    return next(factor for factor in range(2, number + 1) if number % factor == 0)
+
+
+def _measured(flag, dearer, cheaper):
+    """What benchmarks/training_memory.py measured for two values of one flag, as text."""
+    if not os.path.exists(MEMORY_TABLE):
+        return ''
+    with open(MEMORY_TABLE) as f:
+        rows = json.load(f)['rows']
+    for row in rows:
+        other = next((candidate for candidate in rows if candidate[flag] == cheaper
+                      and all(candidate[name] == row[name] for name in row
+                              if name not in (flag, 'peak_mib'))), None)
+        if row[flag] == dearer and other:
+            return ' (measured: %.2f of the memory)' % (other['peak_mib'] / row['peak_mib'])
+    return ''
