@@ -30,7 +30,7 @@ lint: env
 
 # tests/ is named, because the test.py next to it is a script.
 test: lint
-	$(PYTHON) -m pytest --durations=10 tests
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --durations=10 tests
 
 demo: env
 	test -f $(DEMO)/shapes/dataset.json || \
@@ -40,8 +40,9 @@ demo: env
 	$(PYTHON) test.py --checkpoint $(DEMO)/model --dataset_dir $(DEMO)/shapes \
 		--split test --output_dir $(DEMO)/results
 
+# The kernel of .venv, whatever kernels the user has installed elsewhere.
 notebook: env
-	$(PYTHON) -m notebook --notebook-dir notebooks
+	JUPYTER_PREFER_ENV_PATH=1 $(PYTHON) -m notebook --notebook-dir notebooks
 
 clean:
 	rm -rf $(DEMO)

@@ -1,0 +1,477 @@
+"""predict.py as users run it: pictures of every kind, videos, and what is wrong with them."""
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+import config
+import media
+import network
+import predict
+import prediction
+import pseudo_random
+import test
+from dataset import descriptor, records
+from example_files import encoded, noise
+from resnet import resnet_v2
+from runtime import tf
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TINY = 'resnet_v2_tiny'
+NUM_BAD = 4
+
+
+@pytest.fixture(scope='module')
+def run_dir(tmp_path_factory, shapes_dir):
+    """The directory of a run on the shapes, with a tiny backbone."""
+    resnet_v2.UNITS[TINY] = (1, 1, 1, 3)
+    folder = str(tmp_path_factory.mktemp('runs'))
+    args = config.parse_train_flags(['--resnet_model', TINY, '--dataset_dir', shapes_dir,
+                                     '--model_dir', folder])
+    args.number_of_classes = 6
+    config.save(args, folder)
+    with tf.Graph().as_default(), tf.Session() as session:
+        logits = network.deeplab_v3(tf.constant(colours()[np.newaxis], tf.float32), args, False,
+                                    None)
+        pseudo_random.assign(session)
+        # Logits around 0: pictures have several classes, and none is sure.
+        scale = 3 / session.run(logits).std(axis=(0, 1, 2)).max()
+        weights, biases = [tf.global_variables('DeepLab_v3/logits/' + name)[0]
+                           for name in ('weights', 'biases')]
+        weights.load(session.run(weights) * scale, session)
+        biases.load(-session.run(logits).mean(axis=(0, 1, 2)) + session.run(biases), session)
+        tf.train.Saver().save(session, os.path.join(folder, 'model.ckpt-7'),
+                              write_meta_graph=False)
+    yield folder
+    del resnet_v2.UNITS[TINY]
+
+
+def colours():
+    """Returns upright RGB pixels of 200 colours, dark at the left, which a palette can hold."""
+    pixels = noise(10, 20, seed=3)
+    pixels[:, :10] //= 4
+    return pixels.repeat(4, axis=0).repeat(2, axis=1)
+
+
+def write_modes(folder):
+    """Writes the same picture, and the same grey one, in modes that all can hold it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rgb = Image.fromarray(colours())
+    grey = Image.fromarray(colours()[..., 0])
+    palette = rgb.quantize(256)
+    assert (np.array(palette.convert('RGB')) == colours()).all()
+    for name, image, options in [
+            ('rgb/png.png', rgb, {}), ('rgb/rgba.png', rgb.convert('RGBA'), {}),
+            ('rgb/palette.png', palette, {}), ('rgb/cmyk.tif', rgb.convert('CMYK'), {}),
+            ('rgb/turned.png', rgb.transpose(Image.ROTATE_90), {'exif': exif}),
+            ('rgb/bmp.bmp', rgb, {}), ('grey/8.png', grey, {}),
+            ('grey/rgb.png', grey.convert('RGB'), {}), ('grey/la.png', grey.convert('LA'), {}),
+            ('grey/16.png', Image.fromarray(np.array(grey).astype(np.uint16) * 257), {})]:
+        (folder / name).parent.mkdir(exist_ok=True)
+        image.save(str(folder / name), **options)
+
+
+def write_shapes(folder, shapes_dir):
+    """Writes the pictures of the test split as the files they were."""
+    info = descriptor.load(shapes_dir)
+    folder.mkdir()
+    for shard in descriptor.shard_paths(info, shapes_dir, 'test'):
+        for record in tf.compat.v1.io.tf_record_iterator(shard):
+            features = tf.train.Example.FromString(record).features.feature
+            name = features[records.IMAGE_FILENAME].bytes_list.value[0].decode()
+            (folder / name).write_bytes(features[records.IMAGE_ENCODED].bytes_list.value[0])
+
+
+@pytest.fixture(scope='module')
+def inputs(tmp_path_factory, shapes_dir):
+    """A folder of pictures of all kinds, some of them bad."""
+    folder = tmp_path_factory.mktemp('inputs')
+    write_shapes(folder / 'shapes', shapes_dir)
+    write_modes(folder)
+    for height, width in ((1, 1), (1, 60), (60, 1), (33, 51)):
+        (folder / ('%dx%d.png' % (height, width))).write_bytes(encoded(noise(height, width)))
+    (folder / 'twins').mkdir()
+    for index, extension in enumerate(('png', 'bmp')):
+        (folder / 'twins' / ('a.' + extension)).write_bytes(
+            encoded(noise(20, 30, seed=index), extension.upper()))
+    bad = folder / 'bad'
+    bad.mkdir()
+    (bad / 'empty.png').write_bytes(b'')
+    (bad / 'text.jpg').write_text('This is no picture.')
+    (bad / 'cut.png').write_bytes(encoded(noise(40, 40))[:2000])
+    Image.fromarray(np.zeros([4, 4], np.float32)).save(str(bad / 'float.tif'))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def results(run_dir, inputs, tmp_path_factory):
+    """What predict.py writes for `inputs`, and the message it ends with."""
+    folder = tmp_path_factory.mktemp('results')
+    with pytest.raises(SystemExit) as stopped:
+        predict.main(['--checkpoint', run_dir, '--input', str(inputs), '--output_dir',
+                      str(folder), '--save_probabilities'])
+    return folder, stopped.value.code
+
+
+@pytest.fixture(scope='module')
+def predictor(run_dir):
+    with prediction.Predictor(prediction.load_run(run_dir)) as predictor:
+        yield predictor
+
+
+def read(path, mode='L'):
+    with Image.open(str(path)) as image:
+        assert image.mode == mode
+        return np.array(image)
+
+
+def read_json(folder):
+    return json.loads((folder / 'predictions.json').read_text())
+
+
+def below(folder, extension='.png'):
+    """Returns the names of the files below a folder, which all have the extension."""
+    names = [os.path.relpath(os.path.join(parent, name), str(folder))
+             for parent, _, names in os.walk(str(folder)) for name in names]
+    assert all(name.endswith(extension) for name in names)
+    return sorted(name[:-len(extension)] for name in names)
+
+
+def test_index_maps_are_those_of_test_py(run_dir, results, tmp_path):
+    test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path), '--no_post_scores'])
+    names = below(tmp_path / 'predictions')
+    assert len(names) == 3
+    for name in names:
+        expected = read(tmp_path / 'predictions' / (name + '.png'), 'P')
+        assert len(np.unique(expected)) > 1
+        np.testing.assert_array_equal(
+            read(results[0] / 'index' / 'shapes' / (name + '.png')), expected)
+
+
+def test_every_good_input_has_an_index_a_palette_and_an_overlay(results, inputs):
+    folder, _ = results
+    names = below(folder / 'index')
+    assert {'1x1', 'shapes/' + below(inputs / 'shapes')[0], 'grey/16', 'twins/a.png',
+            'twins/a.bmp'} < set(names)
+    assert len(names) == sum(map(len, (files for _, _, files in os.walk(str(inputs))))) - NUM_BAD
+    for kind in ('palette', 'overlay'):
+        assert below(folder / kind) == names
+    assert below(folder / 'probabilities', '.npz') == names
+    for name in names:
+        index = read(folder / 'index' / (name + '.png'))
+        np.testing.assert_array_equal(read(folder / 'palette' / (name + '.png'), 'P'), index)
+        overlay = read(folder / 'overlay' / (name + '.png'), 'RGB')
+        assert overlay.shape[0] > index.shape[0] and overlay.shape[1] >= index.shape[1]
+
+
+@pytest.mark.parametrize('name', ['1x1', '1x60', '60x1', '33x51'])
+def test_results_have_the_size_of_the_picture(results, name):
+    index = read(results[0] / 'index' / (name + '.png'))
+    assert '%dx%d' % index.shape == name
+
+
+def probabilities_of(folder, name):
+    with np.load(str(folder / 'probabilities' / (name + '.npz'))) as stored:
+        return stored['probabilities']
+
+
+@pytest.mark.parametrize('folder, reference', [('rgb', 'png'), ('grey', 'rgb')])
+def test_a_picture_gives_the_same_in_every_mode_and_upright(results, folder, reference):
+    expected = probabilities_of(results[0], folder + '/' + reference)
+    assert expected.shape == (40, 40, 6)
+    assert abs(expected - np.rot90(expected)).max() > 0.1
+    names = below(results[0] / 'probabilities' / folder, '.npz')
+    assert len(names) > 3
+    for name in names:
+        np.testing.assert_allclose(probabilities_of(results[0], folder + '/' + name), expected,
+                                   atol=0.002)
+
+
+def test_inputs_of_one_stem_are_both_written(results, inputs, predictor):
+    for name in ('a.png', 'a.bmp'):
+        image = media.read_picture(str(inputs / 'twins' / name))
+        np.testing.assert_array_equal(
+            read(results[0] / 'index' / 'twins' / (name + '.png')),
+            predictor.predict(image[np.newaxis]).labels[0])
+
+
+def test_probabilities_sum_to_1_and_are_largest_at_the_label(results):
+    for name in ('33x51', '1x1', 'rgb/png'):
+        probabilities = probabilities_of(results[0], name)
+        index = read(results[0] / 'index' / (name + '.png'))
+        assert probabilities.dtype == np.float16 and probabilities.shape == index.shape + (6,)
+        np.testing.assert_allclose(probabilities.astype(np.float64).sum(axis=2), 1, atol=0.002)
+        np.testing.assert_array_equal(probabilities.argmax(axis=2), index)
+
+
+def test_predictions_json_has_sizes_and_shares_of_the_pixels(results, shapes_dir, inputs):
+    written = read_json(results[0])
+    names = descriptor.load(shapes_dir).class_names
+    assert written['class_names'] == list(names)
+    assert written['step'] == 7 and written['output_stride'] == 16
+    entries = {entry['name']: entry for entry in written['pictures']}
+    assert sorted(entries) == below(results[0] / 'index') and written['videos'] == []
+    assert entries['grey/16']['input'] == str(inputs / 'grey' / '16.png')
+    for name, entry in entries.items():
+        index = read(results[0] / 'index' / (name + '.png'))
+        assert (entry['height'], entry['width']) == index.shape
+        assert sum(entry['class_shares'].values()) == pytest.approx(1)
+        assert entry['class_shares'] == {
+            class_name: pytest.approx((index == label).mean())
+            for label, class_name in enumerate(names)}
+
+
+def test_bad_files_are_listed_and_the_rest_go_on(results, inputs):
+    folder, message = results
+    # SystemExit of a text is exit status 1.
+    assert message.startswith('%d of ' % NUM_BAD)
+    failed = {os.path.basename(entry['input']): entry['error']
+              for entry in read_json(folder)['failed']}
+    assert set(failed) == {'empty.png', 'text.jpg', 'cut.png', 'float.tif'}
+    for name, error in failed.items():
+        assert str(inputs / 'bad' / name) in error and error in message
+    assert not any(name.startswith('bad') for kind in ('index', 'palette', 'overlay')
+                   for name in below(folder / kind))
+
+
+@pytest.fixture(scope='module')
+def clips(tmp_path_factory):
+    """A folder with a video, a GIF and a video that is cut short."""
+    folder = tmp_path_factory.mktemp('clips')
+    frames = [noise(30, 42, seed=index) for index in range(5)]
+    for name in ('film.mp4', 'cut.mp4'):
+        writer = imageio_ffmpeg.write_frames(
+            str(folder / name), (42, 30), fps=12.5, macro_block_size=2, ffmpeg_log_level='error',
+            output_params=['-movflags', '+faststart'])
+        writer.send(None)
+        for frame in frames:
+            writer.send(frame.tobytes())
+        writer.close()
+    data = (folder / 'cut.mp4').read_bytes()
+    (folder / 'cut.mp4').write_bytes(data[:len(data) // 2])
+    images = [Image.fromarray(frame[:21, :31]) for frame in frames[:3]]
+    images[0].save(str(folder / 'film.gif'), save_all=True, append_images=images[1:],
+                   duration=[100, 250, 30], loop=0)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def films(run_dir, clips, tmp_path_factory):
+    """What predict.py writes for `clips`, with other names of the classes."""
+    folder = tmp_path_factory.mktemp('films')
+    names = tmp_path_factory.mktemp('names') / 'names.txt'
+    names.write_text('\n'.join('abcdef'))
+    with pytest.raises(SystemExit, match='1 of 3 inputs failed'):
+        predict.main(['--checkpoint', run_dir, '--input', str(clips / '*'), '--output_dir',
+                      str(folder), '--save_frames', '--classes', str(names)])
+    return folder
+
+
+@pytest.mark.parametrize('name, written, num_frames', [
+    ('film.mp4', 'film.mp4.mp4', 5), ('film.gif', 'film.gif.gif', 3)])
+def test_videos_become_overlays_and_index_maps_of_each_frame(films, clips, predictor, name,
+                                                             written, num_frames):
+    frames = list(media.open_video(str(clips / name)).frames)
+    expected = predictor.predict(np.stack(frames)).labels
+    assert len(frames) == num_frames and len(np.unique(expected)) > 1
+    folder = films / 'frames' / name
+    assert below(folder) == ['%06d' % index for index in range(num_frames)]
+    for index in range(num_frames):
+        np.testing.assert_array_equal(read(folder / ('%06d.png' % index)), expected[index])
+    source = media.open_video(str(clips / name))
+    overlay = media.open_video(str(films / 'overlay' / written))
+    assert overlay.num_frames == num_frames
+    assert overlay.frames_per_second == source.frames_per_second
+    assert overlay.durations == source.durations
+    assert overlay.height > source.height and overlay.width >= source.width
+    for video in (source, overlay):
+        video.frames.close()
+    entry = {entry['name']: entry for entry in read_json(films)['videos']}[name]
+    assert (entry['height'], entry['width']) == expected.shape[1:]
+    assert entry['num_frames'] == num_frames
+    assert entry['class_shares'] == {letter: pytest.approx((expected == label).mean())
+                                     for label, letter in enumerate('abcdef')}
+
+
+def test_a_damaged_video_leaves_nothing(films, clips):
+    assert [entry['input'] for entry in read_json(films)['failed']] == [str(clips / 'cut.mp4')]
+    assert sorted(os.listdir(str(films))) == ['frames', 'overlay', 'predictions.json']
+    assert sorted(os.listdir(str(films / 'overlay'))) == ['film.gif.gif', 'film.mp4.mp4']
+    assert sorted(os.listdir(str(films / 'frames'))) == ['film.gif', 'film.mp4']
+
+
+def test_other_names_of_classes_are_used(films):
+    assert read_json(films)['class_names'] == list('abcdef')
+
+
+class CountingPredictor:
+    """Labels everything as class 1 and notes what is asked."""
+
+    def __init__(self, events):
+        self.events = events
+
+    def predict(self, images, with_probabilities=False):
+        self.events.append('predict %d of %dx%d' % images.shape[:3])
+        if images.shape[1] == 13:
+            raise prediction.PredictionError('too large')
+        return prediction.Prediction(np.ones(images.shape[:3], np.uint8), None)
+
+
+def events_of(tmp_path, monkeypatch, sizes, *options):
+    """Returns what predict_inputs reads and predicts in turn, and what it returns."""
+    events = []
+    for index, size in enumerate(sizes):
+        (tmp_path / ('%d.png' % index)).write_bytes(encoded(noise(*size)))
+    read_picture = media.read_picture
+    monkeypatch.setattr(media, 'read_picture',
+                        lambda path: events.append('read') or read_picture(path))
+    flags = predict.parse_flags(['--checkpoint', 'x', '--input', 'x', '--output_dir',
+                                 str(tmp_path / 'out')] + list(options))
+    returned = predict.predict_inputs(
+        media.find_inputs([str(tmp_path)]), CountingPredictor(events),
+        prediction.Run('x', None, ('a', 'b'), 255), flags, (prediction.PredictionError,))
+    return events, returned
+
+
+def test_pictures_of_one_size_are_batched_and_no_more_is_read_than_that(tmp_path, monkeypatch):
+    events, (pictures, _, failures) = events_of(
+        tmp_path, monkeypatch, [(4, 5)] * 5 + [(5, 4)] * 2, '--batch_size', '2')
+    assert events == (['read'] * 2 + ['predict 2 of 4x5']) * 2 + [
+        'read', 'read', 'predict 1 of 4x5', 'read', 'predict 2 of 5x4']
+    assert [entry['name'] for entry in pictures] == list('0123456') and not failures
+    assert not os.path.exists(str(tmp_path / 'out' / 'frames'))
+
+
+def test_batches_are_smaller_for_large_pictures_unless_told(tmp_path):
+    given = ['--checkpoint', 'x', '--input', 'x', '--output_dir', 'x']
+    flags = predict.parse_flags(given)
+    assert [predict.batch_limit(flags, *size) for size in
+            ((1, 1), (513, 513), (1000, 1000), (3000, 4000))] == [8, 4, 1, 1]
+    flags = predict.parse_flags(given + ['--batch_size', '16'])
+    assert predict.batch_limit(flags, 3000, 4000) == 16
+
+
+def test_what_does_not_fit_into_memory_is_listed_and_the_rest_goes_on(tmp_path, monkeypatch):
+    _, (pictures, _, failures) = events_of(tmp_path, monkeypatch, [(4, 5), (13, 4), (13, 4),
+                                                                   (4, 5)])
+    assert [entry['name'] for entry in pictures] == ['0', '3']
+    assert failures == [(str(tmp_path / name), '%s: too large' % (tmp_path / name))
+                        for name in ('1.png', '2.png')]
+
+
+def test_out_of_memory_says_what_to_do(predictor, monkeypatch):
+    def exhausted(*args):
+        raise tf.errors.ResourceExhaustedError(None, None, 'OOM')
+    monkeypatch.setattr(predictor._session, 'run', exhausted)
+    with pytest.raises(prediction.PredictionError, match='2 image.* of 5x4 pixels.*batch_size'):
+        predictor.predict(np.zeros([2, 4, 5, 3], np.uint8))
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / 'picture.png'
+    path.write_bytes(encoded(noise(48, 48)))
+    return str(path)
+
+
+def test_output_stride_can_be_another_and_results_replace_the_earlier(run_dir, picture, tmp_path,
+                                                                      predictor, capsys):
+    out = tmp_path / 'out'
+    (out / 'index').mkdir(parents=True)
+    (out / 'index' / 'picture.png').write_bytes(b'old')
+    predict.main(['--checkpoint', os.path.join(run_dir, 'model.ckpt-7.index'), '--input', picture,
+                  '--output_dir', str(out), '--output_stride', '8'])
+    assert 'output stride 8' in capsys.readouterr().out
+    assert read_json(out)['output_stride'] == 8
+    coarse = predictor.predict(media.read_picture(picture)[np.newaxis])
+    index = read(out / 'index' / 'picture.png')
+    assert index.shape == (48, 48) and (index != coarse.labels[0]).any()
+    assert coarse.probabilities is None
+    assert sorted(os.listdir(str(out))) == ['index', 'overlay', 'palette', 'predictions.json']
+
+
+def link_weights(run_dir, folder, prefix):
+    """Makes the run's checkpoint appear in another folder."""
+    for extension in ('.index', '.data-00000-of-00001'):
+        os.symlink(os.path.join(run_dir, 'model.ckpt-7' + extension),
+                   str(folder / (prefix + extension)))
+
+
+def test_a_run_of_the_post_is_predicted_as_its_code_does(run_dir, picture, tmp_path, predictor,
+                                                         monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / 'log' / 'train'
+    folder.mkdir(parents=True)
+    (folder / 'data.json').write_text(json.dumps(dict(
+        number_of_classes=6, output_stride=16, resnet_model=TINY)))
+    link_weights(run_dir, folder, 'model.ckpt')
+    predict.main(['--checkpoint', 'log', '--input', picture, '--output_dir', 'out'])
+    # Its logits are resized without aligned corners.
+    small = predictor._session.run(
+        predictor._graph.graph.get_tensor_by_name('DeepLab_v3/logits/BiasAdd:0'),
+        {predictor._graph.images: media.read_picture(picture)[np.newaxis]})
+    with tf.Graph().as_default(), tf.Session() as session:
+        expected = session.run(tf.image.resize_bilinear(small, [48, 48])).argmax(axis=3)[0]
+    assert len(np.unique(expected)) > 1
+    np.testing.assert_array_equal(read(tmp_path / 'out' / 'index' / 'picture.png'), expected)
+    written = read_json(tmp_path / 'out')
+    assert written['class_names'][5] == 'class 5' and written['step'] is None
+
+
+def test_without_input_the_error_comes_before_tensorflow(tmp_path):
+    code = ("import sys; sys.modules['tensorflow'] = None; import predict; "
+            "predict.main(['--checkpoint', 'x', '--input', 'nowhere/*.jpg', '--output_dir', 'x'])")
+    result = subprocess.run([sys.executable, '-c', code], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, cwd=str(tmp_path),
+                            env=dict(os.environ, PYTHONPATH=ROOT))
+    assert result.returncode == 1
+    assert result.stderr.decode().startswith('--input: nowhere/*.jpg is not there.')
+    assert os.listdir(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize('more, message', [
+    (['--checkpoint', '/nowhere'], 'No checkpoint at /nowhere'),
+    (['--output_stride', '32'], 'without atrous'),
+    (['--classes', '/nowhere.txt'], '/nowhere.txt cannot be read'),
+    (['--output_dir', __file__], 'test_predict.py')])
+def test_bad_flags_end_in_one_message(run_dir, picture, tmp_path, more, message):
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'predictions.json').write_text('{}')
+    with pytest.raises(SystemExit, match=message):
+        predict.main(['--checkpoint', run_dir, '--input', picture, '--output_dir',
+                      str(tmp_path / 'out')] + more)
+    assert os.listdir(str(tmp_path / 'out')) == ['predictions.json']
+
+
+def test_a_checkpoint_that_does_not_fit_its_settings_is_refused(run_dir, picture, tmp_path):
+    link_weights(run_dir, tmp_path, 'model.ckpt-7')
+    args = config.load(run_dir)
+    args.number_of_classes = 5
+    config.save(args, str(tmp_path))
+    with pytest.raises(SystemExit, match='does not fit this network. .*number of classes'):
+        predict.main(['--checkpoint', str(tmp_path), '--input', picture, '--output_dir',
+                      str(tmp_path / 'out')])
+
+
+def test_predictions_json_of_an_earlier_run_does_not_stand_for_an_unfinished_one(
+        run_dir, picture, tmp_path, monkeypatch):
+    out = tmp_path / 'out'
+    out.mkdir()
+    (out / 'predictions.json').write_text('{}')
+
+    def stopped(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prediction, 'Predictor', lambda run: contextlib.closing(io.StringIO()))
+    monkeypatch.setattr(predict, 'predict_inputs', stopped)
+    with pytest.raises(KeyboardInterrupt):
+        predict.main(['--checkpoint', run_dir, '--input', picture, '--output_dir', str(out)])
+    assert os.listdir(str(out)) == []
