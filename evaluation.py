@@ -1,27 +1,38 @@
 """Evaluation of a whole split, shared by `train.py` and `test.py`."""
-from collections import namedtuple
+import os
+from collections import deque, namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from tqdm import tqdm
 
 import checkpoints
+import inference
 import losses
 import metrics
 import network
+import prediction
 from dataset import descriptor, shards
 from preprocessing import inputs
 from runtime import session_config, slim, tf
 
-# labels, predictions: of whole images. crop_labels, crop_predictions: of the post's
-# center crops, or None.
-EvalGraph = namedtuple('EvalGraph', ['graph', 'initializer', 'name', 'image', 'labels',
-                                     'predictions', 'loss', 'crop_labels', 'crop_predictions',
-                                     'variables', 'saver', 'paths'])
+# Images whose scores and pictures wait while the network goes on with the next.
+QUEUED_IMAGES = 2
+
+# labels, predictions: of whole images. confidences: of the predictions. crop_labels,
+# crop_predictions: of the post's center crops, or None. passes: `inference.Passes`.
+EvalGraph = namedtuple('EvalGraph', [
+    'graph', 'initializer', 'name', 'image', 'labels', 'predictions', 'confidences',
+    'probabilities', 'loss', 'crop_labels', 'crop_predictions', 'variables', 'saver', 'paths',
+    'passes'])
 
 # matrix: int64 [classes, classes]. image_counts: int64 [images, 3, classes], see
-# `metrics.counts`. post_scores: float64 [images, 4], see `metrics.post_image_scores`, or
-# None. mean_loss: float, the mean over images of their mean cross-entropy.
-Evaluation = namedtuple('Evaluation', ['matrix', 'image_counts', 'post_scores', 'mean_loss'])
+# `metrics.counts`. names: list of str. post_scores: float64 [images, 4], see
+# `metrics.post_image_scores`, or None. mean_loss: float, the mean over images of their mean
+# cross-entropy. bin_counts, boundary_counts: sums of those of `metrics` over the images, or
+# None without `details`.
+Evaluation = namedtuple('Evaluation', ['matrix', 'image_counts', 'names', 'post_scores',
+                                       'mean_loss', 'bin_counts', 'boundary_counts'])
 
 TITLES = (('pixel_accuracy', 'pixel accuracy'), ('mean_accuracy', 'mean accuracy'),
           ('mean_iou', 'mean IoU'), ('frequency_weighted_iou', 'frequency-weighted IoU'))
@@ -57,7 +68,7 @@ def center_crop(images, labels, crop_size, ignore_label):
 
 
 def build_eval_graph(args, info, dataset_dir, split, post_scores=False, num_examples=None,
-                     averaged=False):
+                     averaged=False, passes=inference.SINGLE_PASS):
     """Builds the network in evaluation mode over one pass of a split.
 
     Args:
@@ -68,12 +79,14 @@ def build_eval_graph(args, info, dataset_dir, split, post_scores=False, num_exam
       post_scores: bool, whether to predict the post's crops of `args.crop_size` too.
       num_examples: None, or int: only the first of the split.
       averaged: bool, whether to restore the averages of --ema_decay.
+      passes: `inference.Passes`, of the whole images; the post's crops pass once.
 
     Returns:
       `EvalGraph`: the graph; the initializer of its data; name string [1]; image
-      float32 [1, height, width, 3]; labels int32 and predictions int64
-      [1, height, width]; loss float32 scalar; the same two of the crops; the model's
-      variables, and a Saver of them; the shards' paths.
+      float32 [1, height, width, 3]; labels int32, predictions uint8 and confidences
+      float32 [1, height, width]; probabilities float32 [1, height, width, classes];
+      loss float32 scalar; labels and predictions of the crops; the model's variables,
+      and a Saver of them; the shards' paths; `passes`.
 
     Raises:
       ValueError: no such split, or a shard is not there.
@@ -83,25 +96,74 @@ def build_eval_graph(args, info, dataset_dir, split, post_scores=False, num_exam
         iterator = tf.data.make_initializable_iterator(
             inputs.eval_dataset(info, dataset_dir, split, num_examples))
         example = iterator.get_next()
-        logits = network.deeplab_v3(example.image, args, is_training=False, reuse=None)
+        logits = prediction.averaged_logits(example.image, args, passes.scales, passes.flip)
         loss = losses.masked_cross_entropy(logits, example.labels, info.ignore_label)
         crop_labels = crop_predictions = None
         if post_scores:
             crop, crop_labels = center_crop(example.image, example.labels, args.crop_size,
                                             info.ignore_label)
-            crop_predictions = tf.argmax(
-                network.deeplab_v3(crop, args, is_training=False, reuse=True), axis=3)
+            crop_predictions = prediction.label_map(
+                network.deeplab_v3(crop, args, is_training=False, reuse=True))
         variables = slim.get_model_variables()
         return EvalGraph(graph, iterator.initializer, example.name, example.image,
-                         example.labels, tf.argmax(logits, axis=3), loss, crop_labels,
-                         crop_predictions, variables,
+                         example.labels, prediction.label_map(logits),
+                         tf.exp(tf.reduce_max(tf.nn.log_softmax(logits), axis=3)),
+                         tf.nn.softmax(logits), loss, crop_labels, crop_predictions, variables,
                          tf.train.Saver(checkpoints.averaged_names(variables) if averaged
                                         else variables),
-                         descriptor.shard_paths(info, dataset_dir, split))
+                         descriptor.shard_paths(info, dataset_dir, split), passes)
 
 
-def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=None):
+class _Sums:
+    """Adds up what `Evaluation` holds, image by image.
+
+    Args:
+      info: `dataset.descriptor.DatasetInfo`.
+      details: bool, see `evaluate`.
+      on_example: see `evaluate`.
+    """
+
+    def __init__(self, info, details, on_example):
+        self.info, self.details, self.on_example = info, details, on_example
+        self.matrix, self.bin_counts, self.boundary_counts = 0, 0, 0
+        self.image_counts, self.names, self.post_scores, self.losses = [], [], [], []
+
+    def add(self, values):
+        """Adds one image; `values` is a dict of arrays by the fields of `EvalGraph`."""
+        matrix = _matrix(values, 'labels', 'predictions', self.info)
+        self.matrix = self.matrix + matrix
+        self.image_counts.append(metrics.counts(matrix))
+        self.names.append(values['name'][0].decode())
+        self.losses.append(values['loss'])
+        if 'crop_labels' in values:
+            self.post_scores.append(metrics.post_image_scores(
+                _matrix(values, 'crop_labels', 'crop_predictions', self.info)))
+        labels, predictions = values['labels'][0], values['predictions'][0]
+        if self.details:
+            valid = labels != self.info.ignore_label
+            self.bin_counts = self.bin_counts + metrics.calibration_counts(
+                values['confidences'][0][valid], (labels == predictions)[valid])
+            self.boundary_counts = self.boundary_counts + metrics.boundary_counts(
+                labels, predictions, self.info.number_of_classes, self.info.ignore_label)
+        if self.on_example:
+            self.on_example(self.names[-1], values['image'][0].astype('uint8'), labels,
+                            predictions, matrix)
+
+    def result(self):
+        """Returns the `Evaluation` of the images so far."""
+        post_scores = [scores for scores in self.post_scores if scores is not None]
+        return Evaluation(self.matrix, np.stack(self.image_counts), self.names,
+                          np.array(post_scores) if post_scores else None,
+                          float(np.mean(self.losses)),
+                          self.bin_counts if self.details else None,
+                          self.boundary_counts if self.details else None)
+
+
+def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=None,
+             details=False):
     """Sums one confusion matrix over a whole split, each image at its own size.
+
+    Scores and `on_example` run in a thread of their own, beside the network.
 
     Args:
       eval_graph: `EvalGraph`.
@@ -109,8 +171,10 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=N
       info: `dataset.descriptor.DatasetInfo`.
       split: str, the split that the graph reads.
       on_example: None, or a function that is called with name str, image uint8
-        [height, width, 3], labels and predictions [height, width].
+        [height, width, 3], labels and predictions [height, width], and the image's
+        confusion matrix, in the order of the split.
       should_stop: None, or a function that is asked before each image.
+      details: bool, whether to count calibration and boundaries too.
 
     Returns:
       `Evaluation`, or None where `should_stop` said so.
@@ -120,43 +184,62 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=N
       SystemExit: the checkpoint is damaged.
     """
     num_examples = info.splits[split]['num_examples']
-    matrix, image_counts, post_scores, image_losses = 0, [], [], []
+    sums, waiting = _Sums(info, details, on_example), deque()
     eval_graph.graph.finalize()
-    with tf.Session(graph=eval_graph.graph, config=session_config()) as session:
+    with tf.Session(graph=eval_graph.graph, config=session_config()) as session, \
+            ThreadPoolExecutor(max_workers=1) as executor:
         checkpoints.restore(eval_graph.saver, session, checkpoint)
         session.run(eval_graph.initializer)
-        for values in tqdm(_examples(session, eval_graph), total=num_examples, desc=split,
-                           unit='image', leave=False, disable=None):
+        for values in tqdm(_examples(session, eval_graph, info, details), total=num_examples,
+                           desc=split, unit='image', leave=False, disable=None):
             if should_stop and should_stop():
                 return None
-            image_matrix = _matrix(values, 'labels', 'predictions', info)
-            matrix = matrix + image_matrix
-            image_counts.append(metrics.counts(image_matrix))
-            image_losses.append(values['loss'])
-            if 'crop_labels' in values:
-                post_scores.append(metrics.post_image_scores(
-                    _matrix(values, 'crop_labels', 'crop_predictions', info)))
-            if on_example:
-                on_example(values['name'][0].decode(), values['image'][0].astype('uint8'),
-                           values['labels'][0], values['predictions'][0])
-    post_scores = [scores for scores in post_scores if scores is not None]
-    return Evaluation(matrix, np.stack(image_counts), np.array(post_scores) if post_scores
-                      else None, float(np.mean(image_losses)))
+            waiting.append(executor.submit(sums.add, values))
+            if len(waiting) > QUEUED_IMAGES:
+                waiting.popleft().result()
+        for added in waiting:
+            added.result()
+    return sums.result()
 
 
-def _examples(session, eval_graph):
+def _examples(session, eval_graph, info, details):
     """Yields a dict of arrays for each example of the split."""
+    fields = ['name', 'image', 'labels', 'crop_labels', 'crop_predictions']
+    predicted = ['predictions', 'loss'] + ['confidences'] * details
+    window = eval_graph.passes.window
     fetches = {field: getattr(eval_graph, field)
-               for field in ('name', 'image', 'labels', 'predictions', 'loss', 'crop_labels',
-                             'crop_predictions')
+               for field in fields + ([] if window else predicted)
                if getattr(eval_graph, field) is not None}
     while True:
         try:
-            yield session.run(fetches)
+            values = session.run(fetches)
+            if window:
+                values.update(_predicted_by_windows(session, eval_graph, values, info))
+            yield values
         except tf.errors.OutOfRangeError:
             return
         except tf.errors.DataLossError:
             raise ValueError(shards.explain_data_loss(eval_graph.paths))
+        except tf.errors.ResourceExhaustedError:
+            raise ValueError('An image in %s does not fit into memory: give --window 513, which '
+                             'cuts larger images.' % os.path.dirname(eval_graph.paths[0]))
+
+
+def _predicted_by_windows(session, eval_graph, values, info):
+    """Returns a dict of predictions, confidences and loss, from windows of the image."""
+    passes = eval_graph.passes
+    # The feed takes the place of the image that the split would give.
+    probabilities = prediction.predict_windows(
+        lambda part: session.run(eval_graph.probabilities, {eval_graph.image: part}),
+        values['image'], passes.window, passes.overlap)
+    valid = values['labels'] != info.ignore_label
+    # A label outside the classes is complained of where it is counted.
+    safe_labels = np.where(valid, values['labels'], 0).clip(0, info.number_of_classes - 1)
+    of_labels = np.take_along_axis(probabilities, safe_labels[..., np.newaxis], axis=3)[..., 0]
+    entropies = -np.log(np.maximum(of_labels, np.finfo(np.float32).tiny))[valid]
+    return {'predictions': probabilities.argmax(axis=3).astype(np.uint8),
+            'confidences': probabilities.max(axis=3),
+            'loss': entropies.mean() if entropies.size else 0.0}
 
 
 def _matrix(values, labels, predictions, info):

@@ -115,7 +115,7 @@ def atrous_spatial_pyramid_pooling(net, scope, depth=256, rates=(6, 12, 18), is_
         return slim.conv2d(net, depth, 1, scope='conv_1x1_output')
 
 
-def deeplab_v3(inputs, args, is_training, reuse):
+def deeplab_v3(inputs, args, is_training, reuse, output_size=None):
     """Builds DeepLab v3.
 
     Args:
@@ -129,10 +129,11 @@ def deeplab_v3(inputs, args, is_training, reuse):
       is_training: bool, whether batch norm uses the statistics of the batch and
         adds its updates to `tf.GraphKeys.UPDATE_OPS`.
       reuse: bool or None, whether to reuse the variables.
+      output_size: None for the inputs' size, or int32 [2], height and width.
 
     Returns:
       float32 [batch, height, width, number_of_classes], the logits, bilinearly
-      resized to the inputs' size.
+      resized to `output_size`.
 
     Raises:
       ValueError: an option that cannot be built, before any op is made.
@@ -159,5 +160,6 @@ def deeplab_v3(inputs, args, is_training, reuse):
                               normalizer_fn=None, scope='logits')
             # A feature stands on every output_stride-th pixel, first and last included:
             # only with aligned corners do the logits land where they were computed.
-            return tf.image.resize_bilinear(net, tf.shape(inputs)[1:3], name='upsampled_logits',
+            size = tf.shape(inputs)[1:3] if output_size is None else output_size
+            return tf.image.resize_bilinear(net, size, name='upsampled_logits',
                                             align_corners=getattr(args, 'align_corners', False))

@@ -12,6 +12,7 @@ import numpy as np
 
 import checkpoints
 import config
+import inference
 import network
 from dataset import descriptor, voc
 from runtime import session_config, slim, tf
@@ -108,11 +109,94 @@ def _read_class_names(path, number_of_classes, ignore_label):
         raise descriptor.DatasetError('--classes %s: %s' % (path, error))
 
 
-def build_predict_graph(args):
+def averaged_logits(images, args, scales=(1.0,), flip=False):
+    """The network at several scales and mirrored; probabilities are averaged, as in the paper.
+
+    At each scale the image is resized bilinearly, and the logits are resized from the
+    feature map to the image's own size, once (paper, section 4.1;
+    tests/test_prediction.py compares with single passes averaged in NumPy).
+
+    Args:
+      images: float32 [batch, height, width, 3], RGB in 0..255.
+      args: the run's flags, see `network.deeplab_v3`.
+      scales: sequence of float above 0.
+      flip: bool, whether to add the image mirrored left and right at each scale.
+
+    Returns:
+      float32 [batch, height, width, classes]: the logits of the one pass, or the
+      logarithm of the mean probabilities. Softmax gives the probabilities either way.
+    """
+    size = tf.shape(images)[1:3]
+    passes = []
+    for scale in scales:
+        scaled = images
+        if scale != 1:
+            scaled_size = tf.cast(tf.round(tf.cast(size, tf.float32) * scale), tf.int32)
+            scaled = tf.image.resize_bilinear(images, tf.maximum(1, scaled_size),
+                                              align_corners=args.align_corners)
+        for mirrored in (False, True)[:1 + flip]:
+            logits = network.deeplab_v3(scaled[:, :, ::-1] if mirrored else scaled, args,
+                                        is_training=False, reuse=bool(passes) or None,
+                                        output_size=size)
+            passes.append(logits[:, :, ::-1] if mirrored else logits)
+    if len(passes) == 1:
+        return passes[0]
+    return (tf.reduce_logsumexp(tf.stack([tf.nn.log_softmax(logits) for logits in passes]), axis=0)
+            - np.log(len(passes)).astype(np.float32))
+
+
+def label_map(logits):
+    """Returns the most probable class of each pixel, uint8 without the last axis of `logits`."""
+    # 8 bits hold every class id, see `dataset.descriptor`.
+    return tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32), tf.uint8)
+
+
+def window_starts(length, window, overlap):
+    """Where the windows over a line begin; the last one ends with the line.
+
+    Args:
+      length, window, overlap: int, pixels; overlap < window.
+
+    Returns:
+      List of int; neighbours share at least `overlap` pixels.
+    """
+    last = max(0, length - window)
+    return list(range(0, last, window - overlap)) + [last]
+
+
+def predict_windows(predict, image, window, overlap):
+    """Predicts an image square by square; where squares overlap, probabilities are averaged.
+
+    Args:
+      predict: function of float or uint8 [1, height, width, 3] to its probabilities
+        float32 [1, height, width, classes].
+      image: [1, height, width, 3].
+      window: int, the side of a square; smaller images pass whole.
+      overlap: int, pixels that neighbours share at least.
+
+    Returns:
+      float32 [1, height, width, classes].
+    """
+    height, width = image.shape[1:3]
+    total, num_passes = None, np.zeros([1, height, width, 1], np.float32)
+    for top in window_starts(height, window, overlap):
+        for left in window_starts(width, window, overlap):
+            place = np.s_[:, top:top + window, left:left + window]
+            probabilities = predict(image[place])
+            if total is None:
+                total = np.zeros([1, height, width, probabilities.shape[-1]], np.float32)
+            total[place] += probabilities
+            num_passes[place] += 1
+    total /= num_passes
+    return total
+
+
+def build_predict_graph(args, scales=(1.0,), flip=False):
     """Builds the network in evaluation mode over a placeholder.
 
     Args:
       args: the run's flags, see `network.deeplab_v3`.
+      scales, flip: see `averaged_logits`.
 
     Returns:
       `PredictGraph`.
@@ -123,12 +207,9 @@ def build_predict_graph(args):
     graph = tf.Graph()
     with graph.as_default():
         images = tf.placeholder(tf.uint8, [None, None, None, 3], name='images')
-        logits = network.deeplab_v3(tf.cast(images, tf.float32), args, is_training=False,
-                                    reuse=None)
-        # 8 bits hold every class id, see `dataset.descriptor`.
-        labels = tf.cast(tf.argmax(logits, axis=3, output_type=tf.int32), tf.uint8)
+        logits = averaged_logits(tf.cast(images, tf.float32), args, scales, flip)
         variables = slim.get_model_variables()
-        return PredictGraph(graph, images, labels, tf.nn.softmax(logits), variables)
+        return PredictGraph(graph, images, label_map(logits), tf.nn.softmax(logits), variables)
 
 
 class Predictor:
@@ -136,14 +217,16 @@ class Predictor:
 
     Args:
       run: `Run`.
+      passes: `inference.Passes`.
 
     Raises:
       SystemExit: the checkpoint does not fit its settings, or is damaged.
       ValueError: a setting that cannot be built.
     """
 
-    def __init__(self, run):
-        self._graph = build_predict_graph(run.args)
+    def __init__(self, run, passes=inference.SINGLE_PASS):
+        self._passes = passes
+        self._graph = build_predict_graph(run.args, passes.scales, passes.flip)
         with self._graph.graph.as_default():
             # The averages of --ema_decay, where the checkpoint has them.
             saver = tf.train.Saver(checkpoints.names_in(run.checkpoint, self._graph.variables))
@@ -179,18 +262,27 @@ class Predictor:
         Raises:
           PredictionError: they do not fit into memory.
         """
-        fetches = [self._graph.labels]
-        if with_probabilities:
-            fetches.append(self._graph.probabilities)
+        window = self._passes.window
+        if window and max(images.shape[1:3]) > window:
+            probabilities = np.concatenate([
+                predict_windows(lambda part: self._run([self._graph.probabilities], part)[0],
+                                image[np.newaxis], window, self._passes.overlap)
+                for image in images])
+            values = [probabilities.argmax(axis=3).astype(np.uint8), probabilities]
+        else:
+            values = self._run([self._graph.labels, self._graph.probabilities]
+                               [:1 + with_probabilities], images)
+        probabilities = _rounded(values[1], values[0]) if with_probabilities else None
+        return Prediction(values[0], probabilities)
+
+    def _run(self, fetches, images):
         try:
-            values = self._session.run(fetches, {self._graph.images: images})
+            return self._session.run(fetches, {self._graph.images: images})
         except tf.errors.ResourceExhaustedError:
             raise PredictionError(
                 '%d image(s) of %dx%d pixels do not fit into memory at once: give a smaller '
-                '--batch_size, or smaller images.' % (len(images), images[0].shape[1],
-                                                      images[0].shape[0]))
-        probabilities = _rounded(values[1], values[0]) if with_probabilities else None
-        return Prediction(values[0], probabilities)
+                '--batch_size or --window, or smaller images.'
+                % (len(images), images[0].shape[1], images[0].shape[0]))
 
 
 def _rounded(probabilities, labels):

@@ -1,26 +1,42 @@
 """Scores a checkpoint on a split, whole images at their own size.
 
     python test.py --checkpoint runs/deeplab_v3
-    python test.py --checkpoint RUN/best/model.ckpt-9000 --split validation --output_stride 8
+    python test.py --checkpoint RUN/best/model.ckpt-9000 --split validation --output_stride 8 \\
+        --scales 0.5 0.75 1 1.25 1.5 1.75 --flip
 
 Prints per-class IoU and the four scores in two definitions, the VOC benchmark's and
-the post's, and writes scores.json, the predicted label maps as palette PNGs
-(predictions/) and a contact sheet to look at.
+the post's. Writes report.html, which shows everything on one page, and beside it:
+  scores.json           all numbers
+  images.csv            the scores of each image
+  predictions/          the predicted label maps as palette PNGs
+  worst/                the 16 images with the lowest mean IoU
+  confusion_matrix.png, calibration.png, contact_sheet.png
+  results/VOC2012/...   with --save_submission, what PASCAL VOC's server takes
 """
 import argparse
+import csv
+import heapq
 import math
 import os
+import shutil
 
 import checkpoints
 import config
+import curves
 import evaluation
+import inference
 import metrics
+import pages
+import report
 import visualization
 from dataset import descriptor
 from resnet import resnet_v2
 from runtime import select_gpu
 
 SHEET_ROWS = 12
+WORST_SHOWN = 16
+SCORES_NAME = 'scores.json'
+REPORT_NAME = 'report.html'
 
 
 def parse_flags(argv=None):
@@ -38,6 +54,7 @@ def parse_flags(argv=None):
     parser.add_argument('--no_post_scores', dest='post_scores', action='store_false',
                         help="leave out the scores in the post's definition, which take a second "
                              'pass of the network')
+    inference.add_flags(parser)
     parser.add_argument('--gpu_id', help='the GPUs to use; -1: none')
     return parser.parse_args(argv)
 
@@ -67,26 +84,51 @@ def load_run(flags):
     return checkpoint, args, info, dataset_dir, output_dir
 
 
-def picture_writer(output_dir, num_examples, ignore_label):
-    """Makes the function that writes each prediction and collects rows for the sheet.
+class Pictures:
+    """Writes the predictions of a split, and keeps what the report shows of it.
 
-    Returns:
-      (function for `evaluation.evaluate`, list that it fills with rows).
+    Args:
+      output_dir: str.
+      num_examples: int, of the split.
+      info: `dataset.descriptor.DatasetInfo`.
+      submission_dir: str or None, where copies for PASCAL VOC's server go.
+
+    Attributes:
+      rows: list for `visualization.contact_sheet`, images across the split.
+      worst: heap of (negative mean IoU, index, name, `PIL.Image`).
     """
-    folder = os.path.join(output_dir, 'predictions')
-    rows = []
-    every = max(1, num_examples // SHEET_ROWS)
 
-    def on_example(name, image, labels, predictions):
+    def __init__(self, output_dir, num_examples, info, submission_dir):
+        self.folder, self.info = os.path.join(output_dir, 'predictions'), info
+        self.submission_dir = submission_dir
+        self.rows, self.worst, self._index = [], [], 0
+        self._every = max(1, num_examples // SHEET_ROWS)
+
+    def add(self, name, image, labels, predictions, matrix):
+        """Takes one image; see `evaluation.evaluate`."""
         stem = os.path.splitext(name)[0]
-        path = os.path.join(folder, stem + '.png')
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        visualization.save_palette_png(predictions, path, ignore_label)
-        on_example.count += 1
-        if (on_example.count - 1) % every == 0 and len(rows) < SHEET_ROWS:
-            rows.append((name, image, labels, predictions))
-    on_example.count = 0
-    return on_example, rows
+        paths = [os.path.join(self.folder, stem + '.png')]
+        if self.submission_dir:
+            paths.append(os.path.join(self.submission_dir, os.path.basename(stem) + '.png'))
+        for path in paths:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            visualization.save_palette_png(predictions, path, self.info.ignore_label)
+        if self._index % self._every == 0 and len(self.rows) < SHEET_ROWS:
+            self.rows.append((name, image, labels, predictions))
+        score = float(metrics.mean_iou(metrics.counts(matrix)))
+        is_shown = len(self.worst) < WORST_SHOWN or self.worst and -score > self.worst[0][0]
+        if is_shown and score == score:
+            picture = visualization.comparison(image, labels, predictions, self.info.class_names,
+                                               self.info.ignore_label)
+            heapq.heappush(self.worst, (-score, self._index, name, picture))
+            if len(self.worst) > WORST_SHOWN:
+                heapq.heappop(self.worst)
+        self._index += 1
+
+    def worst_first(self):
+        """Returns a list of (name, mean IoU, `PIL.Image`), the lowest first."""
+        return [(name, -score, picture)
+                for score, _, name, picture in sorted(self.worst, key=lambda one: -one[0])]
 
 
 def number(value):
@@ -94,7 +136,7 @@ def number(value):
     return None if math.isnan(value) else float(value)
 
 
-def scores_as_dict(evaluated, interval, info, checkpoint, flags, args):
+def scores_as_dict(evaluated, interval, info, checkpoint, flags, args, passes):
     """The content of scores.json.
 
     Args:
@@ -104,6 +146,7 @@ def scores_as_dict(evaluated, interval, info, checkpoint, flags, args):
       checkpoint: str.
       flags: of this script.
       args: of the run.
+      passes: `inference.Passes`.
 
     Returns:
       Dict; `benchmark` and `post` hold the scores of the two definitions.
@@ -121,39 +164,105 @@ def scores_as_dict(evaluated, interval, info, checkpoint, flags, args):
         post = {name: number(mean) for (name, _), mean in zip(evaluation.TITLES, means)}
         post.update(definition=evaluation.post_definition(args.crop_size),
                     crop_size=args.crop_size, num_images=len(evaluated.post_scores))
+    boundary = metrics.boundary_iou(evaluated.boundary_counts)
     return dict(
-        benchmark=benchmark, post=post, mean_loss=number(evaluated.mean_loss),
+        benchmark=benchmark, post=post,
+        boundary_iou={'mean': number(metrics.mean_iou(evaluated.boundary_counts)),
+                      'boundary': '%g of the image diagonal' % metrics.BOUNDARY_SHARE,
+                      'per_class': dict(zip(info.class_names, map(number, boundary)))},
+        calibration={'expected_calibration_error': number(
+                         metrics.expected_calibration_error(evaluated.bin_counts)),
+                     'pixels': evaluated.bin_counts[0].tolist(),
+                     'confidence_sum': evaluated.bin_counts[1].tolist(),
+                     'right_pixels': evaluated.bin_counts[2].tolist()},
+        passes=dict(passes._asdict()), mean_loss=number(evaluated.mean_loss),
         num_images=info.splits[flags.split]['num_examples'], split=flags.split,
         dataset=info.name, checkpoint=checkpoint, step=checkpoints.step_of(checkpoint),
         output_stride=args.output_stride, aspp_rates=args.aspp_rates,
         input_normalization=args.input_normalization, align_corners=args.align_corners)
 
 
+def write_images_csv(evaluated, path):
+    """Writes the benchmark's scores of each image alone, to a temporary name first.
+
+    Args:
+      evaluated: `evaluation.Evaluation`.
+      path: str.
+    """
+    with open(path + '.tmp', 'w', newline='', encoding='utf-8') as csv_file:
+        rows = csv.writer(csv_file)
+        rows.writerow(['image', 'mean_iou', 'pixel_accuracy', 'labelled_pixels'])
+        for name, counts in zip(evaluated.names, evaluated.image_counts):
+            num_right, num_labelled = counts[0].sum(), counts[1].sum()
+            rows.writerow([name, '%.6f' % metrics.mean_iou(counts),
+                           '%.6f' % (num_right / num_labelled if num_labelled else math.nan),
+                           num_labelled])
+    os.replace(path + '.tmp', path)
+
+
+def write_results(result, evaluated, info, args, pictures, output_dir):
+    """Writes all files but the predictions; scores.json, which says that all is there, last.
+
+    Args:
+      result: dict, see `scores_as_dict`.
+      evaluated: `evaluation.Evaluation`.
+      info: `dataset.descriptor.DatasetInfo`.
+      args: the run's flags.
+      pictures: `Pictures`.
+      output_dir: str.
+    """
+    worst, folder = pictures.worst_first(), os.path.join(output_dir, 'worst')
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    for index, (name, _, picture) in enumerate(worst, start=1):
+        stem = os.path.splitext(name)[0].replace('/', '-')
+        visualization.save_png(picture, os.path.join(folder, '%02d-%s.png' % (index, stem)))
+    sheet = visualization.contact_sheet(pictures.rows, info.ignore_label)
+    visualization.save_png(sheet, os.path.join(output_dir, 'contact_sheet.png'))
+    for name, content in (
+            ('confusion_matrix.png', curves.confusion_png(evaluated.matrix, info.class_names)[0]),
+            ('calibration.png', curves.calibration_png(evaluated.bin_counts))):
+        visualization.save_bytes(content, os.path.join(output_dir, name))
+    write_images_csv(evaluated, os.path.join(output_dir, 'images.csv'))
+    pages.write(report.as_html(result, evaluated, info, args, worst, sheet),
+                os.path.join(output_dir, REPORT_NAME))
+    config.write_json(result, os.path.join(output_dir, SCORES_NAME))
+
+
 def main(argv=None):
     flags = parse_flags(argv)
+    passes = inference.passes_of(flags)
     select_gpu(flags.gpu_id)
     try:
         checkpoint, args, info, dataset_dir, output_dir = load_run(flags)
+        submission_dir = flags.save_submission and inference.submission_folder(
+            output_dir, flags.save_submission, flags.split, info.class_names)
         eval_graph = evaluation.build_eval_graph(
             args, info, dataset_dir, flags.split, flags.post_scores,
-            averaged=checkpoints.is_averaged(checkpoint))
+            averaged=checkpoints.is_averaged(checkpoint), passes=passes)
         checkpoints.names_in(checkpoint, eval_graph.variables)
         print('%s on split "%s" of %s, output stride %d.'
               % (checkpoint, flags.split, dataset_dir, args.output_stride))
-        on_example, rows = picture_writer(
-            output_dir, info.splits[flags.split]['num_examples'], info.ignore_label)
-        evaluated = evaluation.evaluate(eval_graph, checkpoint, info, flags.split, on_example)
-    except ValueError as error:
+        scores_path = os.path.join(output_dir, SCORES_NAME)
+        if os.path.exists(scores_path):
+            os.remove(scores_path)  # of an earlier evaluation: it is there when all is
+        pictures = Pictures(output_dir, info.splits[flags.split]['num_examples'], info,
+                            submission_dir)
+        evaluated = evaluation.evaluate(eval_graph, checkpoint, info, flags.split, pictures.add,
+                                        details=True)
+    except (ValueError, OSError) as error:
         raise SystemExit(str(error))
     interval = metrics.bootstrap_mean_iou(evaluated.image_counts)
-    result = scores_as_dict(evaluated, interval, info, checkpoint, flags, args)
+    result = scores_as_dict(evaluated, interval, info, checkpoint, flags, args, passes)
     print(evaluation.report(metrics.scores(evaluated.matrix), info.class_names, interval,
                             evaluated.post_scores, args.crop_size))
-    sheet_path = os.path.join(output_dir, 'contact_sheet.png')
-    visualization.save_png(visualization.contact_sheet(rows, info.ignore_label), sheet_path)
-    scores_path = os.path.join(output_dir, 'scores.json')
-    config.write_json(result, scores_path)
-    print('Scores: %s\nPictures: %s' % (scores_path, sheet_path))
+    write_results(result, evaluated, info, args, pictures, output_dir)
+    print('mean boundary IoU %.4f, expected calibration error %.4f' % (
+        metrics.mean_iou(evaluated.boundary_counts),
+        metrics.expected_calibration_error(evaluated.bin_counts)))
+    print('Report: %s\nScores: %s' % (os.path.join(output_dir, REPORT_NAME), scores_path))
+    if submission_dir:
+        print("For PASCAL VOC's server, packed with tar from %s: %s" % (output_dir, submission_dir))
 
 
 if __name__ == '__main__':

@@ -15,6 +15,9 @@ _FONT_SIZE = 12
 _OPACITY, _BORDER_OPACITY = 0.55, 0.6
 _LETTER_SHARE, _BORDER_SHARE = 1 / 60, 1 / 400
 _PALE = (170, 170, 170)
+# Of a comparison: the longer side of each of its pictures, and what marks wrong pixels.
+_COMPARISON_CELL = 420
+_WRONG = (214, 39, 40)
 
 
 def palette(ignore_label):
@@ -49,6 +52,13 @@ def save_png(image, path):
     temporary = path + '.tmp'
     image.save(temporary, format='PNG')
     os.replace(temporary, path)
+
+
+def save_bytes(content, path):
+    """Writes an encoded picture to a temporary name and renames it."""
+    with open(path + '.tmp', 'wb') as picture_file:
+        picture_file.write(content)
+    os.replace(path + '.tmp', path)
 
 
 def save_index_png(label_map, path):
@@ -142,6 +152,49 @@ def _legend(entries, colors, width, font_size):
         draw.text((left + swatch + gap, top + line // 2), text, anchor='lm', font=font,
                   fill='black' if occurs else _PALE)
     return legend
+
+
+def comparison(image, labels, predictions, class_names, ignore_label):
+    """Draws image, label, prediction and what is wrong side by side, over a legend.
+
+    Args:
+      image: uint8 [height, width, 3], RGB.
+      labels, predictions: integer [height, width], ids in 0..255.
+      class_names: sequence of str, position is class id.
+      ignore_label: int.
+
+    Returns:
+      `PIL.Image`, RGB. Label and prediction lie over the image; wrong pixels are red,
+      and ignored ones white, on a grey image.
+    """
+    scale = min(1.0, _COMPARISON_CELL / max(image.shape[:2]))
+    size = tuple(max(1, int(round(side * scale))) for side in image.shape[1::-1])
+    photo = Image.fromarray(np.asarray(image, np.uint8)).resize(size, Image.BILINEAR)
+    labels, predictions = (
+        np.array(Image.fromarray(np.asarray(ids, np.uint8)).resize(size, Image.NEAREST))
+        for ids in (labels, predictions))
+    colors = palette(ignore_label)
+    cells = [photo] + [Image.blend(photo, Image.fromarray(colors[ids]), _OPACITY)
+                       for ids in (labels, predictions)]
+    wrong = np.array(photo.convert('L').convert('RGB')) // 2 + 64
+    wrong[labels == ignore_label] = 255
+    wrong[(labels != predictions) & (labels != ignore_label)] = _WRONG
+    cells.append(Image.fromarray(wrong))
+    entries = [(label, name, True) for label, name in
+               list(enumerate(class_names)) + [(ignore_label, 'void')]
+               if (labels == label).any() or (predictions == label).any()]
+    width = 4 * (size[0] + _GAP) - _GAP
+    legend = _legend(entries, colors, width, _FONT_SIZE)
+    sheet = Image.new('RGB', (max(width, legend.width), _HEADER + size[1] + legend.height),
+                      'white')
+    draw = ImageDraw.Draw(sheet)
+    for index, (title, cell) in enumerate(
+            zip(('image', 'label', 'prediction', 'wrong in red'), cells)):
+        left = index * (size[0] + _GAP)
+        draw.text((left, 4), title, fill='black', font=_font(_FONT_SIZE))
+        sheet.paste(cell, (left, _HEADER))
+    sheet.paste(legend, (0, _HEADER + size[1]))
+    return sheet
 
 
 def contact_sheet(rows, ignore_label):

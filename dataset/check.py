@@ -23,6 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from tqdm import tqdm  # noqa: E402
 
+import pages  # noqa: E402
 from dataset import (build_folder, building, check_examples, check_findings,  # noqa: E402
                      check_report, descriptor, pairs, shards, voc)
 
@@ -99,6 +100,9 @@ def _check_args(args):
                          'and --masks')
     if len(args.inputs) > 1 and any(os.path.isdir(path) for path in args.inputs):
         raise UsageError('give one directory at a time')
+    if args.ignore_label is not None and not 0 <= args.ignore_label <= descriptor.LARGEST_LABEL:
+        raise UsageError('--ignore_label %d: masks hold 0..%d'
+                         % (args.ignore_label, descriptor.LARGEST_LABEL))
     for path in args.inputs + list(filter(None, folders + [args.classes, args.list_file])):
         if not os.path.exists(path):
             raise UsageError('%s does not exist' % path)
@@ -442,9 +446,9 @@ def write_reports(report, args):
     else:
         check_report.emit(check_report.as_text(report), sys.stdout)
     if args.json and args.json != '-':
-        check_report.write(check_report.as_json(report), args.json)
+        pages.write(check_report.as_json(report), args.json)
     if args.html:
-        check_report.write(check_report.as_html(report), args.html)
+        pages.write(check_report.as_html(report), args.html)
 
 
 def main(argv=None):

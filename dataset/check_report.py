@@ -1,14 +1,11 @@
 """The report of dataset/check.py as text, as JSON and as one HTML page. Free of TensorFlow."""
-import base64
 import collections
-import html
-import io
 import json
-import os
 
 import numpy as np
 from PIL import Image
 
+import pages
 from dataset import check_findings
 
 FORMAT_VERSION = 1
@@ -32,18 +29,6 @@ def emit(text, stream):
     encoding = getattr(stream, 'encoding', None) or 'utf-8'
     stream.write(text.encode(encoding, 'backslashreplace').decode(encoding))
     stream.flush()
-
-
-def write(text, path):
-    """Writes a text file in UTF-8 to a temporary name and renames it."""
-    temporary = path + '.tmp'
-    try:
-        with open(temporary, 'w', encoding='utf-8', errors='backslashreplace') as text_file:
-            text_file.write(text)
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
 
 
 def as_json(report):
@@ -117,7 +102,7 @@ def as_text(report):
         lines += [''] + _aligned(_split_rows(report)) + ['']
         lines += _aligned([[_short(cell) for cell in row] for row in _class_rows(report)])
     lines += [''] + _finding_lines(report.findings) + [verdict(report.findings)]
-    return '\n'.join(_printable(line).rstrip() for line in lines) + '\n'
+    return '\n'.join(pages.printable(line).rstrip() for line in lines) + '\n'
 
 
 def _short(name):
@@ -192,13 +177,9 @@ def _percent(part, total):
 def _aligned(rows):
     """Lines of a table: the first column left, numbers right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ['  '.join(cell.ljust(width) if _is_text(rows, column) else cell.rjust(width)
+    return ['  '.join(cell.ljust(width) if pages.is_text(rows, column) else cell.rjust(width)
                       for column, (cell, width) in enumerate(zip(row, widths)))
             for row in rows]
-
-
-def _is_text(rows, column):
-    return column == 0 or rows[0][column] == ''
 
 
 def _finding_lines(findings):
@@ -236,36 +217,6 @@ def verdict(findings):
     return '%s%s.' % ('Clean: ' if findings.clean() else '', ', '.join(parts))
 
 
-def _printable(text):
-    """Text on one line of a terminal: no control characters."""
-    return ''.join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
-
-
-_STYLE = '''
-body { font: 15px/1.45 system-ui, sans-serif; color: #1c1c1c; background: #fff;
-  max-width: 1180px; margin: 24px auto; padding: 0 20px; }
-h1 { font-size: 22px; margin: 0 0 4px; } h2 { font-size: 17px; margin: 28px 0 8px; }
-table { border-collapse: collapse; } td, th { padding: 3px 14px 3px 0; text-align: right;
-  font-variant-numeric: tabular-nums; border-bottom: 1px solid #e4e4e4; font-weight: normal; }
-th { color: #666; } td.text, th.text { text-align: left; white-space: nowrap; }
-table.findings td { vertical-align: top; }
-table.findings td.long { text-align: left; overflow-wrap: anywhere; }
-.wide { overflow-x: auto; }
-.error { color: #b00020; } .warning { color: #9a5b00; } .info { color: #555; }
-.verdict { font-weight: 600; }
-img { max-width: 100%; height: auto; display: block; }
-.example { margin: 0 0 26px; } .example h3 { font-size: 14px; margin: 0 0 6px;
-  font-weight: 600; overflow-wrap: anywhere; }
-.row { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 10px; }
-.row img { width: 100%; } span.note { color: #666; font-size: 12px; }
-.means { display: flex; gap: 16px; margin: 12px 0; } .means img { width: 256px; }
-.legend { margin-top: 6px; font-size: 13px; } .legend span { margin-right: 16px;
-  white-space: nowrap; }
-i { display: inline-block; width: 12px; height: 12px; margin-right: 5px;
-  border: 1px solid #8888; vertical-align: -1px; }
-'''
-
-
 def as_html(report):
     """Writes the report as one page that needs no other file.
 
@@ -279,35 +230,26 @@ def as_html(report):
     """
     import visualization  # brings matplotlib, which the other reports do without
     colors = visualization.palette(report.info.ignore_label)
-    title = _escape('Check of ' + report.title)
     state = 'info' if report.findings.clean() else _worst(report.findings)
-    parts = ['<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-             '<title>%s</title>\n<style>%s</style>\n</head>\n<body>' % (title, _STYLE),
-             '<h1>%s</h1>' % title,
-             '<p>%s, %d classes, ignore label %d</p>' % (
-                 _escape(report.info.name), report.info.number_of_classes,
-                 report.info.ignore_label),
-             '<p class="verdict %s">%s</p>' % (state, _escape(verdict(report.findings))),
+    parts = ['<p>%s, %d classes, ignore label %d</p>'
+             % (pages.escape(report.info.name), report.info.number_of_classes,
+                report.info.ignore_label),
+             '<p class="verdict %s">%s</p>' % (state, pages.escape(verdict(report.findings))),
              _findings_html(report.findings)]
     if report.statistics:
-        parts += ['<h2>Images</h2>', _table(_split_rows(report)), _means_html(report),
-                  '<h2>Classes</h2>', _image_html(histogram(report), 'pixels and images per class'),
-                  _table(_class_rows(report), [''] + [_swatch(colors[label]) for label, _ in
-                                                      _labels(report.info)] + [''])]
+        swatches = [pages.swatch(colors[label]) for label, _ in _labels(report.info)]
+        parts += ['<h2>Images</h2>', pages.table(_split_rows(report)), _means_html(report),
+                  '<h2>Classes</h2>', pages.image(histogram(report), 'pixels and images per class'),
+                  pages.table(_class_rows(report), [''] + swatches + [''])]
     if report.pictures:
         parts.append('<h2>%d images at random</h2>' % len(report.pictures))
         parts += [_example_html(result, report.info, colors) for result in report.pictures]
-    return '\n'.join(parts + ['</body>\n</html>\n'])
+    return pages.page('Check of ' + report.title, parts)
 
 
 def _worst(findings):
     return check_findings.ERROR if findings.totals()[check_findings.ERROR] else (
         check_findings.WARNING)
-
-
-def _escape(text):
-    return html.escape(_printable(text))
 
 
 def _findings_html(findings):
@@ -316,7 +258,7 @@ def _findings_html(findings):
         rows.append('<tr><td class="text %s">%s</td><td class="text">%s</td>'
                     '<td class="long">%s%s</td></tr>'
                     % (finding.severity, _severity_word(finding), finding.code,
-                       _escape(_where(finding)), _escape(finding.text)))
+                       pages.escape(_where(finding)), pages.escape(finding.text)))
     if not rows:
         return ''
     hidden = sum(findings.counts.values()) - len(rows)
@@ -324,59 +266,31 @@ def _findings_html(findings):
     return '<h2>Findings</h2>\n<table class="findings">\n%s\n</table>%s' % ('\n'.join(rows), more)
 
 
-def _table(rows, marks=None):
-    """An HTML table of cells; `marks` are put before the first cell of each row."""
-    lines = []
-    for index, row in enumerate(rows):
-        tag = 'td' if index else 'th'
-        cells = ''.join('<%s%s>%s%s</%s>' % (
-            tag, ' class="text"' if _is_text(rows, column) else '',
-            marks[index] if marks and column == 0 else '', _escape(cell), tag)
-            for column, cell in enumerate(row))
-        lines.append('<tr>%s</tr>' % cells)
-    return '<div class="wide"><table>\n%s\n</table></div>' % '\n'.join(lines)
-
-
-def _swatch(color):
-    return '<i style="background:rgb(%d,%d,%d)"></i>' % tuple(color)
-
-
-def _image_html(image, description):
-    buffer = io.BytesIO()
-    image.save(buffer, 'PNG', optimize=True)
-    return '<img alt="%s" src="data:image/png;base64,%s">' % (
-        _escape(description), base64.b64encode(buffer.getvalue()).decode('ascii'))
-
-
-def _captioned(image, caption):
-    return '<div>%s<span class="note">%s</span></div>' % (
-        _image_html(image, caption), _escape(caption))
-
-
 def _means_html(report):
     """The mean image of each split: what all have in common, such as the sky above."""
     means = [(split, report.statistics[split].mean_image()) for split in _splits(report)]
     return '<div class="means">%s</div>' % ''.join(
-        _captioned(Image.fromarray(mean), 'mean of all images of %s, each resized to %dx%d'
-                   % ((split,) + mean.shape[1::-1])) for split, mean in means if mean is not None)
+        pages.captioned(Image.fromarray(mean), 'mean of all images of %s, each resized to %dx%d'
+                        % ((split,) + mean.shape[1::-1]))
+        for split, mean in means if mean is not None)
 
 
 def _example_html(result, info, colors):
     """One image, the overlay and the mask side by side, and the classes in it."""
     pixels, labels = result.picture
-    pictures = ''.join(_captioned(picture, word)
+    pictures = ''.join(pages.captioned(picture, word)
                        for word, picture in (
                            ('image', Image.fromarray(pixels)),
                            ('overlay', overlay(pixels, labels, colors)),
                            ('mask', Image.fromarray(colors[labels]))))
     item, counts = result.item, result.label_counts
     legend = ''.join('<span>%s%s %s</span>' % (
-        _swatch(colors[label]), _escape(name), _percent(counts[label], counts.sum()))
+        pages.swatch(colors[label]), pages.escape(name), _percent(counts[label], counts.sum()))
         for label, name in _labels(info) + _unknown_labels(counts, info) if counts[label])
     place = item.file if item.record is None else '%s record %d' % (item.file, item.record)
     return ('<div class="example">\n<h3>%s</h3>\n<div class="row">%s</div>\n'
             '<div class="legend">%s</div>\n</div>'
-            % (_escape('%s: %s' % (item.split, ', '.join(filter(None, [
+            % (pages.escape('%s: %s' % (item.split, ', '.join(filter(None, [
                 result.name if item.record is not None else '', place])))), pictures, legend))
 
 
@@ -460,5 +374,5 @@ def _dress_axes(pixel_axes, image_axes, labels):
 
 def _plain(text):
     """A name as matplotlib shows it literally: `$` would start a formula."""
-    text = _short(_printable(text)).encode('utf-8', 'backslashreplace').decode('utf-8')
+    text = _short(pages.printable(text)).encode('utf-8', 'backslashreplace').decode('utf-8')
     return text.replace('$', r'\$')

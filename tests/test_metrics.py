@@ -211,3 +211,62 @@ def test_report_aligns_its_numbers_behind_the_longest_class_name():
     numbers = [line for line in lines if line.endswith('1.0000')]
     assert len(numbers) == 6 and len({len(line) for line in numbers}) == 1
     assert lines[0] == name + ' 1.0000'
+
+
+def test_calibration_error_is_that_of_the_definition():
+    # 15 bins: 0.02 and 0.05 fall into the first, 0.97 and 1.0 into the last.
+    counts = metrics.calibration_counts(np.array([[0.02, 0.05], [0.97, 1.0], [0.5, 0.5]]),
+                                        np.array([[False, True], [True, True], [True, False]]))
+    assert counts.shape == (3, metrics.CALIBRATION_BINS) and counts[0].sum() == 6
+    assert counts[:, 0].tolist() == pytest.approx([2, 0.07, 1])
+    assert counts[:, -1].tolist() == pytest.approx([2, 1.97, 2])
+    expected = 2 / 6 * abs(0.5 - 0.035) + 2 / 6 * abs(1 - 0.985) + 2 / 6 * abs(0.5 - 0.5)
+    assert metrics.expected_calibration_error(counts) == pytest.approx(expected)
+    assert metrics.expected_calibration_error(2 * counts) == pytest.approx(expected)
+    assert np.isnan(metrics.expected_calibration_error(0 * counts))
+
+
+def boundary_by_definition(ids, label, distance):
+    """Of one class, by eroding its mask step by step; outside of the image nothing belongs."""
+    eroded = np.pad(ids == label, distance, mode='constant')
+    for _ in range(distance):
+        inner = eroded.copy()
+        for down in (-1, 0, 1):
+            for right in (-1, 0, 1):
+                inner &= np.roll(eroded, (down, right), axis=(0, 1))
+        eroded = inner
+    return (ids == label) & ~eroded[distance:-distance, distance:-distance]
+
+
+def test_boundary_iou_is_that_of_the_masks_eroded_class_by_class():
+    random = np.random.RandomState(3)
+    labels = np.kron(random.randint(0, 4, [5, 6]), np.ones([24, 24], int))
+    predictions = np.roll(labels, (2, -3), axis=(0, 1))
+    distance = int(round(0.02 * np.hypot(120, 144)))
+    assert distance == 4
+    expected = []
+    for label in range(4):
+        pair = [boundary_by_definition(ids, label, distance) for ids in (labels, predictions)]
+        expected.append((pair[0] & pair[1]).sum() / (pair[0] | pair[1]).sum())
+    found = metrics.boundary_iou(metrics.boundary_counts(labels, predictions, 5, VOID))
+    np.testing.assert_allclose(found[:4], expected)
+    assert np.isnan(found[4])
+    assert min(expected) < 0.9
+
+
+def test_a_right_prediction_has_the_boundary_iou_1_whatever_is_ignored():
+    labels = np.kron(np.random.RandomState(0).randint(0, 3, [4, 4]), np.ones([20, 20], int))
+    predictions = labels.copy()
+    labels[18:23] = VOID
+    np.testing.assert_allclose(
+        metrics.boundary_iou(metrics.boundary_counts(labels, predictions, 3, VOID)), 1.0)
+    predictions[19:22] = 0  # where it is ignored
+    np.testing.assert_allclose(
+        metrics.boundary_iou(metrics.boundary_counts(labels, predictions, 3, VOID)), 1.0)
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 90), (3, 2)])
+def test_all_of_a_tiny_image_is_boundary(size):
+    labels = np.zeros(size, np.uint8)
+    counts = metrics.boundary_counts(labels, labels, 2, VOID)
+    assert counts[:, 0].tolist() == [labels.size] * 3

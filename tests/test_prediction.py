@@ -1,11 +1,16 @@
-"""prediction.py: names of classes whose data set may be gone, rounding, the predictor."""
+"""prediction.py: names of classes whose data set may be gone, rounding, scales and windows."""
 import argparse
 
 import numpy as np
 import pytest
+from scipy import ndimage, special
 
+import inference
+import network
 import prediction
+import tiny_runs
 from dataset import descriptor, voc
+from runtime import tf
 
 
 def run_flags(number_of_classes, dataset_dir='/nowhere'):
@@ -81,3 +86,85 @@ def test_rounding_keeps_the_largest_probability_at_the_label():
     np.testing.assert_array_equal(rounded.argmax(axis=3), labels)
     np.testing.assert_allclose(rounded, probabilities, atol=2 ** -11)
     assert rounded[0, 0, 0, 1] == np.float16(0.375)
+
+
+@pytest.fixture(scope='module')
+def run(shapes_dir, tmp_path_factory):
+    """A run of pseudo-random weights."""
+    folder = str(tmp_path_factory.mktemp('run'))
+    with tiny_runs.tiny_network():
+        tiny_runs.write_run(folder, shapes_dir)
+        yield prediction.load_run(folder)
+
+
+def resized(images, height, width):
+    """Bilinear with aligned corners, by SciPy."""
+    places = np.meshgrid(np.linspace(0, images.shape[1] - 1, height),
+                         np.linspace(0, images.shape[2] - 1, width), indexing='ij')
+    return np.stack([np.stack([
+        ndimage.map_coordinates(image[..., channel].astype(np.float64), places, order=1)
+        for channel in range(image.shape[-1])], axis=-1) for image in images])
+
+
+def test_scales_and_flip_equal_single_passes_averaged_in_numpy(run):
+    images = tiny_runs.pictures(48, 65, batch=2)
+    scales, size = (0.5, 1.0, 1.5), (48, 65)
+    expected = []
+    with tf.Graph().as_default(), tf.Session() as session:
+        inputs = tf.placeholder(tf.float32, [None, None, None, 3])
+        logits = network.deeplab_v3(inputs, run.args, False, None, output_size=size)
+        tf.train.Saver().restore(session, run.checkpoint)
+        for scale in scales:
+            scaled = resized(images, *(int(np.round(side * scale)) for side in size))
+            expected.append(special.softmax(session.run(logits, {inputs: scaled}), axis=3))
+            mirrored = session.run(logits, {inputs: scaled[:, :, ::-1]})
+            expected.append(special.softmax(mirrored, axis=3)[:, :, ::-1])
+    with prediction.Predictor(run, inference.Passes(scales, True, None, 0)) as predictor:
+        found = predictor.predict(images, with_probabilities=True)
+    np.testing.assert_allclose(found.probabilities, np.mean(expected, axis=0), atol=2e-3)
+    labels = np.mean(expected, axis=0).argmax(axis=3)
+    assert (found.labels == labels).mean() > 0.999
+    with prediction.Predictor(run) as predictor:
+        single = predictor.predict(images, with_probabilities=True)
+    assert np.abs(single.probabilities - np.mean(expected, axis=0)).max() > 0.02
+    np.testing.assert_allclose(single.probabilities, expected[2], atol=2e-3)
+
+
+@pytest.mark.parametrize('length, window, overlap, starts', [
+    (10, 10, 3, [0]), (4, 10, 3, [0]), (11, 10, 3, [0, 1]), (24, 10, 3, [0, 7, 14]),
+    (25, 10, 3, [0, 7, 14, 15]), (20, 10, 0, [0, 10])])
+def test_windows_cover_the_line_and_end_with_it(length, window, overlap, starts):
+    assert prediction.window_starts(length, window, overlap) == starts
+
+
+def test_windows_are_averaged_where_they_overlap():
+    seen = []
+
+    def predict(part):
+        seen.append(part.shape[1:3])
+        return np.full(part.shape[:3] + (2,), len(seen), np.float32)
+
+    found = prediction.predict_windows(predict, np.zeros([1, 4, 7, 3]), 4, 1)
+    assert seen == [(4, 4), (4, 4)]
+    np.testing.assert_array_equal(found[0, 0, :, 1], [1, 1, 1, 1.5, 2, 2, 2])
+
+
+def test_a_window_as_large_as_the_image_changes_nothing_and_a_smaller_one_is_used(run):
+    images = tiny_runs.pictures(64, 80, batch=2)
+    with prediction.Predictor(run) as predictor:
+        whole = predictor.predict(images, with_probabilities=True)
+        parts = predictor.predict(images[:, :48, :48], with_probabilities=True)
+    for window, overlap in ((80, 20), (48, 0)):
+        with prediction.Predictor(run, inference.Passes((1.0,), False, window, overlap)) as cut:
+            found = cut.predict(images, with_probabilities=True)
+            assert found.labels.dtype == np.uint8
+            np.testing.assert_array_equal(found.labels,
+                                          cut.predict(images).labels)
+        if window == 80:
+            np.testing.assert_array_equal(found.labels, whole.labels)
+        else:
+            # The upper left corner is seen by one window alone.
+            np.testing.assert_allclose(found.probabilities[:, :16, :32],
+                                       parts.probabilities[:, :16, :32], atol=1e-3)
+            assert np.abs(found.probabilities[:, :16, :32].astype(float)
+                          - whole.probabilities[:, :16, :32]).max() > 0.01
