@@ -75,8 +75,8 @@ def read(path, class_names):
       List of float in class order.
 
     Raises:
-      ValueError: it cannot be read, a class is missing or unknown, or a weight is no
-        number of at least 0.
+      ValueError: it cannot be read, a class is missing, unknown or there twice, a weight
+        is no number of at least 0, or all are 0.
     """
     try:
         with open(path, encoding='utf-8-sig', newline='') as f:
@@ -94,6 +94,8 @@ def read(path, class_names):
         if any(len(row) != 2 for row in lines):
             raise ValueError('--class_weights %s: each line must be name,weight.' % path)
         found = {name.strip(): weight for name, weight in lines}
+        if len(found) != len(lines):
+            raise ValueError('--class_weights %s names a class twice.' % path)
     if isinstance(found, list):
         found = dict(zip(class_names, found)) if len(found) == len(class_names) else {
             'number %d' % index: weight for index, weight in enumerate(found)}
@@ -103,7 +105,10 @@ def read(path, class_names):
                          % (path, len(class_names),
                             ', '.join(sorted(set(class_names) - set(found))) or 'none',
                             ', '.join(sorted(set(found) - set(class_names))) or 'none'))
-    return [_weight(path, name, found[name]) for name in class_names]
+    weights = [_weight(path, name, found[name]) for name in class_names]
+    if not any(weights):
+        raise ValueError('--class_weights %s: all weights are 0, nothing would be learned.' % path)
+    return weights
 
 
 def _weight(path, name, value):

@@ -1,4 +1,4 @@
-"""Pictures of how a run goes: curves.png, and confusion matrices. Without TensorFlow."""
+"""Pictures of numbers: curves.png of a run, confusion matrices, calibration. No TensorFlow."""
 import io
 import os
 
@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib import cm
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 CURVES_NAME = 'curves.png'
 _MOST_NAMES = 30  # beyond it the labels of a confusion matrix would overlap
@@ -32,6 +33,10 @@ def draw(entries, model_dir):
         if _series(entries, tag)[0]:
             loss_axes.plot(*_series(entries, tag), style, markersize=4, label=tag)
     loss_axes.set_yscale('log')
+    # Numbers to read off also where the losses span less than a power of ten.
+    loss_axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    loss_axes.yaxis.set_major_formatter(FormatStrFormatter('%g'))
+    loss_axes.yaxis.set_minor_formatter(NullFormatter())
     rate_axes.plot(*_series(entries, 'learning_rate'), '.-')
     for tag in ('validation/mean_iou', 'validation/pixel_accuracy'):
         iou_axes.plot(*_series(entries, tag), 'o-', markersize=4, label=tag)
@@ -88,3 +93,38 @@ def confusion_png(matrix, class_names):
     figure.savefig(buffer, format='png')
     width, height = figure.canvas.get_width_height()
     return buffer.getvalue(), height, width
+
+
+def calibration_png(bin_counts):
+    """Draws how often predictions of each confidence are right, and how many there are.
+
+    Args:
+      bin_counts: float64 [3, bins], see `metrics.calibration_counts`.
+
+    Returns:
+      PNG bytes.
+    """
+    num_pixels, confidence_sum, num_right = np.asarray(bin_counts, np.float64)
+    edges = np.linspace(0, 1, len(num_pixels) + 1)
+    filled = num_pixels > 0
+    figure = Figure(figsize=(5, 5.2), dpi=80)
+    FigureCanvasAgg(figure)
+    axes, share_axes = figure.subplots(2, 1, sharex=True,
+                                       gridspec_kw={'height_ratios': [3, 1]})
+    axes.plot([0, 1], [0, 1], color='0.6', linewidth=1, label='calibrated')
+    axes.plot(confidence_sum[filled] / num_pixels[filled], num_right[filled] / num_pixels[filled],
+              'o-', markersize=4, label='measured')
+    axes.set_ylabel('share of right pixels')
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.legend(fontsize=8)
+    share_axes.bar(edges[:-1], num_pixels / max(num_pixels.sum(), 1), width=edges[1],
+                   align='edge', edgecolor='white')
+    share_axes.set_xlabel('confidence: probability of the predicted class')
+    share_axes.set_ylabel('share of pixels')
+    for each in (axes, share_axes):
+        each.grid(alpha=0.3)
+    figure.tight_layout()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png')
+    return buffer.getvalue()

@@ -15,6 +15,10 @@ REPORT_NAME = 'report.json'
 MEMORY_TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'benchmarks',
                             'training_memory.json')
 LARGE_GRADIENT_NORM = 1e6
+SMALLER_CROP = 321
+# `config.check_resume` refuses to continue with what these messages advise.
+CHANGED_FLAGS = ('Where checkpoints were written before, they are whole, and changed flags need a '
+                 'new --model_dir (with --init_from %s to start from their weights).')
 
 
 def read_batch(info, dataset_dir, options, args, step):
@@ -64,14 +68,18 @@ def likely_causes(batch, losses, gradient_norms, history, args, info):
         causes.append('The images hold numbers that are not finite.')
     finite = [norm for norm in gradient_norms.values() if np.isfinite(norm)]
     rising = len(history) >= 4 and history[-1] > 2 * min(history)
-    if rising or (finite and max(finite) > LARGE_GRADIENT_NORM):
-        causes.append('The learning rate is too high: %sgive a smaller --starting_learning_rate '
+    # The loss of the step before was finite, and so were the weights it was computed with.
+    thrown = bool(history) and not np.isfinite(losses.regularization)
+    if thrown or rising or (finite and max(finite) > LARGE_GRADIENT_NORM):
+        causes.append('The learning rate is too high: %s%sgive a smaller --starting_learning_rate '
                       'or --warmup_steps.'
                       % ('the loss rose from %.3g to %.3g before, ' % (min(history), history[-1])
-                         if rising else ''))
-    if not np.isfinite(losses.regularization):
-        causes.append('The weights themselves are not finite any more: it began at an earlier '
-                      'step, or in the checkpoint the run started from.')
+                         if rising else '',
+                         'the step before threw the weights beyond what float32 holds, '
+                         if thrown else ''))
+    if not history and not np.isfinite(losses.regularization):
+        causes.append('The weights were not finite at the first step already: they are damaged '
+                      'in the checkpoint that this start began with.')
     if args.batch_norm_epsilon == 0:
         causes.append('--batch_norm_epsilon 0 divides by zero where a channel is constant.')
     return causes or ['Nothing conspicuous was found. Try a smaller --starting_learning_rate.']
@@ -125,10 +133,10 @@ def explain_non_finite(step, learning_rate, losses, gradient_norms, history, bat
     what = ('The loss is %s' % losses.total if not np.isfinite(losses.total)
             else 'The gradients of %d variables are not finite (%s)' % (len(bad), bad[0]))
     return ('%s at step %d (learning rate %g).\nImages: %s. Label values: %s.\nLikely causes:\n'
-            '%s\nThe batch and the gradient norms are in %s. Checkpoints up to the last one are '
-            'whole.' % (what, step, learning_rate, ', '.join(names),
-                        ', '.join(map(str, values)), '\n'.join('  - ' + cause for cause in causes),
-                        folder))
+            '%s\nThe batch and the gradient norms are in %s. %s'
+            % (what, step, learning_rate, ', '.join(names), ', '.join(map(str, values)),
+               '\n'.join('  - ' + cause for cause in causes), folder,
+               CHANGED_FLAGS % args.model_dir))
 
 
 def explain_no_memory(args):
@@ -145,27 +153,30 @@ def explain_no_memory(args):
     if part > 1:
         lines.append('--accumulate_steps %d: the same batch in smaller parts'
                      % (args.accumulate_steps * _smallest_factor(part)))
-        lines.append('--batch_size %d' % (args.batch_size // 2 or 1))
+        smaller = args.accumulate_steps * (part // 2)
+        lines.append('--batch_size %d%s' % (smaller, _measured(args, 'batch_size', smaller)
+                                            if args.accumulate_steps == 1 else ''))
     if args.output_stride == 8:
-        lines.append('--output_stride 16%s' % _measured('output_stride', 8, 16))
-    if args.crop_size > 321:
-        lines.append('--crop_size 321%s' % _measured('crop_size', 513, 321))
+        lines.append('--output_stride 16%s' % _measured(args, 'output_stride', 16))
+    if args.crop_size > SMALLER_CROP:
+        lines.append('--crop_size %d%s' % (SMALLER_CROP,
+                                           _measured(args, 'crop_size', SMALLER_CROP)))
     if args.resnet_model != 'resnet_v2_50':
         lines.append('--resnet_model resnet_v2_50%s'
-                     % _measured('resnet_model', 'resnet_v2_101', 'resnet_v2_50'))
+                     % _measured(args, 'resnet_model', 'resnet_v2_50'))
     return ('Out of memory at --crop_size %d --batch_size %d --accumulate_steps %d --output_stride '
-            '%d --resnet_model %s. Cheaper, in the order to try:\n%s\nThe same command with a '
-            'changed --accumulate_steps or --batch_size needs a new --model_dir.'
+            '%d --resnet_model %s. Cheaper, in the order to try:\n%s\n%s'
             % (args.crop_size, args.batch_size, args.accumulate_steps, args.output_stride,
-               args.resnet_model, '\n'.join('  ' + line for line in lines) or '  (none is known)'))
+               args.resnet_model, '\n'.join('  ' + line for line in lines) or '  (none is known)',
+               CHANGED_FLAGS % args.model_dir))
 
 
 def _smallest_factor(number):
     return next(factor for factor in range(2, number + 1) if number % factor == 0)
 
 
-def _measured(flag, dearer, cheaper):
-    """What benchmarks/training_memory.py measured for two values of one flag, as text."""
+def _measured(args, flag, cheaper):
+    """What benchmarks/training_memory.py measured for a flag's value and a cheaper one, as text."""
     if not os.path.exists(MEMORY_TABLE):
         return ''
     with open(MEMORY_TABLE) as f:
@@ -174,6 +185,6 @@ def _measured(flag, dearer, cheaper):
         other = next((candidate for candidate in rows if candidate[flag] == cheaper
                       and all(candidate[name] == row[name] for name in row
                               if name not in (flag, 'peak_mib'))), None)
-        if row[flag] == dearer and other:
+        if row[flag] == getattr(args, flag) and other:
             return ' (measured: %.2f of the memory)' % (other['peak_mib'] / row['peak_mib'])
     return ''

@@ -146,6 +146,30 @@ def read_picture(path):
     return decoding.read_rgb(decoding.Example(path, path, None))[0]
 
 
+def by_size(items):
+    """Puts items so that pictures of one size follow each other; the order stays within a size.
+
+    Sizes are those of the files' headers: where EXIF turns a picture, or a header cannot be
+    read, neighbours may still differ.
+
+    Args:
+      items: list of `Item`.
+
+    Returns:
+      List of the same.
+    """
+    groups = collections.OrderedDict()
+    for item in items:
+        try:
+            with Image.open(item.path) as image:
+                size = image.size
+        # As in dataset/decoding.py. What is wrong with a file is said when it is read.
+        except Exception:
+            size = None
+        groups.setdefault(size, []).append(item)
+    return [item for group in groups.values() for item in group]
+
+
 def is_video(path):
     """Whether a file has the name of a video, or is a GIF of several frames.
 

@@ -211,7 +211,7 @@ def readable(items, fail):
 
 
 def predict_inputs(items, predictor, run, flags, errors):
-    """Predicts all inputs; one batch is in memory at a time.
+    """Predicts all inputs, those of one size together; one batch is in memory at a time.
 
     Args:
       items: list of `media.Item`.
@@ -219,9 +219,11 @@ def predict_inputs(items, predictor, run, flags, errors):
       errors: tuple of the exceptions that concern single inputs.
 
     Returns:
-      (entries of the pictures, entries of the videos, list of (path, what is wrong)).
+      (entries of the pictures, entries of the videos, list of (path, what is wrong)), each in
+      the order of `items`.
     """
     pictures, videos, failures = [], [], []
+    order = {item.path: index for index, item in enumerate(items)}
     progress = tqdm(total=len(items), unit='input', leave=False)
 
     def fail(items, error):
@@ -236,7 +238,7 @@ def predict_inputs(items, predictor, run, flags, errors):
         return None if pair[1] is None else pair[1].shape[:2]
 
     with progress:
-        for size, group in itertools.groupby(readable(items, fail), size_of):
+        for size, group in itertools.groupby(readable(media.by_size(items), fail), size_of):
             for batch in chunks(group, batch_limit(flags, *size) if size else 1):
                 batch_items = [item for item, _ in batch]
                 try:
@@ -248,7 +250,9 @@ def predict_inputs(items, predictor, run, flags, errors):
                     fail(batch_items, error)
                 else:
                     progress.update(len(batch))
-    return pictures, videos, failures
+    for entries in (pictures, videos):
+        entries.sort(key=lambda entry: order[entry['input']])
+    return pictures, videos, sorted(failures, key=lambda failure: order[failure[0]])
 
 
 def main(argv=None):

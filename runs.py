@@ -5,12 +5,14 @@ import json
 import math
 import os
 import signal
+import threading
 import time
 
 from runtime import tf
 
 LOCK_NAME = '.lock'
 METRICS_NAME = 'metrics.jsonl'
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextlib.contextmanager
@@ -60,22 +62,49 @@ class StopRequest:
         return self.reason is not None
 
     def _on_signal(self, number, _):
-        if self.reason is not None and number == signal.SIGINT:
-            # The second Ctrl-C: at once. What was saved is whole.
-            os._exit(130)
-        self.reason = signal.Signals(number).name
-        print('\n%s: saving, then leaving. (Ctrl-C once more: at once.)' % self.reason, flush=True)
+        self.reason = self.reason or signal.Signals(number).name
+
+    def _watch(self, signals):
+        """Says at once that a signal came, and ends the process with the second Ctrl-C.
+
+        Python runs `_on_signal` between two steps only, and once for both of two signals
+        that come within one. This thread reads them from a pipe as they come.
+
+        Args:
+          signals: int, a file descriptor, of one byte for each signal.
+        """
+        is_asked = False
+        while True:
+            number = os.read(signals, 1)
+            if not number:
+                return
+            number = signal.Signals(number[0])
+            if is_asked and number == signal.SIGINT:
+                # What was saved is whole.
+                os._exit(130)
+            if number in STOP_SIGNALS:
+                is_asked = True
+                print('\n%s: saving, then leaving. (Ctrl-C once more: at once.)' % number.name,
+                      flush=True)
 
     @contextlib.contextmanager
     def on_signals(self):
         """Within it SIGTERM and Ctrl-C ask for an orderly stop instead of ending the process."""
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        before = [signal.signal(number, self._on_signal) for number in numbers]
+        before = [signal.signal(number, self._on_signal) for number in STOP_SIGNALS]
+        read_end, write_end = os.pipe()
+        os.set_blocking(write_end, False)
+        descriptor_before = signal.set_wakeup_fd(write_end)
+        watcher = threading.Thread(target=self._watch, args=(read_end,), daemon=True)
+        watcher.start()
         try:
             yield self
         finally:
-            for number, handler in zip(numbers, before):
+            signal.set_wakeup_fd(descriptor_before)
+            for number, handler in zip(STOP_SIGNALS, before):
                 signal.signal(number, handler)
+            os.close(write_end)
+            watcher.join()
+            os.close(read_end)
 
 
 class RunLog:
@@ -119,7 +148,9 @@ class RunLog:
         # JSON has no NaN.
         finite = {tag: value if math.isfinite(value) else None for tag, value in scalars.items()}
         self._file.write(json.dumps(dict(finite, step=step), sort_keys=True) + '\n')
+        # A kill takes no number along that a checkpoint behind it will not repeat.
         self._file.flush()
+        self._writer.flush()
 
     def add_image(self, step, tag, png, height, width):
         """Writes an encoded PNG to TensorBoard."""
@@ -141,13 +172,22 @@ def read_metrics(model_dir):
 
     Returns:
       List of dicts, each with `step`; empty where there is no file.
+
+    Raises:
+      ValueError: another line is not what a run writes.
     """
     path = os.path.join(model_dir, METRICS_NAME)
     entries = []
     if os.path.exists(path):
-        with open(path) as f:
-            for line in f:
+        with open(path, errors='replace') as f:
+            for number, line in enumerate(f, 1):
                 if not line.endswith('\n'):
                     break
-                entries.append(json.loads(line))
+                try:
+                    entries.append(json.loads(line))
+                    entries[-1]['step'] + 0
+                except (ValueError, TypeError, KeyError):
+                    raise ValueError('%s: line %d is no JSON object with a step (%.60r). Take the '
+                                     'line out, or the file away: a run goes on without it.'
+                                     % (path, number, line.strip()))
     return entries

@@ -51,7 +51,9 @@ def test_file_gives_weights_in_class_order(tmp_path, text):
     ('ground,1\ncat\ndog,1', 'each line must be name,weight'),
     ('ground,1\ncat,-1\ndog,1', "weight of cat is '-1'"),
     ('ground,1\ncat,much\ndog,1', "weight of cat is 'much'"),
-    ('{"dog": 1, "ground": null, "cat": 1}', 'weight of ground is None')])
+    ('{"dog": 1, "ground": null, "cat": 1}', 'weight of ground is None'),
+    ('ground,1\ncat,1\ndog,1\ncat,2', 'names a class twice'),
+    ('[0, 0, 0]', 'all weights are 0')])
 def test_bad_file_is_refused_naming_it(tmp_path, text, message):
     path = tmp_path / 'weights'
     path.write_text(text)

@@ -77,6 +77,25 @@ def test_momentum_is_the_sum_of_the_decayed_gradients():
     assert 'optimizer_vars/biases/Momentum' in names
 
 
+@pytest.mark.parametrize('parts', [1, 2])
+def test_weight_decay_is_in_the_loss_and_the_gradients_of_a_step(parts):
+    args = config.parse_train_flags(['--optimizer', 'momentum', '--accumulate_steps', str(parts)])
+    with tf.Graph().as_default(), tf.Session() as session:
+        weights = slim.model_variable('weights', [1, 1, 1, 2], initializer=tf.ones_initializer(),
+                                      regularizer=slim.l2_regularizer(0.25))
+        # One ignored pixel: nothing but the decay, 0.25 * (1 + 1) / 2, is left to learn from.
+        step = optimization.build_train_step(
+            0 * weights, tf.fill([1, 1, 1], 255), 255, args,
+            tf.train.get_or_create_global_step(), tf.constant(0.5))
+        session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
+        for _ in range(parts - 1):
+            session.run(step.accumulate_op)
+        # Without the step, which would change the weights meanwhile.
+        assert list(session.run(step.losses)) == pytest.approx([0, 0.25, 0.25])
+        session.run(step.train_op)
+        np.testing.assert_allclose(session.run(weights).ravel(), [1 - 0.5 * 0.25] * 2)
+
+
 def test_adam_is_the_default_with_the_slots_of_the_post():
     values, names = toy_steps(1)
     np.testing.assert_allclose(values[0], [0.5, -0.5], rtol=1e-4)  # one step is the rate

@@ -350,6 +350,17 @@ def test_pictures_of_one_size_are_batched_and_no_more_is_read_than_that(tmp_path
     assert not os.path.exists(str(tmp_path / 'out' / 'frames'))
 
 
+def test_pictures_of_mixed_sizes_are_batched_by_size_and_listed_in_order(tmp_path, monkeypatch):
+    (tmp_path / '00.png').write_bytes(b'nothing')
+    (tmp_path / '6.png').write_bytes(b'')
+    events, (pictures, _, failures) = events_of(
+        tmp_path, monkeypatch, [(4, 5), (5, 4)] * 3, '--batch_size', '3')
+    assert [event for event in events if event != 'read'] == [
+        'predict 3 of 4x5', 'predict 3 of 5x4']
+    assert [entry['name'] for entry in pictures] == list('012345')
+    assert [os.path.basename(path) for path, _ in failures] == ['00.png', '6.png']
+
+
 def test_batches_are_smaller_for_large_pictures_unless_told(tmp_path):
     given = ['--checkpoint', 'x', '--input', 'x', '--output_dir', 'x']
     flags = predict.parse_flags(given)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
@@ -58,6 +59,24 @@ def test_second_interrupt_ends_the_process_at_once():
     assert process.returncode == 130 and b'still here' not in process.stdout
 
 
+def test_second_interrupt_ends_a_process_that_is_within_a_long_step():
+    code = ('import hashlib, sys; sys.path.insert(0, %r); import runs\n'
+            'with runs.StopRequest().on_signals():\n'
+            '    print("step", flush=True)\n'
+            '    hashlib.pbkdf2_hmac("sha512", b"", b"", 3 * 10 ** 7)  # some 20 s, as one call'
+            % ROOT)
+    process = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b'step\n'
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)  # Python's own handler would run once for both, after the step.
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+        assert process.stdout.read().startswith(b'\nSIGINT: saving, then leaving')
+    finally:
+        process.kill()
+
+
 def test_time_limit_leaves_room_for_the_longest_step_and_checkpoint(monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(runs.time, 'time', lambda: now[0])
@@ -91,6 +110,26 @@ def test_metrics_behind_the_step_a_run_goes_on_from_are_cut(tmp_path):
     runs.RunLog(str(tmp_path), 3).close()
     assert [entry['step'] for entry in runs.read_metrics(str(tmp_path))] == [1, 2, 3]
     assert sorted(name for name in os.listdir(str(tmp_path)) if 'tmp' in name) == []
+
+
+@pytest.mark.parametrize('line', ['{"step": 1}{"step": 2}', '\0\0\0', '[1]', '{"loss": 1}', 'null'])
+def test_a_damaged_line_of_the_metrics_is_named_with_the_way_out(tmp_path, line):
+    path = tmp_path / runs.METRICS_NAME
+    path.write_text('{"step": 1}\n%s\n{"step": 3}\n' % line)
+    with pytest.raises(ValueError, match='metrics.jsonl: line 2 .*Take the line out') as error:
+        runs.read_metrics(str(tmp_path))
+    assert str(path) in str(error.value)
+
+
+def test_a_kill_takes_no_logged_step_along(tmp_path):
+    code = ('import os, signal, sys; sys.path.insert(0, %r); import runs\n'
+            'log = runs.RunLog(%r, 0)\n'
+            'for step in (1, 2, 3): log.add(step, {"loss": 1.0})\n'
+            'os.kill(os.getpid(), signal.SIGKILL)' % (ROOT, str(tmp_path)))
+    assert subprocess.run([sys.executable, '-c', code]).returncode == -signal.SIGKILL
+    events = event_accumulator.EventAccumulator(str(tmp_path)).Reload()
+    assert [scalar.step for scalar in events.Scalars('loss')] == [1, 2, 3]
+    assert [entry['step'] for entry in runs.read_metrics(str(tmp_path))] == [1, 2, 3]
 
 
 def test_no_step_goes_backwards_in_tensorboard(tmp_path, monkeypatch):
