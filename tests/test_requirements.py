@@ -9,7 +9,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FILES = ['requirements.txt', 'requirements-cpu.txt', 'requirements-common.txt']
 TENSORFLOW = {'requirements.txt': 'tensorflow-gpu', 'requirements-cpu.txt': 'intel-tensorflow'}
 DESIGN_SET = ['tf-slim', 'numpy', 'pillow', 'scipy', 'matplotlib', 'jupyter', 'tqdm', 'requests',
-              'google-crc32c']
+              'google-crc32c', 'onnx', 'onnxruntime', 'tf2onnx']
 PIN = re.compile(r'([a-z0-9-]+)==([0-9]+(?:\.[a-z0-9]+)*)')
 
 

@@ -1,0 +1,275 @@
+"""Labels pictures through TensorFlow Serving, on a machine without TensorFlow.
+
+    python serving/client.py --url http://localhost:8501/v1/models/deeplab \
+        --input photo.jpg --output_dir answers --export_json exports/deeplab_v3/export.json
+
+Sends each picture to the signature `encoded` of what export.py wrote, and writes under
+--output_dir, for each picture at its own size (upright, as EXIF says):
+  index/NAME.png     8-bit grey, each value a class id: what predict.py writes
+  overlay/NAME.png   the classes' colours over the picture, with a legend
+NAME is the path in the folder that was given. JPEG and PNG files that TensorFlow and Pillow
+read alike are sent as they are; all else is sent as an upright RGB PNG. What fails is
+reported and left out; the exit status is then 1. serving/README.md starts a server.
+"""
+import argparse
+import base64
+import binascii
+import io
+import json
+import os
+import re
+import sys
+
+import numpy as np
+import requests
+from PIL import Image
+from tqdm import tqdm
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import media  # noqa: E402  (root)
+import visualization  # noqa: E402
+from dataset import decoding, descriptor, voc  # noqa: E402
+
+SIGNATURE = 'encoded'
+INPUT = 'image_bytes'
+CONNECT_SECONDS = 10
+_TEXT_SHOWN = 300  # characters of a server's message
+
+
+class ServerError(Exception):
+    """The server cannot be asked at all, so that other pictures would fail as well."""
+
+
+class AnswerError(ValueError):
+    """The server's answer about one picture is an error, or is no label map."""
+
+
+def parse_flags(argv=None):
+    """Parses the flags of `client.py`."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--url', required=True, type=model_url,
+                        help='of the model, http://HOST:8501/v1/models/NAME, maybe with '
+                             '/versions/N')
+    parser.add_argument('--input', required=True, nargs='+', metavar='PATH',
+                        help='pictures, folders of them (subfolders included), and patterns such '
+                             'as "photos/**/*.jpg"')
+    parser.add_argument('--output_dir', required=True, help='where the results are written')
+    names = parser.add_mutually_exclusive_group()
+    names.add_argument('--export_json', metavar='FILE',
+                       help='export.json of the export, which names the classes')
+    names.add_argument('--classes', metavar='FILE',
+                       help='text file, one class name per line, class 0 first (default: class '
+                            '0, class 1 and so on)')
+    parser.add_argument('--timeout', type=seconds, default=120.0, metavar='SECONDS',
+                        help='how long to wait for an answer (default: %(default)g)')
+    return parser.parse_args(argv)
+
+
+def model_url(text):
+    """argparse type: the address of a model, without what follows it in a request."""
+    match = re.fullmatch(r'(https?://[^/?#]+(?:/[^?#]*)?/v1/models/[^/:?#]+(?:/versions/\d+)?)'
+                         r'(?::predict|/)?', text)
+    if not match:
+        raise argparse.ArgumentTypeError('%s is not http://HOST:PORT/v1/models/NAME' % text)
+    return match.group(1)
+
+
+def seconds(text):
+    """argparse type: a float above 0."""
+    value = float(text)
+    if not 0 < value < float('inf'):
+        raise argparse.ArgumentTypeError('%s is not a number above 0' % text)
+    return value
+
+
+def read_classes(flags):
+    """Reads the names of the classes.
+
+    Args:
+      flags: of this script.
+
+    Returns:
+      (tuple of str, ignore label int).
+
+    Raises:
+      DatasetError: a file cannot be read, or does not name classes.
+    """
+    path = flags.export_json or flags.classes
+    if path is None:
+        return tuple('class %d' % label for label in range(voc.IGNORE_LABEL)), voc.IGNORE_LABEL
+    option = '--export_json' if flags.export_json else '--classes'
+    try:
+        with open(path, encoding='utf-8-sig') as names_file:
+            if flags.export_json:
+                description = json.load(names_file)
+                names, ignore_label = description['class_names'], description['ignore_label']
+            else:
+                lines = [line.split('#')[0].strip() for line in names_file]
+                names, ignore_label = [line for line in lines if line], voc.IGNORE_LABEL
+        info = descriptor.create(os.path.basename(path), names, ignore_label)
+    except (KeyError, TypeError):
+        raise descriptor.DatasetError('%s %s was not written by export.py: "class_names" or '
+                                      '"ignore_label" is missing.' % (option, path))
+    except (OSError, ValueError) as error:
+        raise descriptor.DatasetError('%s %s cannot be used: %s' % (option, path, error))
+    return info.class_names, info.ignore_label
+
+
+def ask(session, flags, data):
+    """Sends one picture and returns the server's labels.
+
+    Args:
+      session: `requests.Session`.
+      flags: of this script.
+      data: bytes of a JPEG or PNG file.
+
+    Returns:
+      uint8 [height, width], class ids.
+
+    Raises:
+      ServerError: the server is not reached, does not answer in time, or has no such model.
+      AnswerError: it answers with an error, or with something else.
+    """
+    request = {'signature_name': SIGNATURE,
+               'instances': [{INPUT: {'b64': base64.b64encode(data).decode('ascii')}}]}
+    url = flags.url + ':predict'
+    try:
+        response = session.post(url, json=request, timeout=(CONNECT_SECONDS, flags.timeout))
+    except requests.exceptions.ReadTimeout:
+        raise ServerError('%s did not answer within %g seconds: give a larger --timeout, or '
+                          'smaller pictures.' % (url, flags.timeout))
+    except requests.exceptions.RequestException as error:
+        raise ServerError('%s is not reached (%s). Is the server running, and --url right?'
+                          % (url, _reason(error)))
+    if response.status_code == requests.codes.not_found:
+        raise ServerError('%s: HTTP status 404: %s' % (url, _message(response)))
+    if response.status_code != requests.codes.ok:
+        raise AnswerError('%s: HTTP status %d: %s'
+                          % (url, response.status_code, _message(response)))
+    return decode_answer(response)
+
+
+def _reason(error):
+    """Returns the innermost cause of an error of requests, which wraps several. Returns str."""
+    match = re.search(r"\[Errno -?\d+\] ([^')]+)", str(error))
+    return match.group(1) if match else '%s' % type(error).__name__
+
+
+def _message(response):
+    """Returns what the server says is wrong, on one line. Returns str."""
+    try:
+        text = response.json()['error']
+    except (ValueError, KeyError, TypeError):
+        text = response.text
+    return ' '.join(str(text).split())[:_TEXT_SHOWN] or '(no message)'
+
+
+def decode_answer(response):
+    """Decodes the label map in an answer of the signature `encoded`.
+
+    Args:
+      response: `requests.Response` with status 200.
+
+    Returns:
+      uint8 [height, width].
+
+    Raises:
+      AnswerError: there is none.
+    """
+    try:
+        png = base64.b64decode(response.json()['predictions'][0]['b64'], validate=True)
+        with Image.open(io.BytesIO(png)) as image:
+            labels = np.array(image)
+    except (ValueError, KeyError, IndexError, TypeError, binascii.Error, OSError):
+        raise AnswerError('%s did not answer with a label map but with %s: does the server hold '
+                          'an export of export.py?'
+                          % (response.url, ' '.join(response.text.split())[:_TEXT_SHOWN]))
+    if labels.ndim != 2 or labels.dtype != np.uint8:
+        raise AnswerError('%s answered with a picture of %s %s instead of a label map.'
+                          % (response.url, labels.dtype, labels.shape))
+    return labels
+
+
+def check_labels(labels, size, class_names):
+    """Raises `AnswerError` for labels that do not belong to the picture or to the classes.
+
+    Args:
+      labels: uint8 [height, width].
+      size: (width, height) of the picture.
+      class_names: sequence of str.
+    """
+    if labels.shape != size[::-1]:
+        raise AnswerError('the answer has %dx%d pixels, the picture %dx%d.'
+                          % (labels.shape[::-1] + tuple(size)))
+    if labels.max() >= len(class_names):
+        raise AnswerError('the answer holds class %d, but %d classes are named: give --classes or '
+                          '--export_json of the export that is served.'
+                          % (labels.max(), len(class_names)))
+
+
+def label_picture(item, session, flags, class_names, ignore_label):
+    """Sends a picture and writes its results.
+
+    Args:
+      item: `media.Item`.
+      session: `requests.Session`.
+      flags: of this script.
+      class_names, ignore_label: see `read_classes`.
+
+    Raises:
+      MediaError, InvalidExampleError: it cannot be read.
+      ServerError, AnswerError: as `ask`.
+    """
+    if media.is_video(item.path):
+        raise media.MediaError('it is a video: predict.py labels videos')
+    data, _, size = decoding.read_image(decoding.Example(item.path, item.path, None))
+    labels = ask(session, flags, data)
+    check_labels(labels, size, class_names)
+    with Image.open(io.BytesIO(data)) as picture:
+        image = np.array(picture.convert('RGB'))
+    visualization.save_index_png(labels, result_path(flags, 'index', item))
+    visualization.save_png(visualization.overlay(image, labels, class_names, ignore_label),
+                           result_path(flags, 'overlay', item))
+
+
+def result_path(flags, folder, item):
+    """Returns the path of a result and makes its folder."""
+    path = os.path.join(flags.output_dir, folder, item.name + '.png')
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return path
+
+
+def label_pictures(items, flags, class_names, ignore_label):
+    """Labels one picture after the other; returns a list of str, what failed."""
+    failures = []
+    with requests.Session() as session:
+        for item in tqdm(items, unit='picture', leave=False):
+            try:
+                label_picture(item, session, flags, class_names, ignore_label)
+            except (AnswerError, media.MediaError, decoding.InvalidExampleError) as error:
+                text = str(error)
+                failures.append(text if item.path in text else '%s: %s' % (item.path, text))
+                tqdm.write('Failed: ' + failures[-1], file=sys.stderr)
+    return failures
+
+
+def main(argv=None):
+    flags = parse_flags(argv)
+    try:
+        items = media.find_inputs(flags.input, [os.path.join(flags.output_dir, folder)
+                                                for folder in ('index', 'overlay')])
+        class_names, ignore_label = read_classes(flags)
+        os.makedirs(flags.output_dir, exist_ok=True)
+        failures = label_pictures(items, flags, class_names, ignore_label)
+    except (media.MediaError, descriptor.DatasetError, ServerError, OSError) as error:
+        raise SystemExit(str(error))
+    print('%d pictures: %s' % (len(items) - len(failures), flags.output_dir))
+    if failures:
+        raise SystemExit('%d of %d pictures failed:\n%s' % (
+            len(failures), len(items), '\n'.join('  ' + failure for failure in failures)))
+
+
+if __name__ == '__main__':
+    main()
