@@ -49,7 +49,9 @@ def latest_in(directory):
 
 def _is_whole(prefix):
     """Whether a checkpoint's index and all of its data files are there."""
-    data = glob.glob(glob.escape(prefix) + '.data-*')
+    # A kill within a save leaves further files, '....tempstate123'.
+    data = [path for path in glob.glob(glob.escape(prefix) + '.data-*')
+            if re.search(r'\.data-\d+-of-\d+$', path)]
     counts = {name.rsplit('-', 1)[1] for name in data}
     return (os.path.exists(prefix + '.index') and len(counts) == 1
             and len(data) == int(counts.pop()))
@@ -67,8 +69,25 @@ def all_in(directory):
     return sorted(filter(_is_whole, (path[:-len('.index')] for path in indices)), key=step_of)
 
 
+def remove_leftovers(directory, keep):
+    """Deletes what kills and full disks left: parts of checkpoints, and more than are kept.
+
+    Call it while no other process writes there.
+
+    Args:
+      directory: str.
+      keep: int, how many of the newest whole checkpoints stay.
+    """
+    for path in glob.glob(os.path.join(glob.escape(directory), PREFIX + '-*')):
+        prefix = re.sub(r'\.data-\d+-of-\d+$', '', path)
+        if '.tempstate' in path or (prefix != path and not os.path.exists(prefix + '.index')):
+            os.remove(path)
+    for prefix in all_in(directory)[:-keep]:
+        tf.train.remove_checkpoint(prefix)
+
+
 def best_score(model_dir):
-    """Returns the entry of `add_validation` of a run's best checkpoint, or None."""
+    """Returns the entry of `with_validation` of a run's best checkpoint, or None."""
     path = os.path.join(model_dir, BEST_DIR, BEST_SCORE_NAME)
     if not os.path.exists(path):
         return None
@@ -164,7 +183,7 @@ def names_in(prefix, variables):
 
 
 def validations(model_dir):
-    """Returns the entries of `add_validation` of a run, a list of dicts, oldest first."""
+    """Returns the entries of `with_validation` of a run, a list of dicts, oldest first."""
     path = os.path.join(model_dir, VALIDATION_NAME)
     if not os.path.exists(path):
         return []
@@ -198,8 +217,8 @@ def evaluations_since_best(model_dir):
     return sum(1 for entry in validations(model_dir) if best and entry['step'] > best['step'])
 
 
-def add_validation(model_dir, step, mean_iou, loss, num_predicted=None):
-    """Adds an evaluation to validation.json of a run, in place of those of later steps.
+def with_validation(model_dir, step, mean_iou, loss, num_predicted=None):
+    """Adds an evaluation to those of a run, in place of those of later steps.
 
     Later steps are left over from before the run was continued from an earlier one.
 
@@ -211,22 +230,25 @@ def add_validation(model_dir, step, mean_iou, loss, num_predicted=None):
       num_predicted: None, or int, how many classes were predicted at all.
 
     Returns:
-      Dict of step, mean_iou, loss, num_predicted, and running_loss: the mean of the losses of all
-      evaluations so far, by which the post's code chooses.
+      List of dicts of step, mean_iou, loss, num_predicted, and running_loss: the mean of the
+      losses of all evaluations so far, by which the post's code chooses. The new one is the last.
     """
     entries = [entry for entry in validations(model_dir) if entry['step'] < step]
     seen = [entry['loss'] for entry in entries] + [loss]
-    entries.append({'step': step, 'mean_iou': mean_iou, 'loss': loss,
-                    'num_predicted': num_predicted, 'running_loss': sum(seen) / len(seen)})
+    return entries + [{'step': step, 'mean_iou': mean_iou, 'loss': loss,
+                       'num_predicted': num_predicted, 'running_loss': sum(seen) / len(seen)}]
+
+
+def save_validations(model_dir, entries):
+    """Writes the entries of `with_validation`: from then on their steps count as evaluated."""
     config.write_json(entries, os.path.join(model_dir, VALIDATION_NAME))
-    return entries[-1]
 
 
 def is_better(entry, best, metric):
     """Whether an evaluation beats the best one so far.
 
     Args:
-      entry, best: dicts of `add_validation`; `best` is None where there is none.
+      entry, best: dicts of `with_validation`; `best` is None where there is none.
       metric: 'mean_iou' (higher is better) or 'running_loss' (lower is).
 
     Returns:

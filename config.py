@@ -375,16 +375,18 @@ def write_json(value, path):
     os.replace(temporary, path)
 
 
-def save(args, model_dir):
+def save(args, model_dir, class_weights=None):
     """Writes config.json: flags, versions, commit and the fingerprint of the data.
 
     Args:
       args: the resolved flags.
       model_dir: str, an existing folder.
+      class_weights: None, or list of float, what --class_weights came to.
     """
     write_json({
         'format_version': FORMAT_VERSION,
         'flags': vars(args),
+        'class_weights': class_weights,
         'versions': {'python': platform.python_version(), 'tensorflow': tf.__version__},
         'commit': _commit(),
         'dataset': {'fingerprint': descriptor.fingerprint(args.dataset_dir)},
@@ -496,3 +498,20 @@ def check_resume(args, model_dir):
                          '--dataset_dir it was begun with, or another --model_dir (with '
                          '--init_from %s to start from its weights).'
                          % (model_dir, args.dataset_dir, model_dir))
+
+
+def check_class_weights(class_weights, model_dir):
+    """Makes sure that a run is continued with the class weights it was begun with.
+
+    Args:
+      class_weights: None, or list of float.
+      model_dir: str.
+
+    Raises:
+      SystemExit: the file of --class_weights was changed.
+    """
+    before = _read(model_dir).get('class_weights', class_weights)
+    if before != class_weights:
+        raise SystemExit('--class_weights are %s now, but %s was begun with %s. Continue it with '
+                         'those, or give another --model_dir (with --init_from %s).'
+                         % (class_weights, model_dir, before, model_dir))

@@ -41,10 +41,11 @@ class StopRequest:
 
     Attributes:
       reason: None, or str.
+      can_go_on: bool, whether the same command would go on.
     """
 
     def __init__(self, time_limit_minutes=None):
-        self.reason = None
+        self.reason, self.can_go_on = None, True
         self._start = time.time()
         self._limit = time_limit_minutes and 60.0 * time_limit_minutes
         self._longest = {}

@@ -33,7 +33,7 @@ from runtime import limit_threads, select_gpu, session_config, slim, tf
 
 PANELS_SHOWN = 3
 VALIDATION_SPLIT = 'validation'
-# Losses remembered for what is said when one is not finite.
+# Remembered: losses for what is said when one is not finite, and times for the speed.
 HISTORY_STEPS = 20
 
 # step: `optimization.TrainStep`. data_wait: float64 scalar, seconds that a run of the
@@ -194,19 +194,22 @@ class Trainer:
       args: the flags.
       log: `runs.RunLog`.
       stop: `runs.StopRequest`.
+      start_step: int, the number of steps already trained.
     """
 
-    def __init__(self, session, train, eval_graph, eval_split, info, args, log, stop):
+    def __init__(self, session, train, eval_graph, eval_split, info, args, log, stop, start_step):
         self.session, self.train, self.eval_graph = session, train, eval_graph
         self.eval_split, self.info, self.args = eval_split, info, args
-        self.log, self.stop = log, stop
+        self.log, self.stop, self.start_step = log, stop, start_step
         self.history = deque(maxlen=HISTORY_STEPS)
+        # (seconds, seconds waited for data) of the last steps, without saves and evaluations.
+        self.times = deque(maxlen=HISTORY_STEPS)
 
     def step(self, step, with_panels):
         """Trains on one batch.
 
         Returns:
-          (dict of scalars to log, serialized panels or None).
+          (dict of scalars to log, without those of `speed`; serialized panels or None).
 
         Raises:
           SystemExit: loss or gradients are not finite.
@@ -228,10 +231,21 @@ class Trainer:
                    for name, value in values['losses']._asdict().items()}
         scalars.update({
             'learning_rate': float(values['learning_rate']),
-            'gradient_norm': float(np.linalg.norm(values['norms'])),
-            'speed/images_per_second': self.args.batch_size / seconds,
-            'speed/data_wait_share': min(1.0, (waited + values['wait']) / seconds)})
+            'gradient_norm': float(np.linalg.norm(values['norms']))})
+        self.note_time(step, seconds, waited + values['wait'])
         return scalars, values.get('panels')
+
+    def note_time(self, step, seconds, waited):
+        """Remembers how long a step took, and how long of it there were no data."""
+        if step == self.start_step + 2:
+            self.times.clear()  # the first step of a process sets things up
+        self.times.append((seconds, waited))
+
+    def speed(self):
+        """Returns a dict of scalars: images per second, and the share of time without data."""
+        seconds, waited = np.sum(self.times, axis=0)
+        return {'speed/images_per_second': self.args.batch_size * len(self.times) / seconds,
+                'speed/data_wait_share': min(1.0, waited / seconds)}
 
     def _check_finite(self, step, values):
         if np.isfinite(values['losses'].total) and np.isfinite(values['norms']).all():
@@ -259,9 +273,15 @@ class Trainer:
         result = metrics.scores(evaluated.matrix)
         best = checkpoints.best_score(self.args.model_dir)
         num_predicted = int((np.asarray(evaluated.matrix).sum(axis=0) > 0).sum())
-        entry = checkpoints.add_validation(self.args.model_dir, step, result.mean_iou,
-                                           evaluated.mean_loss, num_predicted)
-        self._log_validation(step, result, entry, evaluated.matrix)
+        entries = checkpoints.with_validation(self.args.model_dir, step, result.mean_iou,
+                                              evaluated.mean_loss, num_predicted)
+        if checkpoints.is_better(entries[-1], best, self.args.best_metric):
+            best_dir = os.path.join(self.args.model_dir, checkpoints.BEST_DIR)
+            save_checkpoint(self.train.best_saver, self.session, best_dir, step)
+            config.write_json(entries[-1], os.path.join(best_dir, checkpoints.BEST_SCORE_NAME))
+        # Last: killed before this, the run evaluates this step again and misses no best one.
+        checkpoints.save_validations(self.args.model_dir, entries)
+        self._log_validation(step, result, entries[-1], evaluated.matrix)
         tqdm.write('step %d: validation mIoU %.4f, pixel accuracy %.4f, loss %.4f%s'
                    % (step, result.mean_iou, result.pixel_accuracy, evaluated.mean_loss,
                       '' if best is None else ' (best checkpoint before: step %d, mIoU %.4f)'
@@ -269,10 +289,6 @@ class Trainer:
         collapsed = checkpoints.collapse_warning(self.args.model_dir)
         if collapsed:
             tqdm.write(collapsed)
-        if checkpoints.is_better(entry, best, self.args.best_metric):
-            best_dir = os.path.join(self.args.model_dir, checkpoints.BEST_DIR)
-            save_checkpoint(self.train.best_saver, self.session, best_dir, step)
-            config.write_json(entry, os.path.join(best_dir, checkpoints.BEST_SCORE_NAME))
 
     def _log_validation(self, step, result, entry, matrix):
         scalars = {'validation/' + name: getattr(result, name) for name, _ in evaluation.TITLES}
@@ -291,13 +307,13 @@ class Trainer:
         return self.eval_graph is not None and (step % self.args.eval_every_steps == 0
                                                 or step == self.args.max_steps)
 
-    def run(self, start_step):
+    def run(self):
         """Trains from `start_step` to the last step, or until it is asked to stop.
 
         Returns:
           int, the step reached.
         """
-        args = self.args
+        args, start_step = self.args, self.start_step
         if start_step and self.is_evaluated(start_step) and not checkpoints.is_validated(
                 args.model_dir, start_step):
             self.validate(start_step)
@@ -310,6 +326,7 @@ class Trainer:
                 is_last = step == args.max_steps
                 is_logged = step % args.summary_every_steps == 0 or is_last
                 scalars, panels = self.step(step, is_logged)
+                scalars.update(self.speed())
                 if is_logged:
                     self.log.add(step, scalars, panels)
                 text = 'step %d/%d, loss %.3f' % (step, args.max_steps, scalars['loss/total'])
@@ -331,11 +348,13 @@ class Trainer:
         since = checkpoints.evaluations_since_best(self.args.model_dir)
         if self.args.patience is None or since < self.args.patience:
             return False
-        self.stop.reason = 'no better evaluation in %d (--patience)' % since
+        self.stop.reason = ('no better evaluation in %d (--patience); a larger one goes on'
+                            % since)
+        self.stop.can_go_on = False
         return True
 
 
-def run_training(train, restore, eval_graph, eval_split, info, args, start_step):
+def run_training(train, restore, eval_graph, eval_split, info, args, start_step, stop):
     """Opens the session and runs a `Trainer` in it.
 
     Returns:
@@ -344,14 +363,14 @@ def run_training(train, restore, eval_graph, eval_split, info, args, start_step)
     Raises:
       SystemExit: the run cannot go on; the message says why and what to do.
     """
-    stop = runs.StopRequest(args.time_limit)
     log = runs.RunLog(args.model_dir, start_step)
-    with stop.on_signals(), tf.Session(graph=train.graph, config=session_config()) as session:
+    with tf.Session(graph=train.graph, config=session_config()) as session:
         try:
             restore(session)
             session.run(train.initializer)
-            trainer = Trainer(session, train, eval_graph, eval_split, info, args, log, stop)
-            return trainer.run(start_step), stop.reason
+            trainer = Trainer(session, train, eval_graph, eval_split, info, args, log, stop,
+                              start_step)
+            return trainer.run(), stop.reason
         except tf.errors.ResourceExhaustedError:
             raise SystemExit(diagnosis.explain_no_memory(args))
         except tf.errors.DataLossError:
@@ -370,6 +389,9 @@ def find_start(args):
       SystemExit: --resume does not fit what is in --model_dir, or the run there has
         other flags.
     """
+    for directory, keep in ((args.model_dir, args.keep_checkpoints),
+                            (os.path.join(args.model_dir, checkpoints.BEST_DIR), 1)):
+        checkpoints.remove_leftovers(directory, keep)
     checkpoint = checkpoints.latest_readable(args.model_dir)
     if args.resume == 'always' and not checkpoint:
         raise SystemExit('--resume always: there is no checkpoint in %s.' % args.model_dir)
@@ -401,22 +423,47 @@ def build_evaluation(args, info):
                                        averaged=args.ema_decay > 0), split
 
 
-def train(args):
-    """Trains as the flags say, in a run directory that is held by this process alone."""
+def train(args, stop):
+    """Trains as the flags say, in a run directory that is held by this process alone.
+
+    Args:
+      args: the flags.
+      stop: `runs.StopRequest`.
+    """
     with contextlib.ExitStack() as stack:
         # A folder that is not there yet is made, and locked, once the flags proved good.
-        if os.path.isdir(args.model_dir):
+        is_locked = os.path.isdir(args.model_dir)
+        if is_locked:
             stack.enter_context(runs.locked(args.model_dir))
-        train_locked(args, stack)
+        train_locked(args, stop, stack, is_locked)
 
 
-def train_locked(args, stack):
+def make_run_dir(args, stack):
+    """Makes a run directory and locks it in `stack`.
+
+    Raises:
+      SystemExit: another process was faster.
+    """
+    os.makedirs(args.model_dir, exist_ok=True)
+    stack.enter_context(runs.locked(args.model_dir))
+    if config.is_run_dir(args.model_dir):
+        raise SystemExit('%s was begun by another process meanwhile. Give another --model_dir, '
+                         'or the same command again to go on from there.' % args.model_dir)
+
+
+def is_finished(args, info, start_step):
+    """Whether a run has nothing left to train or to evaluate. Returns bool."""
+    return start_step > args.max_steps or start_step == args.max_steps and (
+        VALIDATION_SPLIT not in info.splits
+        or checkpoints.is_validated(args.model_dir, start_step))
+
+
+def train_locked(args, stop, stack, is_locked):
     """`train` once the run directory, where it exists, is locked; locks a new one in `stack`."""
     info = descriptor.load(args.dataset_dir)
     config.resolve_classes(args, info)
     checkpoint, start_step = find_start(args)
-    if start_step >= args.max_steps and (VALIDATION_SPLIT not in info.splits
-                                         or checkpoints.is_validated(args.model_dir, start_step)):
+    if is_finished(args, info, start_step):
         print('%s is at step %d already. Give a larger --max_steps to go on, or another '
               '--model_dir.' % (args.model_dir, start_step))
         return
@@ -424,18 +471,21 @@ def train_locked(args, stack):
     if weights:
         print('Class weights: %s' % ', '.join(
             '%s %.3g' % pair for pair in zip(info.class_names, weights)))
+    if checkpoint:
+        config.check_class_weights(weights, args.model_dir)
     graph = build_train_graph(args, info, start_step, weights)
     eval_graph, eval_split = build_evaluation(args, info)
     restore = restore_weights(graph, args, checkpoint)
     graph.graph.finalize()
-    is_new = not os.path.isdir(args.model_dir)
+    if not is_locked:
+        make_run_dir(args, stack)
     os.makedirs(os.path.join(args.model_dir, checkpoints.BEST_DIR), exist_ok=True)
-    if is_new:
-        stack.enter_context(runs.locked(args.model_dir))
-    config.save(args, args.model_dir)
-    step, reason = run_training(graph, restore, eval_graph, eval_split, info, args, start_step)
+    config.save(args, args.model_dir, weights)
+    step, reason = run_training(graph, restore, eval_graph, eval_split, info, args, start_step,
+                                stop)
     if reason:
-        print('Stopped at step %d: %s. The same command goes on from there.' % (step, reason))
+        print('Stopped at step %d: %s.%s' % (step, reason, ' The same command goes on from there.'
+                                             if stop.can_go_on else ''))
     else:
         print('Done: %s. Score it with: python test.py --checkpoint %s'
               % (args.model_dir, args.model_dir))
@@ -443,13 +493,18 @@ def train_locked(args, stack):
 
 def main(argv=None):
     args = config.parse_train_flags(argv, __doc__)
+    stop = runs.StopRequest(args.time_limit)
     select_gpu(args.gpu_id)
     limit_threads(args.num_threads)
     print(config.describe_recipe(args))
     try:
-        train(args)
+        with stop.on_signals():
+            train(args, stop)
     except ValueError as error:
         raise SystemExit(str(error))
+    except OSError as error:
+        raise SystemExit('%s\nMake room, or give another --model_dir; checkpoints that are there '
+                         'are whole.' % error)
 
 
 if __name__ == '__main__':

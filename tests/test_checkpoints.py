@@ -160,10 +160,12 @@ def test_step_is_read_off_the_name():
 def test_validations_are_kept_in_order_and_those_of_an_abandoned_future_dropped(tmp_path):
     run = str(tmp_path)
     for step, loss in ((5, 4.0), (10, 2.0), (15, 9.0)):
-        checkpoints.add_validation(run, step, 0.1, loss)
-    entry = checkpoints.add_validation(run, 10, 0.25, 3.0)
-    assert entry == {'step': 10, 'mean_iou': 0.25, 'loss': 3.0, 'running_loss': 3.5,
-                     'num_predicted': None}
+        checkpoints.save_validations(run, checkpoints.with_validation(run, step, 0.1, loss))
+    entries = checkpoints.with_validation(run, 10, 0.25, 3.0)
+    assert checkpoints.is_validated(run, 15)  # as long as nothing was written
+    checkpoints.save_validations(run, entries)
+    assert entries[-1] == {'step': 10, 'mean_iou': 0.25, 'loss': 3.0, 'running_loss': 3.5,
+                           'num_predicted': None}
     with open(os.path.join(run, checkpoints.VALIDATION_NAME)) as f:
         assert [entry['step'] for entry in json.load(f)] == [5, 10]
 
@@ -171,7 +173,7 @@ def test_validations_are_kept_in_order_and_those_of_an_abandoned_future_dropped(
 def test_best_score_is_the_entry_in_the_best_folder(tmp_path):
     assert checkpoints.best_score(str(tmp_path)) is None
     (tmp_path / checkpoints.BEST_DIR).mkdir()
-    entry = checkpoints.add_validation(str(tmp_path), 5, 0.25, 1.0)
+    entry, = checkpoints.with_validation(str(tmp_path), 5, 0.25, 1.0)
     config.write_json(entry, str(tmp_path / checkpoints.BEST_DIR / checkpoints.BEST_SCORE_NAME))
     assert checkpoints.best_score(str(tmp_path)) == entry
 
@@ -340,3 +342,22 @@ def test_folder_without_its_checkpoint_file_means_the_newest(tmp_path):
     write_run(tmp_path, [9, 10])
     os.remove(str(tmp_path / 'checkpoint'))
     assert checkpoints.find(str(tmp_path))[0] == str(tmp_path / 'model.ckpt-10')
+
+
+def test_a_part_that_a_kill_left_hides_no_whole_checkpoint_and_is_removed(tmp_path):
+    for step in (1, 2, 3):
+        for extension in ('.index', '.data-00000-of-00001'):
+            (tmp_path / ('model.ckpt-%d%s' % (step, extension))).write_bytes(b'x')
+    # Killed while the data of step 3 were written, and between data and index of step 4.
+    parts = ['model.ckpt-3.data-00000-of-00001.tempstate17', 'model.ckpt-3.index.tempstate9',
+             'model.ckpt-4.data-00000-of-00001']
+    for name in parts:
+        (tmp_path / name).write_bytes(b'x')
+    (tmp_path / 'damaged-model.ckpt-2.index').write_bytes(b'x')
+    folder = str(tmp_path)
+    assert [checkpoints.step_of(prefix) for prefix in checkpoints.all_in(folder)] == [1, 2, 3]
+    assert checkpoints.latest_in(folder).endswith('model.ckpt-3')
+    checkpoints.remove_leftovers(folder, 2)
+    assert sorted(os.listdir(folder)) == [
+        'damaged-model.ckpt-2.index', 'model.ckpt-2.data-00000-of-00001', 'model.ckpt-2.index',
+        'model.ckpt-3.data-00000-of-00001', 'model.ckpt-3.index']

@@ -1,4 +1,5 @@
 """train.py as users run it, on a tiny backbone and six pictures."""
+import argparse
 import json
 import os
 import random
@@ -435,37 +436,119 @@ def test_a_terminated_run_saves_leaves_with_status_0_and_goes_on(flags, tmp_path
     assert ('at step %d (--resume)' % step).encode() in output
 
 
-def test_a_run_killed_eight_times_ends_whole_at_its_last_step(flags, tmp_path):
-    run, last_step, save_every, chance = str(tmp_path / 'run'), 40, 2, random.Random(0)
-    command = script(flags(max_steps=last_step, save_every_steps=save_every, eval_every_steps=100,
+# More of them: TEST_KILLS=50 python -m pytest tests/test_train.py -k killed
+KILLS = int(os.environ.get('TEST_KILLS', 8))
+
+
+def kill_at_random(command, run, chance):
+    """Starts a run and kills it: at any moment, or in the steps behind its next checkpoint."""
+    latest = checkpoints.latest_in(run)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    deadline = time.time() + (300 if chance.random() < 0.7 else chance.uniform(0, 12))
+    while time.time() < deadline and checkpoints.latest_in(run) == latest:
+        assert process.poll() is None, process.communicate()[0].decode()
+        time.sleep(0.01)
+    # Of the next steps, writing checkpoints is a good part.
+    time.sleep(chance.uniform(0, 0.5))
+    assert process.poll() is None  # else the run is too short for so many kills
+    process.send_signal(signal.SIGKILL)
+    return process.communicate()[0].decode()
+
+
+def test_a_run_killed_again_and_again_ends_whole_at_its_last_step(flags, tmp_path):
+    run, last_step, save_every, chance = str(tmp_path / 'run'), 16 * KILLS, 2, random.Random(0)
+    command = script(flags(max_steps=last_step, save_every_steps=save_every, eval_every_steps=16,
                            summary_every_steps=1, crop_size=17))
-    reached, kills = [0], 0
-    while kills < 8 and reached[-1] < last_step:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        deadline = time.time() + 300
-        while process.poll() is None and time.time() < deadline:
-            latest = checkpoints.latest_in(run)
-            if latest and checkpoints.step_of(latest) > reached[-1]:
-                break
-            time.sleep(0.01)
-        # Anywhere in the next steps, of which writing checkpoints is a good part.
-        time.sleep(chance.uniform(0, 0.5))
-        process.send_signal(signal.SIGKILL)
-        output = process.communicate()[0].decode()
-        kills += 1
-        assert ('at step %d (--resume)' % reached[-1] in output) == (reached[-1] > 0), output
-        latest = checkpoints.latest_in(run)
-        assert checkpoints.problem_of(latest) is None
-        reached.append(checkpoints.step_of(latest))
-        assert reached[-1] > reached[-2]
+    step = 0
+    for _ in range(KILLS):
+        output = kill_at_random(command, run, chance)
+        assert 'Traceback' not in output and 'damaged' not in output
+        if '(--resume)' in output:
+            assert 'at step %d (--resume)' % step in output
+        before, whole = step, checkpoints.all_in(run)
+        step = checkpoints.step_of(whole[-1]) if whole else 0
+        assert step >= before
+        for prefix in whole + checkpoints.all_in(os.path.join(run, checkpoints.BEST_DIR)):
+            assert checkpoints.problem_of(prefix) is None
         # Repeated is at most what came after the last checkpoint.
         logged = [entry['step'] for entry in runs.read_metrics(run)]
-        assert logged[-1] <= reached[-1] + save_every
-        assert logged == sorted(logged)
-    assert kills >= 4
-    subprocess.check_output(command, stderr=subprocess.STDOUT)
+        assert logged == sorted(logged) and (not logged or logged[-1] <= step + save_every)
+    assert 'Done' in subprocess.check_output(command, stderr=subprocess.STDOUT).decode()
+    assert [checkpoints.step_of(path) for path in checkpoints.all_in(run)] == [
+        last_step - save_every, last_step]
     assert weights(run)['global_step'] == last_step
+    assert not [name for name in os.listdir(run) if 'tempstate' in name]
     steps = [entry['step'] for entry in runs.read_metrics(run) if 'loss/total' in entry]
     assert steps == list(range(1, last_step + 1))
     scalars = event_accumulator.EventAccumulator(run).Reload().Scalars('loss/total')
     assert [scalar.step for scalar in scalars] == sorted({scalar.step for scalar in scalars})
+
+
+def test_of_two_processes_on_a_new_run_directory_one_is_refused(flags, tmp_path):
+    command = script(flags(max_steps=1000, log_every_steps=1))
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                 for _ in range(2)]
+    while all(process.poll() is None for process in processes):
+        time.sleep(0.1)
+    refused, other = sorted(processes, key=lambda process: process.poll() is None)
+    text = refused.communicate()[0].decode()
+    assert refused.returncode == 1 and str(tmp_path / 'run') in text
+    assert 'is in use: process %d' % other.pid in text or 'begun by another process' in text
+    other.kill()
+    other.communicate()
+
+
+def test_a_signal_before_the_first_step_ends_the_run_with_status_0(flags):
+    process = subprocess.Popen(script(flags(max_steps=9)), stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT)
+    output = b''
+    while b'Recipe' not in output:
+        line = process.stdout.readline()
+        assert line, output
+        output += line
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    output += process.communicate()[0]
+    assert process.returncode == 0 and b'Stopped at step 0: SIGINT' in output, output
+
+
+def test_a_disk_that_is_full_from_the_start_is_said_without_a_traceback(flags, monkeypatch):
+    def full(*_):
+        raise OSError(28, 'No space left on device', 'runs/x/config.json.tmp')
+    monkeypatch.setattr(train.config, 'write_json', full)
+    with pytest.raises(SystemExit, match='(?s)No space left.*runs/x/config.json.*Make room'):
+        train.main(flags())
+
+
+def test_a_best_checkpoint_that_could_not_be_kept_is_evaluated_again(flags, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        def killed(*_):
+            raise KeyboardInterrupt
+        patched.setattr(train.checkpoints, 'save_validations', killed)
+        with pytest.raises(KeyboardInterrupt):
+            train.main(flags(max_steps=1))
+    assert not checkpoints.is_validated(str(tmp_path / 'run'), 1)
+    train.main(flags(max_steps=1))
+    assert checkpoints.is_validated(str(tmp_path / 'run'), 1)
+    assert checkpoints.best_score(str(tmp_path / 'run'))['step'] == 1
+
+
+def test_class_weights_that_changed_in_their_file_are_noticed_on_resume(flags, tmp_path):
+    path = tmp_path / 'weights.json'
+    path.write_text('[1, 1, 1, 1, 1, 1]')
+    train.main(flags(max_steps=1, class_weights=path))
+    train.main(flags(max_steps=2, class_weights=path))
+    path.write_text('[1, 1, 1, 1, 1, 2]')
+    with pytest.raises(SystemExit, match='--class_weights are .*2.0.* was begun with'):
+        train.main(flags(max_steps=3, class_weights=path))
+
+
+def test_speed_leaves_out_the_first_step_of_a_process():
+    trainer = train.Trainer.__new__(train.Trainer)
+    trainer.args, trainer.start_step, trainer.times = argparse.Namespace(batch_size=6), 5, []
+    speeds = []
+    for step, seconds in ((6, 100.0), (7, 2.0), (8, 4.0)):
+        trainer.note_time(step, seconds, seconds / 4)
+        speeds.append(trainer.speed()['speed/images_per_second'])
+    assert speeds == [0.06, 3.0, 2.0]
+    assert trainer.speed()['speed/data_wait_share'] == 0.25
