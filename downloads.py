@@ -411,6 +411,43 @@ def check_unused(destination):
                             'choose another folder.' % destination)
 
 
+@contextlib.contextmanager
+def temporary_folder(parent, prefix):
+    """Makes a folder for a while, and removes what killed processes left of the same prefix.
+
+    Args:
+      parent: str, an existing folder.
+      prefix: str, of the hidden folder's name; no other use may have it.
+
+    Yields:
+      str, its path.
+    """
+    for name in os.listdir(parent):
+        if name.startswith(prefix):
+            _remove_if_abandoned(os.path.join(parent, name))
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as folder:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            # Ends with this process, however that ends. Some network file systems have no
+            # locks: nothing is removed there.
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield folder
+        finally:
+            os.close(handle)
+
+
+def _remove_if_abandoned(folder):
+    # An OSError: it is locked, another user's, or gone meanwhile.
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(handle)
+
+
 def extract(archive, destination, choose, wanted, finish=None,
             max_member_bytes=MAX_MEMBER_BYTES, max_total_bytes=MAX_TOTAL_BYTES):
     """Unpacks the chosen files of an archive as one new folder, or not at all.
@@ -434,8 +471,8 @@ def extract(archive, destination, choose, wanted, finish=None,
     check_unused(destination)
     parent, name = os.path.split(os.path.abspath(destination))
     os.makedirs(parent, exist_ok=True)
-    check_room(parent, os.path.getsize(archive))
-    with tempfile.TemporaryDirectory(prefix='.%s-' % name, dir=parent) as temporary:
+    with temporary_folder(parent, '.unpacking-%s-' % name) as temporary:
+        check_room(parent, os.path.getsize(archive))
         # One level deeper, because the temporary folder is closed to other users.
         folder = os.path.join(temporary, name)
         os.mkdir(folder)

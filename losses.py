@@ -9,6 +9,10 @@ Losses = namedtuple('Losses', ['cross_entropy', 'regularization', 'total'])
 def summed_cross_entropy(logits, labels, ignore_label, class_weights=None, hard_fraction=None):
     """Softmax cross-entropy summed over the pixels whose label is not `ignore_label`.
 
+    A label that is neither a class nor `ignore_label` makes the sum NaN, for the caller
+    to explain; TensorFlow's op ends the process on a CPU and gives NaN on a GPU alone
+    (tests/test_losses.py).
+
     Args:
       logits, labels, ignore_label: as in `masked_cross_entropy`.
       class_weights: None, or float [classes], by which pixels count.
@@ -20,8 +24,10 @@ def summed_cross_entropy(logits, labels, ignore_label, class_weights=None, hard_
       their number without `class_weights`).
     """
     valid = tf.not_equal(labels, ignore_label)
-    # An id outside the classes would make the loss NaN: ignored pixels borrow class 0.
-    safe_labels = tf.where(valid, labels, tf.zeros_like(labels))
+    is_class = (labels >= 0) & (labels < tf.shape(logits)[-1])
+    fault = tf.where(tf.reduce_all(is_class | ~valid), 0.0, float('nan'))
+    # The op takes classes only: all other pixels borrow class 0.
+    safe_labels = tf.where(valid & is_class, labels, tf.zeros_like(labels))
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=safe_labels, logits=logits)
     weights = tf.cast(valid, tf.float32)
     if class_weights is not None:
@@ -32,7 +38,7 @@ def summed_cross_entropy(logits, labels, ignore_label, class_weights=None, hard_
         num_hard = tf.maximum(1, tf.cast(tf.ceil(hard_fraction * num_valid), tf.int32))
         losses, hardest = tf.nn.top_k(tf.reshape(losses, [-1]), num_hard, sorted=False)
         weights = tf.gather(tf.reshape(weights, [-1]), hardest)
-    return tf.reduce_sum(losses), tf.reduce_sum(weights)
+    return tf.reduce_sum(losses) + fault, tf.reduce_sum(weights)
 
 
 def masked_cross_entropy(logits, labels, ignore_label, class_weights=None, hard_fraction=None):

@@ -46,7 +46,7 @@ def add_writing_flags(parser):
     Args:
       parser: `argparse.ArgumentParser`.
     """
-    parser.add_argument('--num_shards', type=int, default=4,
+    parser.add_argument('--num_shards', type=positive, default=4,
                         help='number of files to spread a split over (default %(default)s)')
     parser.add_argument('--num_workers', type=positive, default=None,
                         help='processes that check and encode (default: by the cores there are)')

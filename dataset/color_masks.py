@@ -79,7 +79,10 @@ def _palette(entries, class_names, ignore_label, source):
     named = {name for name, _ in entries}
     without = [name for name in class_names if name not in named]
     unknown = sorted(name for name in named - set(class_names) if not _is_void(name, class_names))
-    if without or unknown or not class_names:
+    if not class_names:
+        raise descriptor.DatasetError(
+            'Palette %s names no class, only colours of void; add the classes.' % source)
+    if without or unknown:
         raise descriptor.DatasetError(
             'Palette %s and the classes do not match: classes without colour: %s; colours '
             'without class: %s. Write the same names in both.'

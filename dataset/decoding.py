@@ -170,7 +170,8 @@ def check_labels(labels, info, name):
 
 
 def _likely_cause(bad, info):
-    luma = voc.color_map(len(voc.CLASS_NAMES)).dot([0.299, 0.587, 0.114])
+    colors = voc.color_map()[list(range(len(voc.CLASS_NAMES))) + [voc.IGNORE_LABEL]]
+    luma = colors.dot([0.299, 0.587, 0.114])
     if bad == [descriptor.LARGEST_LABEL]:
         return ('a void label that is not the --ignore_label (%d), or an object drawn as 255'
                 % info.ignore_label)

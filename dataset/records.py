@@ -238,7 +238,8 @@ def _list_bad_files(summary, output_dir, split, skip_bad):
     raise InvalidExampleError(
         '%d of %d examples of split %r cannot be used:\n%s\nAll are listed in %s. %s'
         % (len(bad), count, split, _first_lines(bad), path,
-           'None is left to build from.' if not summary.num_examples else
+           'None is left to build from: mend them and run the same command again.'
+           if not summary.num_examples else
            'Mend them and run the same command again: finished shards are kept. --skip_bad '
            'leaves them out instead.'))
 

@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -85,6 +84,11 @@ def ensure(model, checkpoints_dir=CHECKPOINTS_DIR, file=None, base_url=None):
         if file is None and not found:
             file = fetched = fetch_archive(model, folder, base_url or BASE_URL)
         install(model, file or prefix, folder, record)
+    except DownloadError as error:
+        if fetched is None:
+            raise
+        raise DownloadError('%s\nThe download was removed: run the same command again.\n%s'
+                            % (error, by_hand(model)))
     finally:
         if fetched:
             os.remove(fetched)
@@ -103,10 +107,14 @@ def fetch_archive(model, folder, base_url):
     name = ARCHIVE_NAME % model
     url = '%s/%s' % (base_url.rstrip('/'), name)
     print('Downloading %s' % url)
-    return downloads.fetch(
-        url, os.path.join(folder, name),
-        by_hand='Or fetch it by hand, on any machine, and install it with --file PATH:\n'
-                '  python resnet/download.py --resnet_model %s --file %s' % (model, name))
+    return downloads.fetch(url, os.path.join(folder, name), by_hand=by_hand(model))
+
+
+def by_hand(model):
+    """Says how to install an archive without this script's download. Returns str."""
+    return ('Or fetch it by hand, on any machine, and install it with --file PATH:\n'
+            '  python resnet/download.py --resnet_model %s --file %s'
+            % (model, ARCHIVE_NAME % model))
 
 
 def checkpoint_files(prefix):
@@ -161,7 +169,7 @@ def install(model, source, folder, record):
     Raises:
       DownloadError: it is not what it should be; the folder is as it was.
     """
-    with tempfile.TemporaryDirectory(prefix='.install-', dir=folder) as temporary:
+    with downloads.temporary_folder(folder, '.install-') as temporary:
         staged = os.path.join(temporary, 'files')
         archive_sha256 = stage(model, source, staged)
         names = sorted(os.listdir(staged))

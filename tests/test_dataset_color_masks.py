@@ -151,7 +151,7 @@ def test_palette_without_names_takes_those_of_the_classes(tmp_path):
     ('{"a": [1, 2, 256]}', 'three integers 0..255'), ('{"a": [1, 2, true]}', 'three integers'),
     ('[1, 2, 3]', 'colour is 1'), ('a,-1,2,3\n', 'three integers'),
     ('a,1,2,3\nb,1,2,3\n', r'colour \(1, 2, 3\) to each of: a, b'),
-    ('void,1,2,3\n', 'do not match')])
+    ('void,1,2,3\n', 'names no class, only colours of void')])
 def test_unusable_palette_files_are_errors_that_name_the_file(tmp_path, text, words):
     (tmp_path / 'palette').write_text(text)
     with pytest.raises(descriptor.DatasetError, match=words) as error:

@@ -81,6 +81,9 @@ def test_shards_hold_consecutive_examples_and_none_is_empty(tmp_path):
     (encoded(grid([0, 38, 75])), ['holds 38, 75;', 'palette colours that were decoded as grey']),
     (encoded(grid([0, 14])), ['holds 14;', 'more classes']),
     (encoded(grid([0, 38])), ['holds 38;', 'palette colours that were decoded as grey']),
+    # VOC's 1, 2, 15, 20 and its void, as tf.image.decode_png(channels=1) reads them.
+    (encoded(grid([0, 38, 75, 147, 52, 220])), ['palette colours that were decoded as grey']),
+    (encoded(grid([0, 220])), ['holds 220;', 'palette colours that were decoded as grey']),
     (encoded(grid(range(3, 30))), ['and 19 more values', 'more classes']),
     (encoded(grid([0]).astype(np.int32) + 70000), ['holds ']),
     (encoded(noise()), ['mode RGB', 'class ids in one channel', '--palette']),
@@ -398,7 +401,7 @@ def test_shard_of_which_nothing_is_left_is_no_file(tmp_path):
 
 
 def test_skip_bad_with_nothing_left_is_an_error(tmp_path):
-    with pytest.raises(records.InvalidExampleError, match='None is left'):
+    with pytest.raises(records.InvalidExampleError, match='None is left.*mend them'):
         records.write_split([pair(b'')] * 3, 3, INFO, str(tmp_path), 'train', skip_bad=True)
     assert visible(tmp_path) == ['train-bad-files.txt']
 

@@ -464,6 +464,26 @@ def test_interrupted_unpacking_leaves_nothing(tmp_path):
     assert os.listdir(str(tmp_path)) == ['a.tgz']
 
 
+def test_what_a_killed_process_left_is_removed_and_a_running_ones_stays(tmp_path):
+    archive = write_tar(tmp_path / 'a.tgz', [('a', b'x')])
+    code = ('import downloads, os, sys\n'
+            'with downloads.temporary_folder(sys.argv[1], ".unpacking-out-") as folder:\n'
+            '    open(os.path.join(folder, "half"), "w").close()\n'
+            '    print(folder, flush=True)\n'
+            '    sys.stdin.read()\n')
+    processes = [subprocess.Popen([sys.executable, '-c', code, str(tmp_path)], cwd=ROOT,
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  universal_newlines=True) for _ in range(2)]
+    killed, running = [process.stdout.readline().strip() for process in processes]
+    processes[0].kill()
+    processes[0].communicate()
+    assert os.path.exists(killed)
+    downloads.extract(archive, str(tmp_path / 'out'), everything, 'x')
+    assert os.listdir(running) == ['half'] and not os.path.exists(killed)
+    processes[1].communicate()
+    assert sorted(os.listdir(str(tmp_path))) == ['a.tgz', 'out']
+
+
 def test_module_is_free_of_tensorflow():
     code = 'import downloads, sys; assert "tensorflow" not in sys.modules'
     subprocess.check_call([sys.executable, '-c', code], cwd=ROOT)

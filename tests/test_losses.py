@@ -73,6 +73,13 @@ def test_ignore_label_outside_the_classes_makes_no_nan(ignore_label):
     assert (gradient[labels == ignore_label] == 0).all()
 
 
+@pytest.mark.parametrize('wrong', [3, 38, 254, -1])
+def test_label_outside_the_classes_makes_the_loss_nan_instead_of_ending_the_process(wrong):
+    loss, gradient = evaluate(noise(1, 2, 2, 3), [[[0, wrong], [2, VOID]]])
+    assert np.isnan(loss)
+    assert np.isfinite(gradient).all()
+
+
 def test_ignore_label_inside_the_classes_is_left_out_too():
     loss, gradient = evaluate([[[[0, 0], [0, np.log(3)]]]], [[[0, 1]]], ignore_label=0)
     assert loss == pytest.approx(np.log(4 / 3))

@@ -138,6 +138,25 @@ def test_aspp_runs_at_the_rates_of_the_output_stride_or_the_given(tiny_args, out
     assert aspp_rates_seen(tiny_args) == expected
 
 
+@pytest.mark.parametrize('multi_grid,expected', [((1, 2, 4), (2, 4, 8)), ((1, 3, 2), (2, 6, 4))])
+def test_multi_grid_of_the_args_decides_the_rates_of_block4(tiny_args, multi_grid, expected):
+    tiny_args.multi_grid = multi_grid
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        network.deeplab_v3(tf.placeholder(tf.float32, [None, None, None, 3]), tiny_args, False,
+                           None)
+        session.run(tf.global_variables_initializer())
+        for unit, rate in enumerate(expected, start=1):
+            scope = TINY + '/block4/unit_%d/bottleneck_v2/' % unit
+            before, after = [graph.get_tensor_by_name(scope + name + '/Relu:0')
+                             for name in ('conv1', 'conv2')]
+            # The taps of conv2 for the middle of a row of ones.
+            gradient = tf.gradients(tf.reduce_sum(after[:, :, 40]), before)[0]
+            row = np.ones([1, 1, 81, before.shape[3].value], np.float32)
+            columns = np.flatnonzero(
+                np.abs(session.run(gradient, {before: row})).sum(axis=(0, 1, 3)))
+            assert columns.tolist() == [40 - rate, 40, 40 + rate]
+
+
 @pytest.mark.parametrize('rates', [(6, 12), (0, 1, 2), (1, 2, 2.5)])
 def test_aspp_refuses_other_rates(rates):
     with tf.Graph().as_default(), pytest.raises(ValueError, match='aspp_rates'):

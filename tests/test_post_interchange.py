@@ -36,7 +36,7 @@ def example(index):
             random.choice([0, 3, 20, 255], [height, width]).astype(np.uint8))
 
 
-def write_raw_records(path, count):
+def write_raw_records(path, count, ids_of=lambda labels: labels):
     def int64(value):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
@@ -46,6 +46,7 @@ def write_raw_records(path, count):
     with tf.io.TFRecordWriter(str(path)) as writer:
         for index in range(count):
             image, labels = example(index)
+            labels = ids_of(labels)
             writer.write(tf.train.Example(features=tf.train.Features(feature={
                 'height': int64(labels.shape[0]), 'width': int64(labels.shape[1]),
                 'image_raw': pixels(image), 'annotation_raw': pixels(labels)})).SerializeToString())
@@ -155,6 +156,20 @@ def test_first_record_that_cannot_be_read_is_refused(tmp_path):
     path.write_bytes(bytes(data))
     with pytest.raises(ValueError, match='test.tfrecords: its first record cannot be read'):
         inputs.eval_dataset(descriptor.load(str(tmp_path)), str(tmp_path), 'test')
+
+
+@pytest.mark.parametrize('split, message', [
+    ('train', r'The loss is nan at step 1 .*\n.*\nLikely causes:\n  - The labels hold \[220\], '
+              r'which are neither classes \(0..20\)'),
+    ('validation', 'validation-000000: label ids run from 0 to 220; with 21 classes they must')])
+def test_ids_that_are_no_class_stop_training_with_the_cause(tmp_path, tiny, split, message):
+    for name in ('train', 'validation'):
+        write_raw_records(tmp_path / (name + '.tfrecords'), 2, ids_of=lambda labels: np.where(
+            labels == 255, 220 if name == split else 255, labels).astype(np.uint8))
+    with pytest.raises(SystemExit, match=message):
+        train.main(['--dataset_dir', str(tmp_path), '--model_dir', str(tmp_path / 'run'),
+                    '--resnet_model', tiny, '--crop_size', '33', '--batch_size', '2',
+                    '--max_steps', '1'])
 
 
 @pytest.mark.parametrize('given', ['', 'train', 'train/model.ckpt', 'train/model.ckpt.index'])

@@ -318,7 +318,9 @@ def test_data_cut_short_behind_a_whole_index_are_noticed(server, shapes, tmp_pat
 
 def test_truncated_archive_is_not_installed(server, shapes, tmp_path):
     server.files[ARCHIVE] = archive(checkpoint(shapes))[:-1000]
-    assert 'damaged' in refusal(server, tmp_path)
+    message = refusal(server, tmp_path)
+    assert 'damaged' in message and 'run the same command again' in message
+    assert '--resnet_model %s --file %s' % (TINY, ARCHIVE[1:]) in message
     assert not (tmp_path / TINY).exists()
 
 
