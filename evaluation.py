@@ -221,14 +221,22 @@ def _examples(session, eval_graph, info, details):
         except tf.errors.DataLossError:
             raise ValueError(shards.explain_data_loss(eval_graph.paths))
         except tf.errors.ResourceExhaustedError:
-            raise ValueError('An image in %s does not fit into memory: give --window 513, which '
-                             'cuts larger images.' % os.path.dirname(eval_graph.paths[0]))
+            raise ValueError('An image in %s does not fit into memory: test.py --window 513 cuts '
+                             'larger images.' % os.path.dirname(eval_graph.paths[0]))
+        except tf.errors.InvalidArgumentError as error:
+            raise ValueError(shards.explain_invalid(eval_graph.paths, error.message))
 
 
 def _predicted_by_windows(session, eval_graph, values, info):
-    """Returns a dict of predictions, confidences and loss, from windows of the image."""
+    """Returns a dict of predictions, confidences and loss, from windows of the image.
+
+    The feeds take the place of what the split would give.
+    """
     passes = eval_graph.passes
-    # The feed takes the place of the image that the split would give.
+    if max(values['image'].shape[1:3]) <= passes.window:
+        return session.run(
+            {field: getattr(eval_graph, field) for field in ('predictions', 'confidences', 'loss')},
+            {eval_graph.image: values['image'], eval_graph.labels: values['labels']})
     probabilities = prediction.predict_windows(
         lambda part: session.run(eval_graph.probabilities, {eval_graph.image: part}),
         values['image'], passes.window, passes.overlap)

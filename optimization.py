@@ -160,8 +160,9 @@ def _build_accumulating_step(entropy, weight, optimizer, variables, global_step)
         means = [mean if extra is None else mean + extra
                  for mean, extra in zip(means, decay_gradients)]
         norms = _norms(means)
-        apply_op = optimizer.apply_gradients(
-            list(zip(means, [variable for _, variable in pairs])), global_step=global_step)
+        with tf.control_dependencies([loss.total]):  # that of the weights before the step
+            apply_op = optimizer.apply_gradients(
+                list(zip(means, [variable for _, variable in pairs])), global_step=global_step)
     with tf.control_dependencies([apply_op, loss.total, norms]):
         resets = [total.assign(tf.zeros_like(total), read_value=False)
                   for total in sums + [entropy_sum, weight_sum]]

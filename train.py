@@ -375,6 +375,8 @@ def run_training(train, restore, eval_graph, eval_split, info, args, start_step,
             raise SystemExit(diagnosis.explain_no_memory(args))
         except tf.errors.DataLossError:
             raise SystemExit(shards.explain_data_loss(train.paths))
+        except tf.errors.InvalidArgumentError as error:
+            raise SystemExit(shards.explain_invalid(train.paths, error.message))
         finally:
             log.close()
 

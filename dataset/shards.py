@@ -213,3 +213,19 @@ def explain_data_loss(paths):
                 'memory of this machine.' % len(paths))
     return '%d of %d shards cannot be read to the end:\n%s\n%s' % (
         len(lines), len(paths), '\n'.join(lines), HOW_TO_MEND)
+
+
+def explain_invalid(paths, problem):
+    """Words the message for a whole record whose content cannot be used.
+
+    Args:
+      paths: list of str, the shards that were being read.
+      problem: str, what TensorFlow said.
+
+    Returns:
+      str that names the folder, the problem, and what finds the record.
+    """
+    folder = os.path.dirname(paths[0]) or '.'
+    return ('A record in %s (%s) cannot be used: %s\nThis names it and says how to mend it: '
+            'python dataset/check.py %s'
+            % (folder, ', '.join(map(os.path.basename, paths)), problem.splitlines()[0], folder))

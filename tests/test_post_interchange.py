@@ -172,6 +172,26 @@ def test_ids_that_are_no_class_stop_training_with_the_cause(tmp_path, tiny, spli
                     '--max_steps', '1'])
 
 
+@pytest.mark.parametrize('split', ['train', 'validation'])
+def test_raw_records_of_the_wrong_length_point_to_what_finds_them(tmp_path, tiny, split):
+    for name in ('train', 'validation'):
+        path = tmp_path / (name + '.tfrecords')
+        write_raw_records(path, 2)
+        if name == split:
+            record = next(tf.compat.v1.io.tf_record_iterator(str(path)))
+            cut = tf.train.Example.FromString(record)
+            values = cut.features.feature['image_raw'].bytes_list.value
+            values[0] = values[0][:-7]
+            with tf.io.TFRecordWriter(str(path)) as writer:
+                writer.write(cut.SerializeToString())
+    with pytest.raises(SystemExit) as stopped:
+        train.main(['--resnet_model', tiny, '--dataset_dir', str(tmp_path), '--model_dir',
+                    str(tmp_path / 'run'), '--crop_size', '33', '--batch_size', '1',
+                    '--max_steps', '1'])
+    stopped.match('(?s)A record in %s .%s.tfrecords. cannot be used.*check.py %s'
+                  % (tmp_path, split, tmp_path))
+
+
 @pytest.mark.parametrize('given', ['', 'train', 'train/model.ckpt', 'train/model.ckpt.index'])
 def test_checkpoint_of_the_post_is_found_by_every_name(post_run, given):
     prefix, run_dir = checkpoints.find(os.path.join(post_run, given))

@@ -1,4 +1,6 @@
-"""test.py as users run it: scores, pictures and errors."""
+"""test.py as users run it: scores, pictures, report and errors."""
+import csv
+import html.parser
 import json
 import os
 
@@ -11,6 +13,7 @@ import config
 import evaluation
 import metrics
 import network
+import prediction
 import test
 import train
 from dataset import descriptor
@@ -156,3 +159,160 @@ def test_a_data_set_with_other_classes_is_refused(run_dir, shapes_dir, tmp_path)
     descriptor.save(other._replace(splits={'test': info.splits['test']}), str(tmp_path))
     with pytest.raises(SystemExit, match='has 2 classes.*trained on 6'):
         test.main(['--checkpoint', run_dir, '--dataset_dir', str(tmp_path)])
+
+
+def scores_of(folder):
+    with open(os.path.join(str(folder), 'scores.json')) as f:
+        return json.load(f)
+
+
+class Page(html.parser.HTMLParser):
+    """Collects a page's words, its pictures, and whatever it would fetch."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.words, self.pictures, self.fetched, self.open_tags = [], [], [], []
+        with open(path, encoding='utf-8') as f:
+            self.feed(f.read())
+
+    def handle_starttag(self, tag, attributes):
+        for name, value in attributes:
+            if name in ('src', 'href'):
+                (self.pictures if value.startswith('data:image/') else self.fetched).append(value)
+        self.open_tags += [] if tag in ('img', 'meta') else [tag]
+
+    def handle_endtag(self, tag):
+        assert self.open_tags.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_the_report_shows_all_results_and_needs_no_other_file(run_dir, shapes_dir, tmp_path):
+    test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path)])
+    written, page = scores_of(tmp_path), Page(str(tmp_path / 'report.html'))
+    assert page.fetched == [] and page.open_tags == []
+    text = ' '.join(page.words)
+    for name in descriptor.load(shapes_dir).class_names:
+        assert name in text
+    for value in (written['benchmark']['mean_iou'], written['post']['pixel_accuracy'],
+                  written['boundary_iou']['mean'],
+                  written['calibration']['expected_calibration_error']):
+        assert '%.4f' % value in text
+    # Confusion matrix, calibration, three images, contact sheet.
+    assert len(page.pictures) == 2 + 3 + 1
+    for name in ('confusion_matrix.png', 'calibration.png', 'contact_sheet.png'):
+        assert Image.open(str(tmp_path / name)).format == 'PNG'
+
+
+def test_the_worst_images_come_first_and_the_csv_has_the_scores_of_all(run_dir, shapes_dir,
+                                                                       tmp_path, monkeypatch):
+    monkeypatch.setattr(test, 'WORST_SHOWN', 2)
+    (tmp_path / 'worst').mkdir()
+    (tmp_path / 'worst' / '03-old.png').write_bytes(b'of an earlier evaluation')
+    test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path)])
+    expected = {}
+    for name, labels in labels_by_name(shapes_dir, 'test').items():
+        predictions = np.array(Image.open(str(tmp_path / 'predictions' / name)))
+        matrix = metrics.confusion_matrix(labels, predictions, 6, 255)
+        expected[name] = metrics.scores(matrix)
+    with open(str(tmp_path / 'images.csv'), newline='') as f:
+        rows = {row['image']: row for row in csv.DictReader(f)}
+    assert rows.keys() == expected.keys()
+    for name, scores in expected.items():
+        assert float(rows[name]['mean_iou']) == pytest.approx(scores.mean_iou, abs=1e-6)
+        assert float(rows[name]['pixel_accuracy']) == pytest.approx(scores.pixel_accuracy, abs=1e-6)
+    worst = sorted(expected, key=lambda name: expected[name].mean_iou)[:2]
+    assert sorted(os.listdir(str(tmp_path / 'worst'))) == [
+        '%02d-%s' % (index, name) for index, name in enumerate(worst, start=1)]
+
+
+def test_calibration_and_boundaries_are_those_of_the_network(run_dir, shapes_dir, tmp_path):
+    test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path), '--no_post_scores'])
+    written = scores_of(tmp_path)
+    bins, boundaries = 0, 0
+    with prediction.Predictor(prediction.load_run(run_dir)) as predictor:
+        with tf.Graph().as_default(), tf.Session() as session:
+            example = tf.data.make_one_shot_iterator(inputs.eval_dataset(
+                descriptor.load(shapes_dir), shapes_dir, 'test')).get_next()
+            for _ in range(3):
+                values = session.run(example)
+                found = predictor.predict(values.image.astype(np.uint8), True)
+                valid = values.labels != 255
+                bins = bins + metrics.calibration_counts(
+                    found.probabilities.max(axis=3)[valid],
+                    (found.labels == values.labels)[valid])
+                boundaries = boundaries + metrics.boundary_counts(
+                    values.labels[0], found.labels[0], 6, 255)
+    assert written['calibration']['expected_calibration_error'] == pytest.approx(
+        metrics.expected_calibration_error(bins), abs=1e-3)
+    assert written['boundary_iou']['mean'] == pytest.approx(metrics.mean_iou(boundaries))
+
+
+def test_scales_and_flip_change_the_scores_and_stand_in_them(run_dir, tmp_path):
+    for name, more in (('once', []), ('many', ['--scales', '0.5', '1', '1.5', '--flip'])):
+        test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path / name)] + more)
+    once, many = scores_of(tmp_path / 'once'), scores_of(tmp_path / 'many')
+    assert many['passes'] == {'scales': [0.5, 1, 1.5], 'flip': True, 'window': None, 'overlap': 0}
+    assert many['mean_loss'] != once['mean_loss']
+    # The post's scores are of single passes.
+    assert many['post'] == once['post']
+
+
+def test_windows_give_the_same_where_one_covers_the_image_and_others_elsewhere(run_dir, tmp_path):
+    folders = {window: str(tmp_path / str(window)) for window in (0, 33, 512)}
+    for window, folder in folders.items():
+        more = ['--window', str(window)] if window else []
+        test.main(['--checkpoint', run_dir, '--output_dir', folder, '--no_post_scores'] + more)
+    whole, cut, covered = (scores_of(folders[window]) for window in (0, 33, 512))
+    assert covered['benchmark'] == whole['benchmark']
+    assert covered['mean_loss'] == pytest.approx(whole['mean_loss'], rel=1e-4)
+    assert covered['calibration']['expected_calibration_error'] == pytest.approx(
+        whole['calibration']['expected_calibration_error'], abs=1e-4)
+    assert cut['mean_loss'] != pytest.approx(whole['mean_loss'], rel=1e-4)
+    assert cut['passes']['window'] == 33 and cut['passes']['overlap'] == 8
+
+
+def test_a_submission_of_other_classes_than_vocs_is_refused(run_dir):
+    with pytest.raises(SystemExit, match='takes its own 21 classes, and these are 6'):
+        test.main(['--checkpoint', run_dir, '--save_submission'])
+
+
+def test_submissions_are_palette_pngs_in_the_folders_of_vocs_server(run_dir, tmp_path,
+                                                                    monkeypatch):
+    names = descriptor.load(config.load(run_dir).dataset_dir).class_names
+    monkeypatch.setattr(test.inference.voc, 'CLASS_NAMES', names)
+    test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path), '--save_submission', 'comp5',
+               '--split', 'validation'])
+    folder = tmp_path / 'results' / 'VOC2012' / 'Segmentation' / 'comp5_val_cls'
+    assert len(list(folder.iterdir())) == 2
+    for path in folder.iterdir():
+        submitted, predicted = (Image.open(str(name)) for name in (
+            path, tmp_path / 'predictions' / path.name))
+        assert submitted.mode == 'P' and submitted.getpalette() == predicted.getpalette()
+        np.testing.assert_array_equal(np.array(submitted), np.array(predicted))
+
+
+def test_scores_of_an_earlier_evaluation_do_not_outlive_one_that_stopped(run_dir, tmp_path,
+                                                                         monkeypatch):
+    arguments = ['--checkpoint', run_dir, '--output_dir', str(tmp_path), '--no_post_scores']
+    test.main(arguments)
+
+    def fail(*_):
+        raise ValueError('shards are damaged')
+    monkeypatch.setattr(test.metrics, 'confusion_matrix', fail)
+    with pytest.raises(SystemExit, match='shards are damaged'):
+        test.main(arguments)
+    assert not os.path.exists(str(tmp_path / 'scores.json'))
+
+
+def test_a_label_outside_the_classes_names_the_image(run_dir, shapes_dir, tmp_path, monkeypatch):
+    real = inputs.parse_example
+
+    def shifted(serialized):
+        example = real(serialized)
+        return example._replace(labels=example.labels + 4)
+    monkeypatch.setattr(inputs, 'parse_example', shifted)
+    for more in ([], ['--window', '33']):
+        with pytest.raises(SystemExit, match='png: label ids run from|label value'):
+            test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path)] + more)
