@@ -12,6 +12,7 @@ Writes under --output_dir, for each picture at its own size (upright, as EXIF sa
 for each video or animated GIF, frame by frame:
   overlay/NAME.mp4 or .gif  the colours over the frames, with a legend, without sound
   frames/NAME/000000.png    with --save_frames: the class ids of each frame
+with --save_submission, results/VOC2012/Segmentation/comp6_test_cls/ID.png for VOC's server,
 and at the end predictions.json: sizes, and the share of each class in the pixels.
 NAME is the path in the folder that was given. What cannot be read is reported and left
 out; the exit status is then 1.
@@ -25,11 +26,12 @@ import sys
 import numpy as np
 from tqdm import tqdm
 
+import inference
 import media
 import visualization
 from dataset import building, decoding
 
-FOLDERS = ('index', 'palette', 'overlay', 'probabilities', 'frames')
+FOLDERS = ('index', 'palette', 'overlay', 'probabilities', 'frames', 'results')
 RESULT_NAME = 'predictions.json'
 # Of a batch by default. Four pictures of 513x513 take 0.8 GiB with ResNet-50; a larger
 # picture goes alone, 4000x3000 in 4.2 GiB.
@@ -57,6 +59,7 @@ def parse_flags(argv=None):
                         help='how many pictures of one size, or frames, pass the network '
                              'together (default: as many as hold %d pixels, at most %d)'
                              % (BATCH_PIXELS, LARGEST_BATCH))
+    inference.add_flags(parser)
     parser.add_argument('--save_probabilities', action='store_true',
                         help='write the probability of each class in each pixel of a picture')
     parser.add_argument('--save_frames', action='store_true',
@@ -111,6 +114,10 @@ def predict_pictures(batch, predictor, run, flags):
         visualization.save_index_png(labels, result_path(flags, 'index', item.name + '.png'))
         visualization.save_palette_png(
             labels, result_path(flags, 'palette', item.name + '.png'), run.ignore_label)
+        if flags.submission_dir:
+            visualization.save_palette_png(
+                labels, result_path(flags, os.path.relpath(flags.submission_dir, flags.output_dir),
+                                    os.path.basename(item.name) + '.png'), run.ignore_label)
         visualization.save_png(
             visualization.overlay(image, labels, run.class_names, run.ignore_label),
             result_path(flags, 'overlay', item.name + '.png'))
@@ -257,6 +264,7 @@ def predict_inputs(items, predictor, run, flags, errors):
 
 def main(argv=None):
     flags = parse_flags(argv)
+    passes = inference.passes_of(flags)
     result = os.path.join(flags.output_dir, RESULT_NAME)
     try:
         items = media.find_inputs(
@@ -272,7 +280,10 @@ def main(argv=None):
     select_gpu(flags.gpu_id)
     try:
         run = prediction.load_run(flags.checkpoint, flags.output_stride, flags.classes)
-        with prediction.Predictor(run) as predictor:
+        # The pictures of VOC's own test set have no labels: they come as a folder.
+        flags.submission_dir = flags.save_submission and inference.submission_folder(
+            flags.output_dir, flags.save_submission, 'test', run.class_names)
+        with prediction.Predictor(run, passes) as predictor:
             print('%s on %d inputs, output stride %d.'
                   % (run.checkpoint, len(items), run.args.output_stride))
             if os.path.exists(result):
@@ -283,8 +294,8 @@ def main(argv=None):
         raise SystemExit(str(error))
     config.write_json({
         'checkpoint': run.checkpoint, 'step': checkpoints.step_of(run.checkpoint),
-        'output_stride': run.args.output_stride, 'class_names': run.class_names,
-        'pictures': pictures, 'videos': videos,
+        'output_stride': run.args.output_stride, 'passes': dict(passes._asdict()),
+        'class_names': run.class_names, 'pictures': pictures, 'videos': videos,
         'failed': [{'input': path, 'error': error} for path, error in failures]}, result)
     print('%d pictures and %d videos: %s' % (len(pictures), len(videos), result))
     if failures:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import config
+import inference
 import media
 import network
 import predict
@@ -486,3 +487,31 @@ def test_predictions_json_of_an_earlier_run_does_not_stand_for_an_unfinished_one
     with pytest.raises(KeyboardInterrupt):
         predict.main(['--checkpoint', run_dir, '--input', picture, '--output_dir', str(out)])
     assert os.listdir(str(out)) == []
+
+
+def test_scales_flip_and_windows_are_those_of_the_predictor(run_dir, tmp_path):
+    Image.fromarray(colours()).save(str(tmp_path / 'a.png'))
+    predict.main(['--checkpoint', run_dir, '--input', str(tmp_path / 'a.png'), '--output_dir',
+                  str(tmp_path / 'out'), '--scales', '1', '1.5', '--flip', '--window', '33',
+                  '--overlap', '4'])
+    passes = inference.Passes((1.0, 1.5), True, 33, 4)
+    with prediction.Predictor(prediction.load_run(run_dir), passes) as predictor:
+        expected = predictor.predict(colours()[np.newaxis]).labels[0]
+    np.testing.assert_array_equal(
+        np.array(Image.open(str(tmp_path / 'out' / 'index' / 'a.png'))), expected)
+    with open(str(tmp_path / 'out' / 'predictions.json')) as f:
+        assert json.load(f)['passes'] == {'scales': [1, 1.5], 'flip': True, 'window': 33,
+                                          'overlap': 4}
+    assert not os.path.exists(str(tmp_path / 'out' / 'results'))
+
+
+def test_a_submission_of_pictures_lies_where_vocs_server_looks(run_dir, tmp_path, monkeypatch):
+    names = prediction.load_run(run_dir).class_names
+    monkeypatch.setattr(predict.inference.voc, 'CLASS_NAMES', names)
+    Image.fromarray(colours()).save(str(tmp_path / '2008_000006.jpg'))
+    predict.main(['--checkpoint', run_dir, '--input', str(tmp_path / '2008_000006.jpg'),
+                  '--output_dir', str(tmp_path / 'out'), '--save_submission'])
+    submitted, palette = (Image.open(str(tmp_path / 'out' / folder / '2008_000006.png'))
+                          for folder in ('results/VOC2012/Segmentation/comp6_test_cls', 'palette'))
+    assert submitted.mode == 'P' and submitted.getpalette() == palette.getpalette()
+    np.testing.assert_array_equal(np.array(submitted), np.array(palette))
