@@ -95,7 +95,7 @@ class Pictures:
 
     Attributes:
       rows: list for `visualization.contact_sheet`, images across the split.
-      worst: heap of (negative mean IoU, index, name, `PIL.Image`).
+      worst: heap of (negative mean IoU, index, name, arrays of `visualization.shrink`).
     """
 
     def __init__(self, output_dir, num_examples, info, submission_dir):
@@ -118,17 +118,19 @@ class Pictures:
         score = float(metrics.mean_iou(metrics.counts(matrix)))
         is_shown = len(self.worst) < WORST_SHOWN or self.worst and -score > self.worst[0][0]
         if is_shown and score == score:
-            picture = visualization.comparison(image, labels, predictions, self.info.class_names,
-                                               self.info.ignore_label)
-            heapq.heappush(self.worst, (-score, self._index, name, picture))
+            # Small ones, as the heap holds many; those that stay are drawn at the end.
+            small = visualization.shrink(image, labels, predictions)
+            heapq.heappush(self.worst, (-score, self._index, name, small))
             if len(self.worst) > WORST_SHOWN:
                 heapq.heappop(self.worst)
         self._index += 1
 
     def worst_first(self):
         """Returns a list of (name, mean IoU, `PIL.Image`), the lowest first."""
-        return [(name, -score, picture)
-                for score, _, name, picture in sorted(self.worst, key=lambda one: -one[0])]
+        return [(name, -score, visualization.comparison(
+                    *small, class_names=self.info.class_names,
+                    ignore_label=self.info.ignore_label))
+                for score, _, name, small in sorted(self.worst, key=lambda one: -one[0])]
 
 
 def number(value):

@@ -154,6 +154,22 @@ def _legend(entries, colors, width, font_size):
     return legend
 
 
+def shrink(image, labels, predictions):
+    """Makes an image and its label maps as small as `comparison` draws them.
+
+    Args:
+      image, labels, predictions: see `comparison`.
+
+    Returns:
+      The three, all uint8; those that are small already keep their size.
+    """
+    scale = min(1.0, _COMPARISON_CELL / max(image.shape[:2]))
+    size = tuple(max(1, int(round(side * scale))) for side in image.shape[1::-1])
+    return [np.array(Image.fromarray(np.asarray(values, np.uint8)).resize(size, method))
+            for values, method in ((image, Image.BILINEAR), (labels, Image.NEAREST),
+                                   (predictions, Image.NEAREST))]
+
+
 def comparison(image, labels, predictions, class_names, ignore_label):
     """Draws image, label, prediction and what is wrong side by side, over a legend.
 
@@ -167,12 +183,8 @@ def comparison(image, labels, predictions, class_names, ignore_label):
       `PIL.Image`, RGB. Label and prediction lie over the image; wrong pixels are red,
       and ignored ones white, on a grey image.
     """
-    scale = min(1.0, _COMPARISON_CELL / max(image.shape[:2]))
-    size = tuple(max(1, int(round(side * scale))) for side in image.shape[1::-1])
-    photo = Image.fromarray(np.asarray(image, np.uint8)).resize(size, Image.BILINEAR)
-    labels, predictions = (
-        np.array(Image.fromarray(np.asarray(ids, np.uint8)).resize(size, Image.NEAREST))
-        for ids in (labels, predictions))
+    image, labels, predictions = shrink(image, labels, predictions)
+    photo, size = Image.fromarray(image), image.shape[1::-1]
     colors = palette(ignore_label)
     cells = [photo] + [Image.blend(photo, Image.fromarray(colors[ids]), _OPACITY)
                        for ids in (labels, predictions)]

@@ -2,18 +2,29 @@
 
     python benchmarks/training_memory.py
     python benchmarks/training_memory.py --batch_size 8 --crop_size 513
+    python benchmarks/training_memory.py --table
 
 Runs train.py for three steps on a generated data set in a process of its own
 and prints the largest resident size that the operating system saw; then reads
 all records of a small and of a ten times larger data set through the training
 pipeline, without a network, and prints the same for both.
+
+--table measures training alone, at settings that differ in one flag each, and writes
+training_memory.json: train.py quotes it where memory runs out.
 """
+import json
 import os
 import subprocess
 import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+TABLE_PATH = os.path.join(ROOT, 'benchmarks', 'training_memory.json')
+TABLE_BASE = {'crop_size': 513, 'batch_size': 4, 'output_stride': 16,
+              'resnet_model': 'resnet_v2_50'}
+TABLE_CHANGES = ({}, {'batch_size': 8}, {'batch_size': 2}, {'crop_size': 321},
+                 {'output_stride': 8}, {'resnet_model': 'resnet_v2_101'})
 
 READ_ALL = '''
 import sys; sys.path.insert(0, %r)
@@ -49,19 +60,47 @@ def build_shapes(folder, num_train):
                            '--num_test', '1'], cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
+def training_mib(data, model_dir, flags):
+    """Returns the peak resident size of three training steps, in MiB."""
+    return peak_mib([sys.executable, 'train.py', '--dataset_dir', data, '--model_dir', model_dir,
+                     '--max_steps', '3'] + flags)
+
+
+def measure_table(folder, measure=training_mib, path=TABLE_PATH):
+    """Measures each setting of the table, prints it, and writes the table at the end.
+
+    Args:
+      folder: str, an empty folder to work in.
+      measure: function like `training_mib`.
+      path: str, of the JSON file.
+    """
+    data = os.path.join(folder, 'data')
+    build_shapes(data, 32)
+    rows = []
+    for index, changes in enumerate(TABLE_CHANGES):
+        row = dict(TABLE_BASE, **changes)
+        flags = [word for name, value in sorted(row.items()) for word in ('--' + name, str(value))]
+        peak = measure(data, os.path.join(folder, 'run%d' % index), flags)
+        print('train.py %s: peak %.0f MiB' % (' '.join(flags), peak), flush=True)
+        rows.append(dict(row, peak_mib=int(round(peak))))
+    with open(path + '.tmp', 'w') as table_file:
+        json.dump({'rows': rows}, table_file, indent=2, sort_keys=True)
+        table_file.write('\n')
+    os.replace(path + '.tmp', path)
+
+
 def main(argv=None):
     flags = sys.argv[1:] if argv is None else argv
     with tempfile.TemporaryDirectory() as folder:
-        sizes = {}
+        if flags == ['--table']:
+            measure_table(folder)
+            return
         for num_train in (200, 2000):
             data = os.path.join(folder, str(num_train))
             build_shapes(data, num_train)
-            sizes[num_train] = peak_mib([sys.executable, '-c', READ_ALL, data])
             print('input pipeline, %d images, 300 batches of 8: peak %.0f MiB'
-                  % (num_train, sizes[num_train]), flush=True)
-        training = peak_mib([sys.executable, 'train.py', '--dataset_dir',
-                             os.path.join(folder, '200'), '--model_dir',
-                             os.path.join(folder, 'run'), '--max_steps', '3'] + flags)
+                  % (num_train, peak_mib([sys.executable, '-c', READ_ALL, data])), flush=True)
+        training = training_mib(os.path.join(folder, '200'), os.path.join(folder, 'run'), flags)
         print('train.py %s: peak %.1f GiB' % (' '.join(flags), training / 1024.0))
 
 

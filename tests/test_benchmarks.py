@@ -1,4 +1,5 @@
 """The benchmarks run and measure what they say."""
+import json
 import os
 import re
 import subprocess
@@ -6,8 +7,10 @@ import sys
 
 import pytest
 
+import config
+import diagnosis
 import runtime
-from benchmarks import atrous_convolution, build_records, training_memory
+from benchmarks import atrous_convolution, build_records, evaluation_work, training_memory
 
 
 def test_atrous_benchmark_prints_the_median_of_its_pairs(tiny_backbone, capsys, monkeypatch):
@@ -54,6 +57,30 @@ def test_peak_memory_of_a_failing_command_is_refused():
         training_memory.peak_mib([sys.executable, '-c', 'raise SystemExit(3)'])
 
 
+def test_memory_table_has_a_cheaper_neighbour_for_each_flag(tmp_path, monkeypatch, capsys):
+    def measure(data, model_dir, flags):
+        assert os.path.exists(os.path.join(data, 'dataset.json'))
+        return 100.0 * int(flags[flags.index('--batch_size') + 1])
+    path = str(tmp_path / 'table.json')
+    training_memory.measure_table(str(tmp_path), measure, path)
+    monkeypatch.setattr(diagnosis, 'MEMORY_TABLE', path)
+    text = diagnosis.explain_no_memory(config.parse_train_flags(
+        ['--batch_size', '4', '--output_stride', '8', '--resnet_model', 'resnet_v2_101']))
+    assert '--batch_size 2 (measured: 0.50 of the memory)' in text
+    assert text.count('measured: 1.00') == 3
+    assert capsys.readouterr().out.count(': peak ') == 6
+
+
+def test_the_committed_memory_table_is_of_the_settings_that_are_measured():
+    with open(training_memory.TABLE_PATH) as table_file:
+        rows = json.load(table_file)['rows']
+    assert training_memory.TABLE_PATH == diagnosis.MEMORY_TABLE
+    settings = [{name: value for name, value in row.items() if name != 'peak_mib'} for row in rows]
+    assert settings == [dict(training_memory.TABLE_BASE, **changes)
+                        for changes in training_memory.TABLE_CHANGES]
+    assert all(row['peak_mib'] > 500 for row in rows)
+
+
 def test_build_benchmark_counts_images_bytes_and_memory(tmp_path):
     num_bytes = build_records.write_pairs(str(tmp_path), build_records.DIFFERENT + 2)
     # As large as VOC's: its images take some 80 kB, its masks some 3 kB.
@@ -70,3 +97,15 @@ def test_build_benchmark_counts_images_bytes_and_memory(tmp_path):
             r'(\d+) per second of processor', r'output/input ([\d.]+)', r'process (\d+) MiB'))
         # Nothing is encoded again, and the process that builds holds no TensorFlow.
         assert speed > 0 and 0.97 < ratio < 1.03 and 20 < peak < 100
+
+
+def test_evaluation_benchmark_prints_the_median_share_of_a_forward_pass(tiny_backbone, capsys):
+    evaluation_work.main(['--resnet_model', tiny_backbone, '--num_images', '3', '--num_pairs', '3'])
+    printed = capsys.readouterr().out
+    assert float(re.search(r'confusion matrix of 500x375: (.*) ms', printed).group(1)) > 0
+    forward = float(re.search(r'513x513: (.*) s', printed).group(1))
+    rows = re.findall(r'evaluation (.*) s an image, network alone (.*) s: (.*) % of', printed)
+    shares = sorted(float(row[2]) for row in rows)
+    assert float(re.search('median: (.*) % of', printed).group(1)) == shares[1]
+    for whole, alone, share in rows:
+        assert 100 * (float(whole) - float(alone)) / forward == pytest.approx(float(share), abs=2)

@@ -228,3 +228,25 @@ def test_legend_uses_as_many_rows_as_its_names_take():
     assert sheet.width == 300
     for label in (0, 77, 149):
         assert shows(sheet, 'class %d 0.7 %%' % label)
+
+
+def test_comparison_marks_what_is_wrong_red_and_what_is_ignored_white():
+    image = np.full([40, 60, 3], 90, np.uint8)
+    labels, predictions = np.zeros([40, 60], int), np.zeros([40, 60], np.uint8)
+    labels[:10], predictions[30:] = VOID, 2
+    sheet = np.array(visualization.comparison(image, labels, predictions, ('a', 'b', 'c'), VOID))
+    last = sheet[22:62, 3 * 68:3 * 68 + 60]
+    assert (last[:10] == 255).all() and (last[30:] == (214, 39, 40)).all()
+    assert (last[10:30] == 90 // 2 + 64).all()
+    np.testing.assert_array_equal(sheet[22:62, :60], image)
+    prediction = sheet[22:62, 2 * 68:2 * 68 + 60]
+    assert (prediction[:30] == prediction[0, 0]).all() and (prediction[30:] != prediction[0]).any()
+
+
+def test_comparison_shrinks_large_images_without_blending_ids():
+    labels = np.zeros([900, 1200], int)
+    labels[450:] = 5
+    image, small, _ = visualization.shrink(np.zeros([900, 1200, 3], np.uint8), labels, labels)
+    assert image.shape == (315, 420, 3) and set(np.unique(small)) == {0, 5}
+    for again in visualization.shrink(image, small, small):
+        assert again.shape[:2] == (315, 420)

@@ -1,0 +1,129 @@
+"""What test.py does besides the network, in time, and the time of one confusion matrix.
+
+    python benchmarks/evaluation_work.py
+
+Draws photograph-like pairs of 500x375, and runs the network over them twice in turn:
+through the evaluation of test.py, which decodes, scores, and writes PNGs beside it, and
+over the decoded images alone. Prints what the evaluation takes longer for an image, as a
+share of a forward pass at 513x513, pair by pair and as the median.
+"""
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import config  # noqa: E402  (after the path)
+import evaluation  # noqa: E402
+import metrics  # noqa: E402
+import test  # noqa: E402
+from benchmarks import build_records  # noqa: E402
+from dataset import descriptor, records, voc  # noqa: E402
+from runtime import session_config, tf  # noqa: E402
+
+CROP_SIZE = 513
+
+
+def build_dataset(folder, num_images):
+    """Draws a test split; returns its directory."""
+    source, output = os.path.join(folder, 'source'), os.path.join(folder, 'data')
+    os.mkdir(source)
+    build_records.write_pairs(source, num_images)
+    examples = [records.Example('%05d.jpg' % index, os.path.join(source, '%05d.jpg' % index),
+                                os.path.join(source, '%05d.png' % index))
+                for index in range(num_images)]
+    info = descriptor.create('benchmark', voc.CLASS_NAMES, voc.IGNORE_LABEL)
+    records.write_split(examples, num_images, info, output, 'test', num_workers=1)
+    return output
+
+
+def save_random_weights(args, data, folder):
+    """Writes a checkpoint of random weights; returns its prefix."""
+    eval_graph = evaluation.build_eval_graph(args, descriptor.load(data), data, 'test')
+    with tf.Session(graph=eval_graph.graph, config=session_config()) as session:
+        session.run(tf.variables_initializer(eval_graph.variables))
+        return eval_graph.saver.save(session, os.path.join(folder, 'model.ckpt-0'))
+
+
+def seconds_of_evaluation(args, data, checkpoint, folder):
+    """Seconds an image of the whole evaluation, from the end of the first to that of the last."""
+    info = descriptor.load(data)
+    pictures = test.Pictures(folder, info.splits['test']['num_examples'], info, None)
+    ends = []
+
+    def add(*values):
+        pictures.add(*values)
+        ends.append(time.perf_counter())
+    evaluation.evaluate(evaluation.build_eval_graph(args, info, data, 'test'), checkpoint, info,
+                        'test', add, details=True)
+    return (ends[-1] - ends[0]) / (len(ends) - 1)
+
+
+def seconds_of_network(args, data, checkpoint, images):
+    """Seconds an image of the network alone, over images that are decoded already."""
+    eval_graph = evaluation.build_eval_graph(args, descriptor.load(data), data, 'test')
+    with tf.Session(graph=eval_graph.graph, config=session_config()) as session:
+        eval_graph.saver.restore(session, checkpoint)
+        ends = []
+        for image in images:
+            session.run(eval_graph.predictions, {eval_graph.image: image[np.newaxis]})
+            ends.append(time.perf_counter())
+    return (ends[-1] - ends[0]) / (len(ends) - 1)
+
+
+def decoded(data):
+    """Returns a list of float32 [height, width, 3], the images of the split."""
+    info = descriptor.load(data)
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+        example = tf.data.make_one_shot_iterator(
+            evaluation.inputs.eval_dataset(info, data, 'test')).get_next()
+        return [session.run(example.image)[0] for _ in range(info.splits['test']['num_examples'])]
+
+
+def confusion_milliseconds(repeats=50):
+    """The median time of one confusion matrix of 500x375 in 21 classes."""
+    labels = np.asarray(build_records.draw_pair(3)[1]).astype(np.int32)
+    predictions = np.roll(labels, 9, axis=1) % len(voc.CLASS_NAMES)
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        metrics.confusion_matrix(labels, predictions.astype(np.uint8), len(voc.CLASS_NAMES),
+                                 voc.IGNORE_LABEL)
+        times.append(1000 * (time.perf_counter() - start))
+    return statistics.median(times)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--num_images', type=int, default=16)
+    parser.add_argument('--num_pairs', type=int, default=5)
+    parser.add_argument('--resnet_model', default='resnet_v2_50')
+    flags = parser.parse_args(argv)
+    print('confusion matrix of 500x375: %.2f ms' % confusion_milliseconds())
+    args = config.parse_train_flags(['--resnet_model', flags.resnet_model])
+    args.number_of_classes = len(voc.CLASS_NAMES)
+    with tempfile.TemporaryDirectory() as folder:
+        data = build_dataset(folder, flags.num_images)
+        checkpoint = save_random_weights(args, data, folder)
+        images = decoded(data)
+        forward = seconds_of_network(args, data, checkpoint,
+                                     [np.zeros([CROP_SIZE, CROP_SIZE, 3], np.float32)] * 8)
+        print('forward pass at %dx%d: %.3f s' % (CROP_SIZE, CROP_SIZE, forward))
+        shares = []
+        for pair in range(1, flags.num_pairs + 1):
+            whole = seconds_of_evaluation(args, data, checkpoint, os.path.join(folder, 'results'))
+            alone = seconds_of_network(args, data, checkpoint, images)
+            shares.append((whole - alone) / forward)
+            print('pair %d: evaluation %.3f s an image, network alone %.3f s: %.1f %% of a '
+                  'forward pass more' % (pair, whole, alone, 100 * shares[-1]), flush=True)
+    print('median: %.1f %% of a forward pass' % (100 * statistics.median(shares)))
+
+
+if __name__ == '__main__':
+    main()
