@@ -23,7 +23,7 @@ img { max-width: 100%; height: auto; display: block; }
 .row { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 10px; }
 .row img { width: 100%; } span.note { color: #666; font-size: 12px; }
 .means { display: flex; gap: 16px; margin: 12px 0; } .means img { width: 256px; }
-.columns { display: flex; flex-wrap: wrap; gap: 24px; align-items: flex-start; }
+.columns { display: flex; flex-wrap: wrap; gap: 12px 48px; align-items: flex-start; }
 .legend { margin-top: 6px; font-size: 13px; } .legend span { margin-right: 16px;
   white-space: nowrap; }
 i { display: inline-block; width: 12px; height: 12px; margin-right: 5px;

@@ -20,7 +20,7 @@ def _share(part, total):
 
 
 def _scores_html(result):
-    """Both definitions side by side."""
+    """Both definitions side by side, and what they are. Returns (HTML, HTML)."""
     columns = [result['benchmark']] + [result['post']] * bool(result['post'])
     rows = [['', 'benchmark', 'post'][:1 + len(columns)]]
     for name, title in evaluation.TITLES:
@@ -32,7 +32,7 @@ def _scores_html(result):
                 + [''] * (len(columns) - 1))
     notes = ['<p class="info">%s: %s.</p>' % (name, pages.escape(column['definition']))
              for name, column in zip(('benchmark', 'post'), columns)]
-    return pages.table(rows) + ''.join(notes)
+    return pages.table(rows), ''.join(notes)
 
 
 def class_rows(evaluated, class_names):
@@ -99,10 +99,11 @@ def as_html(result, evaluated, info, args, worst, sheet):
     swatches = [''] + [pages.swatch(colors[index]) for index in range(info.number_of_classes)]
     low, high = benchmark['mean_iou_95_interval']
     confusion = curves.confusion_png(np.asarray(evaluated.matrix), info.class_names)[0]
+    scores, definitions = _scores_html(result)
     parts = ['<p class="verdict">mean IoU %s <span class="note">(95%% interval over images: '
              '%s to %s)</span></p>' % (_score(benchmark['mean_iou']), _score(low), _score(high)),
              '<div class="columns"><div><h2>Scores</h2>%s</div><div><h2>Settings</h2>%s</div></div>'
-             % (_scores_html(result), _settings_html(result, args)),
+             % (scores, _settings_html(result, args)), definitions,
              '<h2>Classes</h2>', pages.table(class_rows(evaluated, info.class_names), swatches),
              '<div class="columns"><div><h2>Confusion matrix</h2>%s</div>'
              '<div><h2>Calibration</h2>%s</div></div>'

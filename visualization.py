@@ -16,7 +16,7 @@ _OPACITY, _BORDER_OPACITY = 0.55, 0.6
 _LETTER_SHARE, _BORDER_SHARE = 1 / 60, 1 / 400
 _PALE = (170, 170, 170)
 # Of a comparison: the longer side of each of its pictures, and what marks wrong pixels.
-_COMPARISON_CELL = 420
+_COMPARISON_CELL, _COMPARISON_FONT = 420, 17
 _WRONG = (214, 39, 40)
 
 
@@ -196,14 +196,14 @@ def comparison(image, labels, predictions, class_names, ignore_label):
                list(enumerate(class_names)) + [(ignore_label, 'void')]
                if (labels == label).any() or (predictions == label).any()]
     width = 4 * (size[0] + _GAP) - _GAP
-    legend = _legend(entries, colors, width, _FONT_SIZE)
+    legend = _legend(entries, colors, width, _COMPARISON_FONT)
     sheet = Image.new('RGB', (max(width, legend.width), _HEADER + size[1] + legend.height),
                       'white')
     draw = ImageDraw.Draw(sheet)
     for index, (title, cell) in enumerate(
             zip(('image', 'label', 'prediction', 'wrong in red'), cells)):
         left = index * (size[0] + _GAP)
-        draw.text((left, 4), title, fill='black', font=_font(_FONT_SIZE))
+        draw.text((left, 0), title, fill='black', font=_font(_COMPARISON_FONT))
         sheet.paste(cell, (left, _HEADER))
     sheet.paste(legend, (0, _HEADER + size[1]))
     return sheet
