@@ -41,7 +41,7 @@ DEFAULT = 'post'
 
 DESCRIPTIONS = {
     'post': "the post's training",
-    'post_code': 'its code to the letter, defects included',
+    'post_code': 'what its code does where this project deviates by default',
     'paper': "the paper's stage one",
     'paper_stage2': 'its stage two, from the weights of stage one (--init_from)',
 }
