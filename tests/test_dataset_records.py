@@ -554,7 +554,9 @@ def test_stopped_build_looks_incomplete_and_goes_on_where_it_was(tmp_path, numbe
     with open(str(tmp_path / 'errors'), 'wb') as errors:
         process = subprocess.Popen(
             [sys.executable, '-c', BUILD % (os.path.dirname(TESTS), TESTS), str(tmp_path)],
-            stderr=errors, start_new_session=True)
+            # A shell in the background ignores Ctrl-C, and so would this process.
+            stderr=errors, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     try:
         # The first shard is finished, the second waits at slow_c.
         wait_for((out / '.partial-train' / 'train-manifest.json').exists)

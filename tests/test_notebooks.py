@@ -217,6 +217,17 @@ def test_what_is_missing_is_said_with_the_way_out(settings, message, run_dir, mo
         run_here('inference')
 
 
+@pytest.mark.parametrize('has_own, run', [(True, 'runs/deeplab_v3'), (False, 'runs/demo/model')])
+def test_the_users_own_run_goes_before_the_demo(has_own, run, monkeypatch, no_settings):
+    def find(path):
+        raise SystemExit('looked at ' + path)
+    monkeypatch.setattr(config, 'is_run_dir', lambda folder: has_own or 'demo' in folder)
+    monkeypatch.setattr(checkpoints, 'find', find)
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    with pytest.raises(SystemExit, match='looked at ' + os.path.join(ROOT, run)):
+        run_here('inference')
+
+
 def build_tiny(images, output_stride, multi_grid, aspp_rates):
     args = config.parse_train_flags(['--output_stride', str(output_stride), '--aspp_rates']
                                     + list(map(str, aspp_rates)))
