@@ -12,6 +12,8 @@ import subprocess
 import network
 import recipes
 from dataset import descriptor
+from flag_types import (decay_rate, non_negative_float, non_negative_int, positive_float,
+                        positive_int, share)
 from resnet import resnet_v2
 from runtime import tf
 
@@ -37,54 +39,6 @@ BEST_METRICS = ('mean_iou', 'running_loss')
 # Flags that are True or False; --no_NAME makes them False.
 SWITCHES = ('align_corners', 'aspp_relu', 'freeze_batch_norm', 'random_flip', 'color_jitter',
             'align_scaling')
-
-
-def positive_int(text):
-    """argparse type: an int of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError('%s is not a positive whole number' % text)
-    return value
-
-
-def non_negative_int(text):
-    """argparse type: an int of at least 0."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError('%s is not a whole number of at least 0' % text)
-    return value
-
-
-def non_negative_float(text):
-    """argparse type: a float of at least 0."""
-    value = float(text)
-    if not value >= 0 or value == float('inf'):
-        raise argparse.ArgumentTypeError('%s is not a number of at least 0' % text)
-    return value
-
-
-def positive_float(text):
-    """argparse type: a float above 0."""
-    value = float(text)
-    if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError('%s is not a number above 0' % text)
-    return value
-
-
-def share(text):
-    """argparse type: a float in (0, 1]."""
-    value = float(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError('%s is not in (0, 1]' % text)
-    return value
-
-
-def decay_rate(text):
-    """argparse type: a float in [0, 1)."""
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError('%s is not in [0, 1)' % text)
-    return value
 
 
 def add_switch(group, name, default, help):

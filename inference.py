@@ -6,6 +6,7 @@ import argparse
 import os
 from collections import namedtuple
 
+import flag_types
 from dataset import voc
 
 # scales: tuple of float. flip: bool. window: None, or int, the side of the squares that larger
@@ -13,6 +14,7 @@ from dataset import voc
 Passes = namedtuple('Passes', ['scales', 'flip', 'window', 'overlap'])
 SINGLE_PASS = Passes((1.0,), False, None, 0)
 
+SMALLEST_WINDOW = 33  # pixels: three features at output stride 16
 # The paper's, section 4.1.
 PAPER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 # Of PASCAL VOC's server: trained on VOC's own data alone, or on others too, such as SBD's
@@ -28,14 +30,11 @@ def _scale(text):
     return value
 
 
-def _whole(lowest):
-    def convert(text):
-        value = int(text)
-        if value < lowest:
-            raise argparse.ArgumentTypeError('%s is less than %d' % (text, lowest))
-        return value
-    convert.__name__ = 'int'
-    return convert
+def _window(text):
+    value = int(text)
+    if value < SMALLEST_WINDOW:
+        raise argparse.ArgumentTypeError('%s is less than %d' % (text, SMALLEST_WINDOW))
+    return value
 
 
 def add_flags(parser):
@@ -49,10 +48,10 @@ def add_flags(parser):
                              "paper's: %s" % ' '.join('%g' % scale for scale in PAPER_SCALES))
     parser.add_argument('--flip', action='store_true',
                         help='average with the mirrored image too')
-    parser.add_argument('--window', type=_whole(33), metavar='PIXELS',
+    parser.add_argument('--window', type=_window, metavar='PIXELS',
                         help='cut images that are larger into overlapping squares of this side, '
                              'for images too large for memory')
-    parser.add_argument('--overlap', type=_whole(0), metavar='PIXELS',
+    parser.add_argument('--overlap', type=flag_types.non_negative_int, metavar='PIXELS',
                         help='what neighbouring squares share (default: a quarter of --window)')
     parser.add_argument('--save_submission', nargs='?', const='comp6', choices=COMPETITIONS,
                         help="also write what PASCAL VOC's server takes, as results/VOC2012/"

@@ -26,10 +26,11 @@ import sys
 import numpy as np
 from tqdm import tqdm
 
+import flag_types
 import inference
 import media
 import visualization
-from dataset import building, decoding
+from dataset import decoding
 
 FOLDERS = ('index', 'palette', 'overlay', 'probabilities', 'frames', 'results')
 RESULT_NAME = 'predictions.json'
@@ -55,7 +56,7 @@ def parse_flags(argv=None):
     parser.add_argument('--classes', metavar='FILE',
                         help='text file, one class name per line, class 0 first (default: the '
                              "names of the run's data set)")
-    parser.add_argument('--batch_size', type=building.positive,
+    parser.add_argument('--batch_size', type=flag_types.positive_int,
                         help='how many pictures of one size, or frames, pass the network '
                              'together (default: as many as hold %d pixels, at most %d)'
                              % (BATCH_PIXELS, LARGEST_BATCH))

@@ -93,12 +93,7 @@ def class_names_of(args, classes_file=None):
 
 
 def _read_class_names(path, number_of_classes, ignore_label):
-    try:
-        with open(path, encoding='utf-8-sig') as classes_file:
-            names = [line.split('#')[0].strip() for line in classes_file]
-    except (OSError, UnicodeDecodeError) as error:
-        raise descriptor.DatasetError('--classes %s cannot be read: %s' % (path, error))
-    names = [name for name in names if name]
+    names = descriptor.read_class_names(path)
     if len(names) != number_of_classes:
         raise descriptor.DatasetError(
             '--classes %s holds %d names, but the checkpoint has %d classes: write one name per '

@@ -60,30 +60,6 @@ def _check(args, parser):
                      % (args.ignore_label, descriptor.LARGEST_LABEL))
 
 
-def read_class_names(path):
-    """Reads class names, one per line; blank lines and `#` comments are skipped.
-
-    Args:
-      path: str.
-
-    Returns:
-      List of str, position is class id.
-
-    Raises:
-      DatasetError: the file cannot be read or names no class.
-    """
-    try:
-        with open(path, encoding='utf-8-sig') as classes_file:
-            names = [line.split('#')[0].strip() for line in classes_file]
-    except (OSError, UnicodeDecodeError) as error:
-        raise descriptor.DatasetError('--classes %s cannot be read: %s' % (path, error))
-    names = [name for name in names if name]
-    if not names:
-        raise descriptor.DatasetError(
-            '--classes %s names no class; write one name per line.' % path)
-    return names
-
-
 def read_classes(classes, palette, ignore_label):
     """Reads what --classes and --palette say.
 
@@ -98,7 +74,7 @@ def read_classes(classes, palette, ignore_label):
     Raises:
       DatasetError: a file cannot be read, or they do not fit each other.
     """
-    class_names = read_class_names(classes) if classes else None
+    class_names = descriptor.read_class_names(classes) if classes else None
     if not palette:
         return class_names, None
     class_names, colors = color_masks.read_palette(palette, class_names, ignore_label)

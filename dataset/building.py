@@ -1,15 +1,8 @@
 """What the builders share: the flags of writing, the call that writes, the way errors end."""
 import argparse
 
+import flag_types
 from dataset import descriptor, records
-
-
-def positive(text):
-    """The type of flags that count: an int of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError('%s is less than 1' % text)
-    return value
 
 
 def fraction(text):
@@ -46,9 +39,9 @@ def add_writing_flags(parser):
     Args:
       parser: `argparse.ArgumentParser`.
     """
-    parser.add_argument('--num_shards', type=positive, default=4,
+    parser.add_argument('--num_shards', type=flag_types.positive_int, default=4,
                         help='number of files to spread a split over (default %(default)s)')
-    parser.add_argument('--num_workers', type=positive, default=None,
+    parser.add_argument('--num_workers', type=flag_types.positive_int, default=None,
                         help='processes that check and encode (default: by the cores there are)')
     parser.add_argument('--skip_bad', action='store_true',
                         help='leave out files that fail a check, and list them, instead of '

@@ -23,6 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from tqdm import tqdm  # noqa: E402
 
+import flag_types  # noqa: E402
 import pages  # noqa: E402
 from dataset import (build_folder, building, check_examples, check_findings,  # noqa: E402
                      check_report, descriptor, pairs, shards, voc)
@@ -53,16 +54,16 @@ def parse_args(argv=None):
     parser.add_argument('inputs', nargs='*', metavar='DIR_OR_TFRECORDS',
                         help='one data set directory, or record files')
     _add_input_flags(parser)
-    parser.add_argument('--max_images', type=building.positive,
+    parser.add_argument('--max_images', type=flag_types.positive_int,
                         help='look only at the first so many images of each split')
-    parser.add_argument('--workers', type=building.positive, default=os.cpu_count() or 1,
+    parser.add_argument('--workers', type=flag_types.positive_int, default=os.cpu_count() or 1,
                         help='threads that decode (default: %(default)s, one per core)')
     parser.add_argument('--accept', action='append', default=[], metavar='CODE',
                         choices=sorted(check_findings.CODES),
                         help='findings of this code do not count; may be given several times')
     parser.add_argument('--json', metavar='FILE', help='write the report for programs; -: print it')
     parser.add_argument('--html', metavar='FILE', help='write one page with pictures')
-    parser.add_argument('--num_overlays', type=building.positive, default=8,
+    parser.add_argument('--num_overlays', type=flag_types.positive_int, default=8,
                         help='images shown in the page (default %(default)s)')
     parser.add_argument('--seed', type=int, default=0,
                         help='which images the page shows (default %(default)s)')

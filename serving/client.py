@@ -27,7 +27,8 @@ from tqdm import tqdm
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import media  # noqa: E402  (root)
+import flag_types  # noqa: E402  (root)
+import media  # noqa: E402
 import visualization  # noqa: E402
 from dataset import decoding, descriptor, voc  # noqa: E402
 
@@ -62,7 +63,8 @@ def parse_flags(argv=None):
     names.add_argument('--classes', metavar='FILE',
                        help='text file, one class name per line, class 0 first (default: class '
                             '0, class 1 and so on)')
-    parser.add_argument('--timeout', type=seconds, default=120.0, metavar='SECONDS',
+    parser.add_argument('--timeout', type=flag_types.positive_float, default=120.0,
+                        metavar='SECONDS',
                         help='how long to wait for an answer (default: %(default)g)')
     return parser.parse_args(argv)
 
@@ -74,14 +76,6 @@ def model_url(text):
     if not match:
         raise argparse.ArgumentTypeError('%s is not http://HOST:PORT/v1/models/NAME' % text)
     return match.group(1)
-
-
-def seconds(text):
-    """argparse type: a float above 0."""
-    value = float(text)
-    if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError('%s is not a number above 0' % text)
-    return value
 
 
 def read_classes(flags):
@@ -101,13 +95,12 @@ def read_classes(flags):
         return tuple('class %d' % label for label in range(voc.IGNORE_LABEL)), voc.IGNORE_LABEL
     option = '--export_json' if flags.export_json else '--classes'
     try:
-        with open(path, encoding='utf-8-sig') as names_file:
-            if flags.export_json:
-                description = json.load(names_file)
-                names, ignore_label = description['class_names'], description['ignore_label']
-            else:
-                lines = [line.split('#')[0].strip() for line in names_file]
-                names, ignore_label = [line for line in lines if line], voc.IGNORE_LABEL
+        if flags.export_json:
+            with open(path, encoding='utf-8') as description_file:
+                description = json.load(description_file)
+            names, ignore_label = description['class_names'], description['ignore_label']
+        else:
+            names, ignore_label = descriptor.read_class_names(path), voc.IGNORE_LABEL
         info = descriptor.create(os.path.basename(path), names, ignore_label)
     except (KeyError, TypeError):
         raise descriptor.DatasetError('%s %s was not written by export.py: "class_names" or '

@@ -76,20 +76,32 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serve():
-    """Runs a server on a free port of this machine while the block lasts; yields its state."""
-    server = http.server.HTTPServer(('127.0.0.1', 0), _Handler)
-    server.state = FileServer()
-    server.state.url = 'http://127.0.0.1:%d' % server.server_port
+def running(handler, state):
+    """Runs a server on a free port of this machine while the block lasts.
+
+    Args:
+      handler: class of `http.server.BaseHTTPRequestHandler`; `server.state` is `state`.
+      state: an object, whose attribute `url` is set.
+
+    Yields:
+      `state`.
+    """
+    server = http.server.HTTPServer(('127.0.0.1', 0), handler)
+    server.state, state.url = state, 'http://127.0.0.1:%d' % server.server_port
     # Asked often, because shutting down waits for it.
     thread = threading.Thread(target=server.serve_forever, args=[0.01])
     thread.start()
     try:
-        yield server.state
+        yield state
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def serve():
+    """Runs a file server while the block lasts; yields its state."""
+    return running(_Handler, FileServer())
 
 
 def closed_port():

@@ -3,8 +3,9 @@ import base64
 import contextlib
 import http.server
 import json
-import threading
 import time
+
+import file_server
 
 MODEL_PATH = '/v1/models/deeplab:predict'
 
@@ -59,15 +60,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def serve(predict):
     """Runs a server on a free port of this machine while the block lasts; yields its state."""
-    server = http.server.HTTPServer(('127.0.0.1', 0), _Handler)
-    server.state = ServingServer(predict)
-    server.state.url = 'http://127.0.0.1:%d/v1/models/deeplab' % server.server_port
-    # Asked often, because shutting down waits for it.
-    thread = threading.Thread(target=server.serve_forever, args=[0.01])
-    thread.start()
-    try:
-        yield server.state
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with file_server.running(_Handler, ServingServer(predict)) as state:
+        state.url += '/v1/models/deeplab'
+        yield state

@@ -349,8 +349,8 @@ def test_missing_parts_of_sbd_are_named_with_the_way_out(tmp_path, small_flags):
     (['--list', '--allow_other_lists'], '--allow_other_lists has no effect'),
     (['--list', '--sbd_root', 's', '--seed', '-1'], '--seed -1'),
     (['--list', '--sbd_root', 's', '--validation_fraction', '1'], '1 is not between 0 and 1'),
-    (['--list', '--num_workers', '0'], '0 is less than 1'),
-    (['--list', '--num_shards', '0'], '--num_shards: 0 is less than 1')])
+    (['--list', '--num_workers', '0'], '0 is not a positive whole number'),
+    (['--list', '--num_shards', '0'], '--num_shards: 0 is not a positive whole number')])
 def test_build_voc2012_refuses_flags_without_effect(flags, words, capsys):
     with pytest.raises(SystemExit):
         build_voc2012.main(['--voc_root', 'v'] + flags)
