@@ -61,6 +61,8 @@ def parse_flags(argv=None):
                              'together (default: as many as hold %d pixels, at most %d)'
                              % (BATCH_PIXELS, LARGEST_BATCH))
     inference.add_flags(parser)
+    # Filled in by `main`, once the classes are known.
+    parser.set_defaults(submission_dir=None)
     parser.add_argument('--save_probabilities', action='store_true',
                         help='write the probability of each class in each pixel of a picture')
     parser.add_argument('--save_frames', action='store_true',
