@@ -482,7 +482,7 @@ def test_predictions_json_of_an_earlier_run_does_not_stand_for_an_unfinished_one
     def stopped(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prediction, 'Predictor', lambda run: contextlib.closing(io.StringIO()))
+    monkeypatch.setattr(prediction, 'Predictor', lambda *_: contextlib.closing(io.StringIO()))
     monkeypatch.setattr(predict, 'predict_inputs', stopped)
     with pytest.raises(KeyboardInterrupt):
         predict.main(['--checkpoint', run_dir, '--input', picture, '--output_dir', str(out)])
