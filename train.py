@@ -498,9 +498,9 @@ def main(argv=None):
     stop = runs.StopRequest(args.time_limit)
     select_gpu(args.gpu_id)
     limit_threads(args.num_threads)
-    print(config.describe_recipe(args))
     try:
         with stop.on_signals():
+            print(config.describe_recipe(args), flush=True)
             train(args, stop)
     except ValueError as error:
         raise SystemExit(str(error))

@@ -456,7 +456,7 @@ def kill_at_random(command, run, chance):
 
 
 def test_a_run_killed_again_and_again_ends_whole_at_its_last_step(flags, tmp_path):
-    run, last_step, save_every, chance = str(tmp_path / 'run'), 16 * KILLS, 2, random.Random(0)
+    run, last_step, save_every, chance = str(tmp_path / 'run'), 24 * KILLS, 2, random.Random(0)
     command = script(flags(max_steps=last_step, save_every_steps=save_every, eval_every_steps=16,
                            summary_every_steps=1, crop_size=17))
     step = 0
@@ -506,7 +506,6 @@ def test_a_signal_before_the_first_step_ends_the_run_with_status_0(flags):
         line = process.stdout.readline()
         assert line, output
         output += line
-    time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     output += process.communicate()[0]
     assert process.returncode == 0 and b'Stopped at step 0: SIGINT' in output, output
