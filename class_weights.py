@@ -36,13 +36,14 @@ def median_frequency(pixel_counts):
     return weights
 
 
-def count_pixels(info, dataset_dir, split='train'):
+def count_pixels(info, dataset_dir, split='train', num_examples=None):
     """Counts each image's pixels by class, in one pass over a split.
 
     Args:
       info: `dataset.descriptor.DatasetInfo`.
       dataset_dir: str.
       split: str.
+      num_examples: None, or int: only so many, the first of the split.
 
     Returns:
       int64 [images, classes]; ignored pixels are left out.
@@ -50,9 +51,9 @@ def count_pixels(info, dataset_dir, split='train'):
     counts = []
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         labels = tf.data.make_one_shot_iterator(
-            inputs.eval_dataset(info, dataset_dir, split)).get_next().labels
-        with tqdm(total=info.splits[split]['num_examples'], desc='class weights', unit='image',
-                  leave=False) as bar:
+            inputs.eval_dataset(info, dataset_dir, split, num_examples)).get_next().labels
+        with tqdm(total=inputs.epoch_size(info, split, num_examples), desc='class weights',
+                  unit='image', leave=False) as bar:
             while True:
                 try:
                     values = session.run(labels)
@@ -122,13 +123,14 @@ def _weight(path, name, value):
     return weight
 
 
-def resolve(choice, info, dataset_dir):
+def resolve(choice, info, dataset_dir, num_examples=None):
     """Returns the weights that `--class_weights` means.
 
     Args:
       choice: 'none', 'median_frequency', or the path of a file, see `read`.
       info: `dataset.descriptor.DatasetInfo`.
       dataset_dir: str.
+      num_examples: None, or int: trained on are only so many, the first of the split.
 
     Returns:
       None, or list of float, one for each class.
@@ -139,5 +141,6 @@ def resolve(choice, info, dataset_dir):
     if choice == NONE:
         return None
     if choice == MEDIAN_FREQUENCY:
-        return median_frequency(count_pixels(info, dataset_dir)).tolist()
+        return median_frequency(
+            count_pixels(info, dataset_dir, num_examples=num_examples)).tolist()
     return read(choice, info.class_names)

@@ -21,10 +21,11 @@ QUEUED_IMAGES = 2
 
 # labels, predictions: of whole images. confidences: of the predictions. crop_labels,
 # crop_predictions: of the post's center crops, or None. passes: `inference.Passes`.
+# num_examples: int, how many the data hold.
 EvalGraph = namedtuple('EvalGraph', [
     'graph', 'initializer', 'name', 'image', 'labels', 'predictions', 'confidences',
     'probabilities', 'loss', 'crop_labels', 'crop_predictions', 'variables', 'saver', 'paths',
-    'passes'])
+    'passes', 'num_examples'])
 
 # matrix: int64 [classes, classes]. image_counts: int64 [images, 3, classes], see
 # `metrics.counts`. names: list of str. post_scores: float64 [images, 4], see
@@ -86,7 +87,7 @@ def build_eval_graph(args, info, dataset_dir, split, post_scores=False, num_exam
       float32 [1, height, width, 3]; labels int32, predictions uint8 and confidences
       float32 [1, height, width]; probabilities float32 [1, height, width, classes];
       loss float32 scalar; labels and predictions of the crops; the model's variables,
-      and a Saver of them; the shards' paths; `passes`.
+      and a Saver of them; the shards' paths; `passes`; the number of images.
 
     Raises:
       ValueError: no such split, or a shard is not there.
@@ -111,7 +112,8 @@ def build_eval_graph(args, info, dataset_dir, split, post_scores=False, num_exam
                          tf.nn.softmax(logits), loss, crop_labels, crop_predictions, variables,
                          tf.train.Saver(checkpoints.averaged_names(variables) if averaged
                                         else variables),
-                         descriptor.shard_paths(info, dataset_dir, split), passes)
+                         descriptor.shard_paths(info, dataset_dir, split), passes,
+                         inputs.epoch_size(info, split, num_examples))
 
 
 class _Sums:
@@ -183,15 +185,15 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=N
       ValueError: a label is neither a class nor ignored, or a shard is damaged.
       SystemExit: the checkpoint is damaged.
     """
-    num_examples = info.splits[split]['num_examples']
     sums, waiting = _Sums(info, details, on_example), deque()
     eval_graph.graph.finalize()
     with tf.Session(graph=eval_graph.graph, config=session_config()) as session, \
             ThreadPoolExecutor(max_workers=1) as executor:
         checkpoints.restore(eval_graph.saver, session, checkpoint)
         session.run(eval_graph.initializer)
-        for values in tqdm(_examples(session, eval_graph, info, details), total=num_examples,
-                           desc=split, unit='image', leave=False, disable=None):
+        for values in tqdm(_examples(session, eval_graph, info, details),
+                           total=eval_graph.num_examples, desc=split, unit='image', leave=False,
+                           disable=None):
             if should_stop and should_stop():
                 return None
             waiting.append(executor.submit(sums.add, values))

@@ -469,7 +469,7 @@ def train_locked(args, stop, stack, is_locked):
         print('%s is at step %d already. Give a larger --max_steps to go on, or another '
               '--model_dir.' % (args.model_dir, start_step))
         return
-    weights = class_weights.resolve(args.class_weights, info, args.dataset_dir)
+    weights = class_weights.resolve(args.class_weights, info, args.dataset_dir, args.overfit)
     if weights:
         print('Class weights: %s' % ', '.join(
             '%s %.3g' % pair for pair in zip(info.class_names, weights)))

@@ -122,7 +122,7 @@ def build(args):
         chosen = choose_splits(examples, args.validation_fraction, args.seed or 0)
     for split, part in chosen:
         building.write(part, info, args, split, read_mask=read_mask)
-    print('Next: python train.py --dataset_dir %s' % args.output_dir)
+    building.print_next(args.output_dir)
 
 
 def main(argv=None):

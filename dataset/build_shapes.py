@@ -291,7 +291,7 @@ def build(args):
         pictures = examples(split, count, args.image_size, args.seed)
         summary = records.write_split(pictures, count, info, args.output_dir, split)
         print(records.describe(summary, info, split))
-    print('Next: python train.py --dataset_dir %s' % args.output_dir)
+    building.print_next(args.output_dir)
 
 
 def main(argv=None):

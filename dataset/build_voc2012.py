@@ -60,7 +60,7 @@ def parse_args(argv=None):
     parser.add_argument('--allow_other_lists', action='store_true',
                         help='go on with lists that are not the official ones')
     parser.add_argument('--list', action='store_true',
-                        help='print "split<tab>id" lines and write nothing')
+                        help='print "split<tab>id" lines and write nothing, whatever else is given')
     building.add_writing_flags(parser)
     args = parser.parse_args(argv)
     _complete(args, parser)
@@ -274,7 +274,7 @@ def build(args):
                   % (part.split, len(pairs) - from_sbd, from_sbd))
         building.write(pairs, info, args, part.split, part.aliases,
                        read_mask=sbd.read_mask if from_sbd else None)
-    print('Next: python train.py --dataset_dir %s' % args.output_dir)
+    building.print_next(args.output_dir)
 
 
 def main(argv=None):

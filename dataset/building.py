@@ -66,6 +66,23 @@ def write(examples, info, args, split, aliases=(), read_mask=None):
     print(records.describe(summary, info, ' and '.join((split,) + tuple(aliases))))
 
 
+def print_next(output_dir):
+    """Prints the command that trains on a data set, or that it has nothing to train on yet.
+
+    Args:
+      output_dir: str, a directory that a builder just wrote.
+
+    Raises:
+      DatasetError: as `descriptor.load`.
+    """
+    splits = descriptor.load(output_dir).splits
+    if 'train' in splits:
+        print('Next: python train.py --dataset_dir %s' % output_dir)
+    else:
+        print('%s holds %s: train.py needs the split train too.'
+              % (output_dir, ', '.join(sorted(splits))))
+
+
 def run(build, args):
     """Calls `build(args)`; what is wrong with the data, or Ctrl-C, ends it with one message."""
     try:

@@ -29,6 +29,7 @@ from dataset import (build_folder, building, check_examples, check_findings,  # 
                      check_report, descriptor, pairs, shards, voc)
 
 RECORD_EXTENSIONS = ('.tfrecord', '.tfrecords')
+NUM_OVERLAYS = 8
 
 # title: str. info: descriptor.DatasetInfo. inferred: bool, its classes are only
 # placeholders. files: list of (split, path). pairs: list of (split, image path,
@@ -63,10 +64,10 @@ def parse_args(argv=None):
                         help='findings of this code do not count; may be given several times')
     parser.add_argument('--json', metavar='FILE', help='write the report for programs; -: print it')
     parser.add_argument('--html', metavar='FILE', help='write one page with pictures')
-    parser.add_argument('--num_overlays', type=flag_types.positive_int, default=8,
-                        help='images shown in the page (default %(default)s)')
-    parser.add_argument('--seed', type=int, default=0,
-                        help='which images the page shows (default %(default)s)')
+    parser.add_argument('--num_overlays', type=flag_types.positive_int,
+                        help='images shown in the page of --html (default %d)' % NUM_OVERLAYS)
+    parser.add_argument('--seed', type=int,
+                        help='which images that page shows (default 0)')
     args = parser.parse_args(argv)
     try:
         _check_args(args)
@@ -90,6 +91,9 @@ def _add_input_flags(parser):
 
 
 def _check_args(args):
+    for flag, value in (('--num_overlays', args.num_overlays), ('--seed', args.seed)):
+        if value is not None and args.html is None:
+            raise UsageError('%s has no effect without --html FILE' % flag)
     folders = [args.images, args.masks]
     if args.inputs and (any(folders) or args.list_file):
         raise UsageError('give either a data set, or --images and --masks, not both')
@@ -354,7 +358,7 @@ def examine_all(inputs, args, findings):
     statistics = {split: check_findings.SplitStatistics()
                   for split, *_ in inputs.files + inputs.pairs}
     duplicates = check_findings.Duplicates()
-    sampler = Sampler(args.num_overlays if args.html else 0, args.seed)
+    sampler = Sampler((args.num_overlays or NUM_OVERLAYS) if args.html else 0, args.seed or 0)
 
     def take(place, result):
         item = result.item

@@ -90,6 +90,12 @@ def _parser(paths):
                      'features are: %s. Build it again.' % (paths[0], ', '.join(sorted(features))))
 
 
+def epoch_size(info, split, num_examples=None):
+    """Returns int, the images of one pass over a split, or over its first `num_examples`."""
+    in_split = info.splits[split]['num_examples']
+    return in_split if num_examples is None else min(num_examples, in_split)
+
+
 def _epoch(paths, seed, num_examples=None):
     """The serialized records of one pass over the shards, in the order that `seed` gives."""
     if num_examples is not None:
@@ -127,9 +133,7 @@ def train_dataset(info, dataset_dir, options, batch_size, seed, start_step=0, sp
     """
     paths, parse = _open_split(info, dataset_dir, split)
     start_example = start_step * batch_size
-    in_epoch = info.splits[split]['num_examples']
-    if num_examples is not None:
-        in_epoch = num_examples = min(num_examples, in_epoch)
+    in_epoch = epoch_size(info, split, num_examples)
     start_epoch, skipped = divmod(start_example, in_epoch)
     epochs = tf.data.experimental.Counter(start_epoch, dtype=tf.int64)
     first_seed = seed * SEED_STRIDE

@@ -32,6 +32,15 @@ def test_pixels_of_a_built_data_set_are_counted_without_the_ignored(shapes_dir):
     np.testing.assert_allclose(resolved, class_weights.median_frequency(counts))
 
 
+def test_only_the_images_trained_on_are_counted(shapes_dir):
+    info = descriptor.load(shapes_dir)
+    counts = class_weights.count_pixels(info, shapes_dir)
+    np.testing.assert_array_equal(
+        class_weights.count_pixels(info, shapes_dir, num_examples=2), counts[:2])
+    np.testing.assert_allclose(class_weights.resolve('median_frequency', info, shapes_dir, 2),
+                               class_weights.median_frequency(counts[:2]))
+
+
 def test_none_means_no_weights(shapes_dir):
     assert class_weights.resolve('none', descriptor.load(shapes_dir), shapes_dir) is None
 

@@ -75,6 +75,15 @@ def test_build_folder_flags_take_effect_and_next_command_is_printed(tmp_path, ca
     assert 'python train.py --dataset_dir %s' % (tmp_path / 'out') in printed
 
 
+def test_builder_sends_nobody_to_train_without_a_train_split(tmp_path, capsys):
+    flags = write_folder(tmp_path)
+    build_folder.main(flags + ['--split', 'validation'])
+    printed = capsys.readouterr().out
+    assert 'holds validation: train.py needs the split train' in printed and 'Next' not in printed
+    build_folder.main(flags)
+    assert 'Next: python train.py' in capsys.readouterr().out
+
+
 def test_build_folder_counts_and_names_files_without_partner(tmp_path):
     flags = write_folder(tmp_path, stems='abcdefgh')
     for stem in 'abcdefg':

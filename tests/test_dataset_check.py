@@ -914,6 +914,13 @@ def test_html_examples_follow_the_seed(tmp_path):
     assert headings[0] == headings[1] != headings[2]
 
 
+@pytest.mark.parametrize('flag', ['--num_overlays', '--seed'])
+def test_flags_of_the_page_are_refused_without_one(tmp_path, flag, capsys):
+    with pytest.raises(SystemExit) as end:
+        check.main([save(tmp_path, {'train': [record(0)]}), flag, '1'])
+    assert end.value.code == 2 and flag + ' has no effect' in capsys.readouterr().err
+
+
 def test_large_images_are_shown_small(tmp_path):
     big = record(0, image=encoded(np.zeros([40, 800, 3], np.uint8)), image__height=40,
                  image__width=800, mask=encoded(grid(0, 1, 2, height=40, width=800)))
