@@ -5,6 +5,7 @@ import json
 import numpy as np
 from tqdm import tqdm
 
+from dataset import descriptor, shards
 from preprocessing import inputs
 from runtime import session_config, tf
 
@@ -47,18 +48,25 @@ def count_pixels(info, dataset_dir, split='train', num_examples=None):
 
     Returns:
       int64 [images, classes]; ignored pixels are left out.
+
+    Raises:
+      ValueError: a shard is damaged.
     """
-    counts = []
+    counts, paths = [], descriptor.shard_paths(info, dataset_dir, split)
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         labels = tf.data.make_one_shot_iterator(
             inputs.eval_dataset(info, dataset_dir, split, num_examples)).get_next().labels
         with tqdm(total=inputs.epoch_size(info, split, num_examples), desc='class weights',
-                  unit='image', leave=False) as bar:
+                  unit='image', leave=False, disable=None) as bar:
             while True:
                 try:
                     values = session.run(labels)
                 except tf.errors.OutOfRangeError:
                     return np.array(counts)
+                except tf.errors.DataLossError:
+                    raise ValueError(shards.explain_data_loss(paths))
+                except tf.errors.InvalidArgumentError as error:
+                    raise ValueError(shards.explain_invalid(paths, error.message))
                 pixels = np.bincount(values.ravel(), minlength=info.number_of_classes)
                 counts.append(pixels[:info.number_of_classes])
                 bar.update()

@@ -114,7 +114,8 @@ def add_run_flags(parser):
                        help='of the CPU (default: one for each core)')
     group.add_argument('--overfit', type=positive_int, metavar='N',
                        help='train on the first N images and evaluate on the same, to see whether '
-                            'data and settings can be learned at all')
+                            'data and settings can be learned at all; TensorBoard and '
+                            'metrics.jsonl name these scores "validation" all the same')
     group.add_argument('--time_limit', type=positive_float, metavar='MINUTES',
                        help='save and leave in time; the same command goes on')
     group.add_argument('--patience', type=positive_int, metavar='EVALUATIONS',
@@ -157,7 +158,8 @@ def add_optimization_flags(parser):
     group.add_argument('--batch_size', type=positive_int, default=8, help='images in a step')
     group.add_argument('--accumulate_steps', type=positive_int, default=1,
                        help='parts in which the batch is computed, to save memory; batch norm '
-                            'sees the parts one by one')
+                            'sees the parts one by one, and --hard_example_fraction chooses '
+                            'within each')
     group.add_argument('--ema_decay', type=decay_rate, default=0.0,
                        help='average the weights with this decay, such as 0.999, and evaluate and '
                             'keep the average (0: do not)')
@@ -165,7 +167,8 @@ def add_optimization_flags(parser):
                        help='weights of the classes in the loss; a file gives them as JSON (list, '
                             'or object by name) or as lines of name,weight')
     group.add_argument('--hard_example_fraction', type=share, default=1.0,
-                       help='only this share of the pixels, those with the largest losses, counts')
+                       help='only this share of the pixels, those with the largest losses in the '
+                            'batch (or its part, with --accumulate_steps), counts')
     group.add_argument('--hard_example_steps', type=non_negative_int, default=0,
                        help='steps over which that share falls from 1')
     add_switch(group, 'freeze_batch_norm', False, 'use the statistics of --init_from and leave '
@@ -251,6 +254,9 @@ def _check_combinations(args):
     if args.batch_size % args.accumulate_steps:
         raise ValueError('--batch_size %d --accumulate_steps %d: the batch must divide into equal '
                          'parts' % (args.batch_size, args.accumulate_steps))
+    if args.hard_example_steps and args.hard_example_fraction == 1:
+        raise ValueError('--hard_example_steps %d without --hard_example_fraction: the share to '
+                         'fall to is missing' % args.hard_example_steps)
     if args.freeze_batch_norm and not args.init_from:
         raise ValueError('--freeze_batch_norm without --init_from: there are no statistics to '
                          'freeze yet; give the weights of an earlier run')

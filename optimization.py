@@ -79,7 +79,9 @@ def build_hard_fraction(args, global_step):
     """
     if args.hard_example_fraction == 1:
         return None
-    progress = tf.cast(global_step, tf.float32) / max(1, args.hard_example_steps)
+    if not args.hard_example_steps:
+        return tf.constant(args.hard_example_fraction)
+    progress = tf.cast(global_step, tf.float32) / args.hard_example_steps
     return 1.0 - (1.0 - args.hard_example_fraction) * tf.minimum(1.0, progress)
 
 
@@ -117,7 +119,8 @@ def build_train_step(logits, labels, ignore_label, args, global_step, learning_r
         def keep(gradients_and_variables):
             # Unused variables, such as the backbone's postnorm, have no gradient.
             pairs.extend(pair for pair in gradients_and_variables if pair[0] is not None)
-            return gradients_and_variables
+            with tf.control_dependencies([loss.total]):  # that of the weights before the step
+                return [(tf.identity(gradient), variable) for gradient, variable in pairs]
 
         # Also runs the updates of the batch-norm statistics.
         train_op = slim.training.create_train_op(

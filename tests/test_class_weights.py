@@ -1,4 +1,6 @@
 """class_weights.py: median frequency by hand, files of three kinds, clear refusals."""
+import shutil
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,17 @@ def test_only_the_images_trained_on_are_counted(shapes_dir):
         class_weights.count_pixels(info, shapes_dir, num_examples=2), counts[:2])
     np.testing.assert_allclose(class_weights.resolve('median_frequency', info, shapes_dir, 2),
                                class_weights.median_frequency(counts[:2]))
+
+
+def test_damaged_shard_is_named_with_the_remedy(shapes_dir, tmp_path):
+    folder = tmp_path / 'data'
+    shutil.copytree(shapes_dir, str(folder))
+    shard = sorted(folder.glob('train-00001-of-*.tfrecord'))[0]
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 4] ^= 1
+    shard.write_bytes(bytes(data))
+    with pytest.raises(ValueError, match='train-00001-of-.*: record 0 (.|\n)*builder again'):
+        class_weights.count_pixels(descriptor.load(str(folder)), str(folder))
 
 
 def test_none_means_no_weights(shapes_dir):

@@ -132,6 +132,7 @@ def test_switches_turn_augmentation_off():
     (['--freeze_batch_norm'], '--freeze_batch_norm without --init_from'),
     (['--recipe', 'paper_stage2'], '--freeze_batch_norm without --init_from'),
     (['--allow_missing', 'DeepLab_v3'], '--allow_missing DeepLab_v3 without --init_from'),
+    (['--hard_example_steps', '9'], '--hard_example_steps 9 without --hard_example_fraction'),
     (['--input_normalization', 'none'], "'none' (choose from 'mean', 'inception')"),
     (['--resnet_model', 'vgg'], "'vgg' (choose from 'resnet_v2_101'"),
     (['stray'], 'stray'),

@@ -96,6 +96,24 @@ def test_weight_decay_is_in_the_loss_and_the_gradients_of_a_step(parts):
         np.testing.assert_allclose(session.run(weights).ravel(), [1 - 0.5 * 0.25] * 2)
 
 
+@pytest.mark.parametrize('parts', [1, 2])
+def test_the_loss_is_taken_before_the_weights_change(parts):
+    args = config.parse_train_flags(['--accumulate_steps', str(parts)])
+    with tf.Graph().as_default() as graph:
+        weights = slim.model_variable('weights', [1, 1, 1, 2], initializer=tf.ones_initializer(),
+                                      regularizer=slim.l2_regularizer(0.25))
+        step = optimization.build_train_step(weights, tf.zeros([1, 1, 1], tf.int32), 255, args,
+                                             tf.train.get_or_create_global_step(), tf.constant(0.5))
+        update, = [op for op in graph.get_operations() if op.type == 'ApplyAdam']
+        before, waiting = set(), [update]
+        while waiting:
+            op = waiting.pop()
+            if op not in before:
+                before.add(op)
+                waiting += [tensor.op for tensor in op.inputs] + op.control_inputs
+        assert step.losses.total.op in before
+
+
 def test_adam_is_the_default_with_the_slots_of_the_post():
     values, names = toy_steps(1)
     np.testing.assert_allclose(values[0], [0.5, -0.5], rtol=1e-4)  # one step is the rate
@@ -109,12 +127,12 @@ def run_steps(shapes_dir):
     resnet_v2.UNITS[TINY] = (1, 1, 1, 3)
     results = {}
 
-    def run(num_steps, *flags):
-        if (num_steps, flags) not in results:
+    def run(num_steps, *flags, weights=None):
+        if (num_steps, flags, weights) not in results:
             args = parse(shapes_dir, '--optimizer', 'momentum', '--starting_learning_rate', '0.01',
                          '--l2_regularizer', '0.01', '--init_from', 'nothing', *flags)
-            results[num_steps, flags] = train_some(num_steps, args)
-        return results[num_steps, flags]
+            results[num_steps, flags, weights] = train_some(num_steps, args, weights)
+        return results[num_steps, flags, weights]
     yield run
     del resnet_v2.UNITS[TINY]
 
@@ -126,9 +144,9 @@ def parse(dataset_dir, *flags):
     return args
 
 
-def train_some(num_steps, args):
+def train_some(num_steps, args, class_weights=None):
     """Returns the model's variables before and after, and the losses of each step."""
-    built = train.build_train_graph(args, descriptor.load(args.dataset_dir), 0)
+    built = train.build_train_graph(args, descriptor.load(args.dataset_dir), 0, class_weights)
     with tf.Session(graph=built.graph) as session, built.graph.as_default():
         session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
         pseudo_random.assign(session)
@@ -184,9 +202,11 @@ def test_frozen_batch_norm_normalizes_with_the_stored_statistics(run_steps, shap
     assert abs(of_batch[0].cross_entropy - expected) > 0.01 * expected
 
 
-def test_a_batch_in_parts_equals_the_whole_with_frozen_batch_norm(run_steps):
-    before, whole, whole_losses = run_steps(2, '--freeze_batch_norm')
-    _, parts, part_losses = run_steps(2, '--freeze_batch_norm', '--accumulate_steps', '4')
+@pytest.mark.parametrize('weights', [None, (0.25, 1, 3, 2, 1, 0)])
+def test_a_batch_in_parts_equals_the_whole_with_frozen_batch_norm(run_steps, weights):
+    before, whole, whole_losses = run_steps(2, '--freeze_batch_norm', weights=weights)
+    _, parts, part_losses = run_steps(2, '--freeze_batch_norm', '--accumulate_steps', '4',
+                                      weights=weights)
     for one, other in zip(whole_losses, part_losses):
         assert list(one) == pytest.approx(list(other), rel=1e-4)
     for name in before:
@@ -208,6 +228,12 @@ def test_hard_fraction_falls_evenly_over_its_steps():
         fraction = optimization.build_hard_fraction(args, global_step)
         assert [session.run(fraction, {global_step: step}) for step in (0, 4, 8, 99)] \
             == pytest.approx([1, 0.6, 0.2, 0.2])
+
+
+def test_without_a_ramp_the_hard_fraction_holds_from_the_first_step():
+    args = config.parse_train_flags(['--hard_example_fraction', '0.25'])
+    with tf.Graph().as_default(), tf.Session() as session:
+        assert session.run(optimization.build_hard_fraction(args, tf.constant(0))) == 0.25
 
 
 def test_without_hard_examples_all_pixels_count():
