@@ -17,6 +17,8 @@ UNITS = {
     'resnet_v2_152': (3, 8, 36, 3),
     'resnet_v2_200': (3, 24, 36, 3),
 }
+# Channels inside the units of block1, doubled by each block.
+BASE_DEPTH = 64
 OUTPUT_STRIDES = (8, 16, 32)
 
 
@@ -55,7 +57,7 @@ def resnet_blocks(units, multi_grid):
     for index, num_units in enumerate(units):
         # Slim's convention: a block subsamples in its last unit, block4 not at all.
         block = slim_resnet_v2.resnet_v2_block(
-            'block%d' % (index + 1), base_depth=64 * 2 ** index, num_units=num_units,
+            'block%d' % (index + 1), base_depth=BASE_DEPTH * 2 ** index, num_units=num_units,
             stride=2 if index < 3 else 1)
         blocks.append(block._replace(unit_fn=bottleneck))
     return resnet_utils.apply_multi_grid(blocks, multi_grid)

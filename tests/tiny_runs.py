@@ -19,15 +19,19 @@ ASPP_DEPTH = 16  # halves the weights
 
 
 @contextlib.contextmanager
-def tiny_network():
-    """Within it there is the backbone `TINY`, and ASPP has few filters."""
-    aspp = network.atrous_spatial_pyramid_pooling
-    resnet_v2.UNITS[TINY] = (1, 1, 1, 3)
+def tiny_network(base_depth=resnet_v2.BASE_DEPTH):
+    """Within it there is the backbone `TINY`, and ASPP has few filters.
+
+    Args:
+      base_depth: int, see `resnet_v2.BASE_DEPTH`.
+    """
+    aspp, depth = network.atrous_spatial_pyramid_pooling, resnet_v2.BASE_DEPTH
+    resnet_v2.UNITS[TINY], resnet_v2.BASE_DEPTH = (1, 1, 1, 3), base_depth
     network.atrous_spatial_pyramid_pooling = functools.partial(aspp, depth=ASPP_DEPTH)
     try:
         yield
     finally:
-        network.atrous_spatial_pyramid_pooling = aspp
+        network.atrous_spatial_pyramid_pooling, resnet_v2.BASE_DEPTH = aspp, depth
         del resnet_v2.UNITS[TINY]
 
 
