@@ -72,7 +72,8 @@ def all_in(directory):
 def remove_leftovers(directory, keep):
     """Deletes what kills and full disks left: parts of checkpoints, and more than are kept.
 
-    Call it while no other process writes there.
+    Call it while no other process writes there, and after `set_aside`: damaged
+    checkpoints would count among those that stay.
 
     Args:
       directory: str.
@@ -116,39 +117,41 @@ def problem_of(prefix):
 def latest_readable(model_dir):
     """Finds the newest checkpoint that can be read to its end, to go on from.
 
-    Damaged ones that are newer are reported and renamed, so that nothing takes them
-    for whole again.
-
     Args:
       model_dir: str.
 
     Returns:
-      prefix str, or None where there is no checkpoint.
+      (prefix str, or None where there is no checkpoint; dict from the prefixes of newer,
+      damaged checkpoints to what is wrong with them).
 
     Raises:
       SystemExit: there are checkpoints, and all of them are damaged.
     """
     prefixes = all_in(model_dir)[::-1] or list(filter(None, [latest_in(model_dir)]))
-    damaged = []
+    damaged = {}
     for prefix in prefixes:
         problem = problem_of(prefix)
         if problem is None:
-            for other, text in damaged:
-                print('%s is damaged (%s): it was renamed to %s*, and the checkpoint before it is '
-                      'used.' % (other, text, DAMAGED_PREFIX))
-                _set_aside(other)
-            return prefix
-        damaged.append((prefix, problem))
+            return prefix, damaged
+        damaged[prefix] = problem
     if damaged:
         raise SystemExit('All checkpoints in %s are damaged: %s. Give another --model_dir.'
-                         % (model_dir, '; '.join('%s (%s)' % pair for pair in damaged)))
-    return None
+                         % (model_dir, '; '.join('%s (%s)' % pair for pair in damaged.items())))
+    return None, {}
 
 
-def _set_aside(prefix):
-    folder, name = os.path.split(prefix)
-    for path in glob.glob(glob.escape(prefix) + '.*'):
-        os.replace(path, os.path.join(folder, DAMAGED_PREFIX + os.path.basename(path)))
+def set_aside(damaged):
+    """Renames checkpoints, so that nothing takes them for whole again, and says so.
+
+    Args:
+      damaged: dict of `latest_readable`.
+    """
+    for prefix, problem in damaged.items():
+        for path in glob.glob(glob.escape(prefix) + '.*'):
+            os.replace(path, os.path.join(os.path.dirname(path),
+                                          DAMAGED_PREFIX + os.path.basename(path)))
+        print('%s is damaged (%s): it was renamed to %s*, and the checkpoint before it is used.'
+              % (prefix, problem, DAMAGED_PREFIX))
 
 
 def averaged_names(variables):
@@ -197,13 +200,14 @@ def is_validated(model_dir, step):
 
 
 def collapse_warning(model_dir):
-    """Warns of a network that predicted a single class in the last two evaluations.
+    """Warns of a network that predicted a single class of several in the last two evaluations.
 
     Returns:
       str, or None.
     """
     last = validations(model_dir)[-2:]
-    if len(last) < 2 or any(entry['num_predicted'] != 1 for entry in last):
+    if len(last) < 2 or any(entry['num_predicted'] != 1 or entry.get('num_labelled') == 1
+                            for entry in last):
         return None
     return ('Warning: a single class was predicted everywhere in the last two evaluations. Likely '
             'causes: too few steps yet, a learning rate that is too high or too low, a '
@@ -217,26 +221,35 @@ def evaluations_since_best(model_dir):
     return sum(1 for entry in validations(model_dir) if best and entry['step'] > best['step'])
 
 
-def with_validation(model_dir, step, mean_iou, loss, num_predicted=None):
-    """Adds an evaluation to those of a run, in place of those of later steps.
-
-    Later steps are left over from before the run was continued from an earlier one.
+def with_validation(model_dir, step, mean_iou, loss, num_predicted=None, num_labelled=None):
+    """Adds an evaluation to those of a run.
 
     Args:
       model_dir: str.
       step: int.
       mean_iou: float.
       loss: float.
-      num_predicted: None, or int, how many classes were predicted at all.
+      num_predicted, num_labelled: None, or int, how many classes were predicted at all, and
+        how many the labels hold.
 
     Returns:
-      List of dicts of step, mean_iou, loss, num_predicted, and running_loss: the mean of the
-      losses of all evaluations so far, by which the post's code chooses. The new one is the last.
+      List of dicts of step, mean_iou, loss, num_predicted, num_labelled, and running_loss: the
+      mean of the losses of all evaluations so far, by which the post's code chooses. The new one
+      is the last.
     """
     entries = [entry for entry in validations(model_dir) if entry['step'] < step]
     seen = [entry['loss'] for entry in entries] + [loss]
     return entries + [{'step': step, 'mean_iou': mean_iou, 'loss': loss,
-                       'num_predicted': num_predicted, 'running_loss': sum(seen) / len(seen)}]
+                       'num_predicted': num_predicted, 'num_labelled': num_labelled,
+                       'running_loss': sum(seen) / len(seen)}]
+
+
+def cut_validations(model_dir, step):
+    """Forgets the evaluations of later steps: the run goes on from `step`, and meets them again."""
+    entries = validations(model_dir)
+    kept = [entry for entry in entries if entry['step'] <= step]
+    if len(kept) < len(entries):
+        save_validations(model_dir, kept)
 
 
 def save_validations(model_dir, entries):
@@ -416,9 +429,10 @@ def _is_in(name, scopes):
 def init_from(path, resnet_model, allow_missing=()):
     """Makes the function that starts a run from the weights of a checkpoint, at step 0.
 
-    Logits of another number of classes are randomly initialised, and this is said;
-    so is what `allow_missing` names, and the head where `path` is 'imagenet'.
-    Nothing else may be missing or have another shape.
+    Where the checkpoint holds averages of --ema_decay, they are the weights. Logits of
+    another number of classes are randomly initialised, and this is said; so is what
+    `allow_missing` names, and the head where `path` is 'imagenet'. Nothing else may be
+    missing or have another shape.
 
     Args:
       path: str, as in `find`, or 'imagenet'.
@@ -441,7 +455,12 @@ def init_from(path, resnet_model, allow_missing=()):
     else:
         prefix, _ = find(path)
     variables = {variable.op.name: variable for variable in slim.get_model_variables()}
-    comparison = compare(stored_shapes(prefix), variables)
+    stored, suffix = stored_shapes(prefix), ''
+    if is_averaged(prefix):
+        suffix = AVERAGED
+        stored = {name[:-len(suffix)]: shape for name, shape in stored.items()
+                  if name.endswith(suffix)}
+    comparison = compare(stored, variables)
     fresh = {name for name in comparison.missing + comparison.reshaped if _is_in(name, allowed)}
     fresh |= {name for name in comparison.reshaped if _is_in(name, [LOGITS_SCOPE])}
     wrong = set(comparison.missing + comparison.reshaped) - fresh
@@ -449,9 +468,10 @@ def init_from(path, resnet_model, allow_missing=()):
         raise SystemExit('--init_from %s does not fit this network. %s\n%s\nWhat may be missing '
                          'can be named in --allow_missing.'
                          % (prefix, guess_cause(comparison), describe(comparison)))
-    saver = tf.train.Saver({name: variables[name] for name in comparison.matched})
-    message = ('at step 0 with the weights of %s (--init_from); its optimizer, step and learning '
-               'rate are not used. %s' % (prefix, describe(comparison)))
+    saver = tf.train.Saver({name + suffix: variables[name] for name in comparison.matched})
+    message = ('at step 0 with the %sweights of %s (--init_from); its optimizer, step and learning '
+               'rate are not used. %s'
+               % ('averaged ' if suffix else '', prefix, describe(comparison)))
     if fresh:
         message += '\n  randomly initialised: ' + _listed(fresh)
         if all(_is_in(name, [LOGITS_SCOPE]) for name in fresh):

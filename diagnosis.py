@@ -15,6 +15,7 @@ REPORT_NAME = 'report.json'
 MEMORY_TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'benchmarks',
                             'training_memory.json')
 LARGE_GRADIENT_NORM = 1e6
+_NORMS_SHOWN = 3
 SMALLER_CROP = 321
 # `config.check_resume` refuses to continue with what these messages advise.
 CHANGED_FLAGS = ('Where checkpoints were written before, they are whole, and changed flags need a '
@@ -103,8 +104,32 @@ def save_debug_bundle(model_dir, step, batch, report):
     return folder
 
 
+def describe_norms(gradient_norms):
+    """Says how large the gradients are, and whose are the largest, or not finite.
+
+    Args:
+      gradient_norms: dict from variable name to float.
+
+    Returns:
+      str, a sentence.
+    """
+    bad = [name for name, norm in gradient_norms.items() if not np.isfinite(norm)]
+    largest = sorted(set(gradient_norms) - set(bad), key=gradient_norms.get)[::-1][:_NORMS_SHOWN]
+    text = 'Gradient norm %.3g' % np.linalg.norm(list(gradient_norms.values()))
+    if bad:
+        text += '; not finite for %d of %d variables: %s%s' % (
+            len(bad), len(gradient_norms), ', '.join(bad[:_NORMS_SHOWN]),
+            ', ...' * (len(bad) > _NORMS_SHOWN))
+    if largest:
+        text += '; largest%s: %s' % (' finite' * bool(bad), ', '.join(
+            '%.3g (%s)' % (gradient_norms[name], name) for name in largest))
+    return text + '.'
+
+
 def explain_non_finite(step, learning_rate, losses, gradient_norms, history, batch, args, info):
     """Saves a debug bundle and words the message with which the run ends.
+
+    On a full disk the message does without the bundle.
 
     Args:
       step: int.
@@ -119,9 +144,9 @@ def explain_non_finite(step, learning_rate, losses, gradient_norms, history, bat
     Returns:
       str.
     """
-    names = [name.decode() for name in batch.name]
+    # The post's raw records have no names.
+    names = [name.decode() or '(unnamed %d)' % index for index, name in enumerate(batch.name)]
     values, counts = np.unique(batch.labels, return_counts=True)
-    bad = [name for name, norm in gradient_norms.items() if not np.isfinite(norm)]
     causes = likely_causes(batch, losses, gradient_norms, history, args, info)
     report = {
         'step': step, 'learning_rate': learning_rate, 'images': names,
@@ -129,14 +154,18 @@ def explain_non_finite(step, learning_rate, losses, gradient_norms, history, bat
         'label_pixels': {str(value): int(count) for value, count in zip(values, counts)},
         'gradient_norms': {name: repr(float(norm)) for name, norm in gradient_norms.items()},
         'likely_causes': causes}
-    folder = save_debug_bundle(args.model_dir, step, batch, report)
+    try:
+        saved = 'The batch and the gradient norms are in %s.' % save_debug_bundle(
+            args.model_dir, step, batch, report)
+    except OSError as error:
+        saved = 'The batch and the gradient norms could not be saved: %s.' % error
     what = ('The loss is %s' % losses.total if not np.isfinite(losses.total)
-            else 'The gradients of %d variables are not finite (%s)' % (len(bad), bad[0]))
-    return ('%s at step %d (learning rate %g).\nImages: %s. Label values: %s.\nLikely causes:\n'
-            '%s\nThe batch and the gradient norms are in %s. %s'
+            else 'The gradients are not finite')
+    return ('%s at step %d (learning rate %g).\nImages: %s. Label values: %s.\n%s\n'
+            'Likely causes:\n%s\n%s %s'
             % (what, step, learning_rate, ', '.join(names), ', '.join(map(str, values)),
-               '\n'.join('  - ' + cause for cause in causes), folder,
-               CHANGED_FLAGS % args.model_dir))
+               describe_norms(gradient_norms), '\n'.join('  - ' + cause for cause in causes),
+               saved, CHANGED_FLAGS % args.model_dir))
 
 
 def explain_no_memory(args):
@@ -169,6 +198,26 @@ def explain_no_memory(args):
             % (args.crop_size, args.batch_size, args.accumulate_steps, args.output_stride,
                args.resnet_model, '\n'.join('  ' + line for line in lines) or '  (none is known)',
                CHANGED_FLAGS % args.model_dir))
+
+
+def explain_no_memory_evaluating(args, step, split):
+    """Says how a run goes on whose images are too large to be evaluated whole.
+
+    Args:
+      args: the flags.
+      step: int, whose checkpoint was to be evaluated.
+      split: str.
+
+    Returns:
+      str.
+    """
+    return ('Out of memory in the evaluation of step %d, which takes the images of split "%s" '
+            'whole. The checkpoint is saved; cheaper, in the order to try:\n'
+            '  --eval_every_steps %d: nothing is evaluated before the last step; its checkpoint is '
+            'saved before this happens again, and test.py --checkpoint %s --window 513, which '
+            'cuts large images, scores it\n'
+            '  a data set of smaller images, with a new --model_dir'
+            % (step, split, args.max_steps, args.model_dir))
 
 
 def _smallest_factor(number):

@@ -14,7 +14,7 @@ import network
 import prediction
 from dataset import descriptor, shards
 from preprocessing import inputs
-from runtime import session_config, slim, tf
+from runtime import MEMORY_ERRORS, is_out_of_memory, session_config, slim, tf
 
 # Images whose scores and pictures wait while the network goes on with the next.
 QUEUED_IMAGES = 2
@@ -116,6 +116,10 @@ def build_eval_graph(args, info, dataset_dir, split, post_scores=False, num_exam
                          inputs.epoch_size(info, split, num_examples))
 
 
+class NoMemoryError(ValueError):
+    """An image does not fit into memory whole."""
+
+
 class _Sums:
     """Adds up what `Evaluation` holds, image by image.
 
@@ -183,6 +187,7 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=N
 
     Raises:
       ValueError: a label is neither a class nor ignored, or a shard is damaged.
+      NoMemoryError: an image does not fit into memory.
       SystemExit: the checkpoint is damaged.
     """
     sums, waiting = _Sums(info, details, on_example), deque()
@@ -191,9 +196,10 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=N
             ThreadPoolExecutor(max_workers=1) as executor:
         checkpoints.restore(eval_graph.saver, session, checkpoint)
         session.run(eval_graph.initializer)
+        # position: on the line of the bar of training, where there is one.
         for values in tqdm(_examples(session, eval_graph, info, details),
                            total=eval_graph.num_examples, desc=split, unit='image', leave=False,
-                           disable=None):
+                           disable=None, position=0):
             if should_stop and should_stop():
                 return None
             waiting.append(executor.submit(sums.add, values))
@@ -222,9 +228,11 @@ def _examples(session, eval_graph, info, details):
             return
         except tf.errors.DataLossError:
             raise ValueError(shards.explain_data_loss(eval_graph.paths))
-        except tf.errors.ResourceExhaustedError:
-            raise ValueError('An image in %s does not fit into memory: test.py --window 513 cuts '
-                             'larger images.' % os.path.dirname(eval_graph.paths[0]))
+        except MEMORY_ERRORS as error:
+            if not is_out_of_memory(error):
+                raise
+            raise NoMemoryError('An image in %s does not fit into memory: test.py --window 513 '
+                                'cuts larger images.' % os.path.dirname(eval_graph.paths[0]))
         except tf.errors.InvalidArgumentError as error:
             raise ValueError(shards.explain_invalid(eval_graph.paths, error.message))
 

@@ -12,6 +12,8 @@ from runtime import tf
 
 LOCK_NAME = '.lock'
 METRICS_NAME = 'metrics.jsonl'
+# In each entry of an evaluation.
+VALIDATED_TAG = 'validation/loss'
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -53,6 +55,10 @@ class StopRequest:
     def took(self, what, seconds):
         """Notes how long a step or a checkpoint took, so that the last ones fit into the time."""
         self._longest[what] = max(seconds, self._longest.get(what, 0.0))
+
+    def is_unknown(self, what):
+        """Whether there is a time limit, and `took` has not yet heard how long `what` takes."""
+        return self._limit is not None and what not in self._longest
 
     def is_due(self):
         """Whether to save and leave now. Returns bool."""
@@ -117,12 +123,15 @@ class RunLog:
     Args:
       model_dir: str, an existing folder.
       start_step: int, the step the run goes on from.
+      is_validated: bool, whether that step's evaluation was finished; if not, what it
+        logged is forgotten too.
     """
 
-    def __init__(self, model_dir, start_step):
+    def __init__(self, model_dir, start_step, is_validated=True):
         self.path = os.path.join(model_dir, METRICS_NAME)
         entries = read_metrics(model_dir)
-        kept = [entry for entry in entries if entry['step'] <= start_step]
+        kept = [entry for entry in entries if entry['step'] < start_step
+                or entry['step'] == start_step and (is_validated or VALIDATED_TAG not in entry)]
         temporary = self.path + '.tmp'
         with open(temporary, 'w') as f:
             f.writelines(json.dumps(entry, sort_keys=True) + '\n' for entry in kept)

@@ -33,7 +33,10 @@ tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
 import tf_slim as slim  # noqa: E402  (after the version check: it imports TensorFlow)
 
 __all__ = ['tf', 'slim', 'session_config', 'has_native_dilated_gradient', 'select_gpu',
-           'limit_threads', 'force_dilated_gradient']
+           'limit_threads', 'force_dilated_gradient', 'MEMORY_ERRORS', 'is_out_of_memory']
+
+# What `is_out_of_memory` is to be asked about.
+MEMORY_ERRORS = (tf.errors.ResourceExhaustedError, tf.errors.InternalError)
 
 _native_dilated_gradient = None
 _num_threads = None
@@ -64,6 +67,15 @@ def select_gpu(gpu_id):
     """
     if gpu_id is not None:
         os.environ['CUDA_VISIBLE_DEVICES'] = str(gpu_id)
+
+
+def is_out_of_memory(error):
+    """Whether one of `MEMORY_ERRORS` says that memory ran out. Returns bool.
+
+    A GPU without room for what is copied to it says "Dst tensor is not initialized".
+    """
+    return (isinstance(error, tf.errors.ResourceExhaustedError)
+            or 'Dst tensor is not initialized' in error.message)
 
 
 def session_config():

@@ -29,7 +29,8 @@ import runs
 import visualization
 from dataset import descriptor, shards
 from preprocessing import augmentation, inputs
-from runtime import limit_threads, select_gpu, session_config, slim, tf
+from runtime import (MEMORY_ERRORS, is_out_of_memory, limit_threads, select_gpu, session_config,
+                     slim, tf)
 
 PANELS_SHOWN = 3
 VALIDATION_SPLIT = 'validation'
@@ -38,8 +39,9 @@ HISTORY_STEPS = 20
 
 # step: `optimization.TrainStep`. data_wait: float64 scalar, seconds that a run of the
 # graph waited for its images.
+# averages: dict from the model's variables to those of --ema_decay, or empty.
 TrainGraph = namedtuple('TrainGraph', ['graph', 'initializer', 'step', 'train_op', 'global_step',
-                                       'learning_rate', 'data_wait', 'panels', 'saver',
+                                       'learning_rate', 'data_wait', 'panels', 'averages', 'saver',
                                        'best_saver', 'paths'])
 
 
@@ -112,16 +114,16 @@ def build_train_graph(args, info, start_step, weights=None):
         learning_rate = optimization.build_learning_rate(args, global_step)
         step = optimization.build_train_step(logits, example.labels, info.ignore_label, args,
                                              global_step, learning_rate, weights)
-        model, train_op = slim.get_model_variables(), step.train_op
-        best = {variable.op.name: variable for variable in model}
+        model, train_op, averages = slim.get_model_variables(), step.train_op, {}
         if args.ema_decay:
             # Early steps average over few: the decay rises to its value.
             average = tf.train.ExponentialMovingAverage(args.ema_decay, num_updates=global_step)
             with tf.control_dependencies([train_op]):
                 train_op = average.apply(model)
-            best = {variable.op.name: average.average(variable) for variable in model}
+            averages = {variable: average.average(variable) for variable in model}
+        best = {variable.op.name: averages.get(variable, variable) for variable in model}
         return TrainGraph(graph, iterator.initializer, step, train_op, global_step, learning_rate,
-                          data_wait, build_panels(example, logits, info.ignore_label),
+                          data_wait, build_panels(example, logits, info.ignore_label), averages,
                           tf.train.Saver(max_to_keep=args.keep_checkpoints),
                           tf.train.Saver(dict(best, global_step=global_step), max_to_keep=1),
                           descriptor.shard_paths(info, args.dataset_dir, 'train'))
@@ -142,17 +144,20 @@ def restore_weights(train, args, checkpoint):
             checkpoints.check_complete(checkpoint, tf.global_variables())
             print("Continuing %s at step %d (--resume): weights, optimizer's state, step and "
                   'learning rate go on.' % (checkpoint, checkpoints.step_of(checkpoint)))
-            # Lets the savers delete what an earlier part of the run wrote.
-            train.saver.recover_last_checkpoints(checkpoints.all_in(args.model_dir))
-            train.best_saver.recover_last_checkpoints(
-                checkpoints.all_in(os.path.join(args.model_dir, checkpoints.BEST_DIR)))
 
             def load_weights(session):
                 checkpoints.restore(train.saver, session, checkpoint)
         elif args.init_from:
-            load_weights, message = checkpoints.init_from(args.init_from, args.resnet_model,
+            load_initial, message = checkpoints.init_from(args.init_from, args.resnet_model,
                                                           args.allow_missing)
+            # The averages begin with the loaded weights too.
+            copy = tf.group(*[average.assign(variable)
+                              for variable, average in train.averages.items()])
             print('Starting %s' % message)
+
+            def load_weights(session):
+                load_initial(session)
+                session.run(copy)
         else:
             print('Starting at step 0 with random weights (seed %d). For results like the '
                   'published ones give --init_from imagenet.' % args.seed)
@@ -201,6 +206,7 @@ class Trainer:
         self.session, self.train, self.eval_graph = session, train, eval_graph
         self.eval_split, self.info, self.args = eval_split, info, args
         self.log, self.stop, self.start_step = log, stop, start_step
+        self.saved_step = start_step
         self.history = deque(maxlen=HISTORY_STEPS)
         # (seconds, seconds waited for data) of the last steps, without saves and evaluations.
         self.times = deque(maxlen=HISTORY_STEPS)
@@ -261,29 +267,42 @@ class Trainer:
         """Writes a checkpoint of all variables."""
         start = time.time()
         save_checkpoint(self.train.saver, self.session, self.args.model_dir, step)
+        self.saved_step = step
         self.stop.took('save', time.time() - start)
 
     def validate(self, step):
-        """Scores the newest checkpoint, keeps the best one, draws the curves."""
-        evaluated = evaluation.evaluate(
-            self.eval_graph, checkpoints.latest_in(self.args.model_dir), self.info,
-            self.eval_split, should_stop=self.stop.is_due)
+        """Scores the checkpoint of a step, keeps the best one, draws the curves.
+
+        Raises:
+          SystemExit: an image does not fit into memory.
+        """
+        checkpoint = os.path.join(self.args.model_dir, '%s-%d' % (checkpoints.PREFIX, step))
+        try:
+            evaluated = evaluation.evaluate(self.eval_graph, checkpoint, self.info,
+                                            self.eval_split, should_stop=self.stop.is_due)
+        except evaluation.NoMemoryError:
+            raise SystemExit(diagnosis.explain_no_memory_evaluating(self.args, step,
+                                                                    self.eval_split))
         if evaluated is None:
             return  # The same command evaluates this step first.
         result = metrics.scores(evaluated.matrix)
         best = checkpoints.best_score(self.args.model_dir)
-        num_predicted = int((np.asarray(evaluated.matrix).sum(axis=0) > 0).sum())
+        num_labelled, num_predicted = [int((np.sum(evaluated.matrix, axis=axis) > 0).sum())
+                                       for axis in (1, 0)]
         entries = checkpoints.with_validation(self.args.model_dir, step, result.mean_iou,
-                                              evaluated.mean_loss, num_predicted)
+                                              evaluated.mean_loss, num_predicted, num_labelled)
         if checkpoints.is_better(entries[-1], best, self.args.best_metric):
             best_dir = os.path.join(self.args.model_dir, checkpoints.BEST_DIR)
             save_checkpoint(self.train.best_saver, self.session, best_dir, step)
             config.write_json(entries[-1], os.path.join(best_dir, checkpoints.BEST_SCORE_NAME))
-        # Last: killed before this, the run evaluates this step again and misses no best one.
-        checkpoints.save_validations(self.args.model_dir, entries)
         self._log_validation(step, result, entries[-1], evaluated.matrix)
-        tqdm.write('step %d: validation mIoU %.4f, pixel accuracy %.4f, loss %.4f%s'
-                   % (step, result.mean_iou, result.pixel_accuracy, evaluated.mean_loss,
+        # Last: killed before this, the run evaluates this step again and misses nothing.
+        checkpoints.save_validations(self.args.model_dir, entries)
+        what = 'validation'
+        if self.args.overfit:
+            what = 'the %d images trained on:' % self.eval_graph.num_examples
+        tqdm.write('step %d: %s mIoU %.4f, pixel accuracy %.4f, loss %.4f%s'
+                   % (step, what, result.mean_iou, result.pixel_accuracy, evaluated.mean_loss,
                       '' if best is None else ' (best checkpoint before: step %d, mIoU %.4f)'
                       % (best['step'], best['mean_iou'])))
         collapsed = checkpoints.collapse_warning(self.args.model_dir)
@@ -292,7 +311,7 @@ class Trainer:
 
     def _log_validation(self, step, result, entry, matrix):
         scalars = {'validation/' + name: getattr(result, name) for name, _ in evaluation.TITLES}
-        scalars.update({'validation/loss': entry['loss'],
+        scalars.update({runs.VALIDATED_TAG: entry['loss'],
                         'validation/running_loss': entry['running_loss']})
         scalars.update(('validation_iou/' + name, float(iou))
                        for name, iou in zip(self.info.class_names, result.per_class_iou)
@@ -322,6 +341,8 @@ class Trainer:
                   unit='image', smoothing=0.05, disable=None) as bar:
             for step in range(start_step + 1, args.max_steps + 1):
                 if self.stop.is_due() or self._is_patience_over():
+                    if self.saved_step < step - 1:
+                        self.save(step - 1)
                     return step - 1
                 is_last = step == args.max_steps
                 is_logged = step % args.summary_every_steps == 0 or is_last
@@ -337,10 +358,12 @@ class Trainer:
                           % (text, scalars['learning_rate'], scalars['speed/images_per_second']),
                           flush=True)
                 is_eval = self.is_evaluated(step)
+                # With a time limit also at once, to know how long a checkpoint takes.
                 if (step % args.save_every_steps == 0 or is_eval or is_last
-                        or self.stop.is_due()):
+                        or self.stop.is_unknown('save')):
                     self.save(step)
                 if is_eval and not self.stop.is_due():
+                    bar.clear()  # the evaluation's takes its line
                     self.validate(step)
         return args.max_steps
 
@@ -363,7 +386,8 @@ def run_training(train, restore, eval_graph, eval_split, info, args, start_step,
     Raises:
       SystemExit: the run cannot go on; the message says why and what to do.
     """
-    log = runs.RunLog(args.model_dir, start_step)
+    log = runs.RunLog(args.model_dir, start_step,
+                      checkpoints.is_validated(args.model_dir, start_step))
     with tf.Session(graph=train.graph, config=session_config()) as session:
         try:
             restore(session)
@@ -371,7 +395,9 @@ def run_training(train, restore, eval_graph, eval_split, info, args, start_step,
             trainer = Trainer(session, train, eval_graph, eval_split, info, args, log, stop,
                               start_step)
             return trainer.run(), stop.reason
-        except tf.errors.ResourceExhaustedError:
+        except MEMORY_ERRORS as error:
+            if not is_out_of_memory(error):
+                raise
             raise SystemExit(diagnosis.explain_no_memory(args))
         except tf.errors.DataLossError:
             raise SystemExit(shards.explain_data_loss(train.paths))
@@ -382,19 +408,16 @@ def run_training(train, restore, eval_graph, eval_split, info, args, start_step,
 
 
 def find_start(args):
-    """Finds the checkpoint that the run goes on from.
+    """Finds the checkpoint that the run goes on from; changes no file.
 
     Returns:
-      (prefix or None, int step).
+      (prefix or None, int step, dict of damaged checkpoints of `checkpoints.latest_readable`).
 
     Raises:
       SystemExit: --resume does not fit what is in --model_dir, or the run there has
         other flags.
     """
-    for directory, keep in ((args.model_dir, args.keep_checkpoints),
-                            (os.path.join(args.model_dir, checkpoints.BEST_DIR), 1)):
-        checkpoints.remove_leftovers(directory, keep)
-    checkpoint = checkpoints.latest_readable(args.model_dir)
+    checkpoint, damaged = checkpoints.latest_readable(args.model_dir)
     if args.resume == 'always' and not checkpoint:
         raise SystemExit('--resume always: there is no checkpoint in %s.' % args.model_dir)
     if checkpoint and args.resume == 'never':
@@ -406,20 +429,53 @@ def find_start(args):
                          % (checkpoint, args.model_dir))
     if checkpoint:
         config.check_resume(args, args.model_dir)
-    return checkpoint, checkpoints.step_of(checkpoint) if checkpoint else 0
+    return checkpoint, checkpoints.step_of(checkpoint) if checkpoint else 0, damaged
+
+
+def tidy(args, train, start_step, damaged):
+    """Prepares a run directory to go on from a step: nothing of an abandoned future stays.
+
+    Args:
+      args: the flags.
+      train: `TrainGraph`.
+      start_step: int.
+      damaged: dict of `checkpoints.latest_readable`.
+    """
+    checkpoints.set_aside(damaged)
+    for directory, saver, keep in (
+            (args.model_dir, train.saver, args.keep_checkpoints),
+            (os.path.join(args.model_dir, checkpoints.BEST_DIR), train.best_saver, 1)):
+        os.makedirs(directory, exist_ok=True)
+        checkpoints.remove_leftovers(directory, keep)
+        # Lets the savers delete what an earlier part of the run wrote.
+        saver.recover_last_checkpoints(checkpoints.all_in(directory))
+    checkpoints.cut_validations(args.model_dir, start_step)
+
+
+def evaluated_split(args, info):
+    """Returns str, the split that is evaluated during training, or None where there is none."""
+    split = 'train' if args.overfit else VALIDATION_SPLIT
+    return split if split in info.splits else None
 
 
 def build_evaluation(args, info):
     """Builds the evaluation during training.
 
     Returns:
-      (`evaluation.EvalGraph` or None, str, its split).
+      (`evaluation.EvalGraph` or None, str, its split, or None).
+
+    Raises:
+      ValueError: --patience, and nothing to evaluate.
     """
-    split = 'train' if args.overfit else VALIDATION_SPLIT
-    if split not in info.splits:
+    split = evaluated_split(args, info)
+    if split is None:
+        if args.patience:
+            raise ValueError('--patience %d: %s has no split "%s", so nothing is evaluated. Leave '
+                             'the flag out, or build the data set with such a split.'
+                             % (args.patience, args.dataset_dir, VALIDATION_SPLIT))
         print('%s has no split "%s": nothing is evaluated during training and no best checkpoint '
-              'is kept.' % (args.dataset_dir, split))
-        return None, split
+              'is kept.' % (args.dataset_dir, VALIDATION_SPLIT))
+        return None, None
     return evaluation.build_eval_graph(args, info, args.dataset_dir, split,
                                        num_examples=args.overfit,
                                        averaged=args.ema_decay > 0), split
@@ -456,7 +512,7 @@ def make_run_dir(args, stack):
 def is_finished(args, info, start_step):
     """Whether a run has nothing left to train or to evaluate. Returns bool."""
     return start_step > args.max_steps or start_step == args.max_steps and (
-        VALIDATION_SPLIT not in info.splits
+        evaluated_split(args, info) is None
         or checkpoints.is_validated(args.model_dir, start_step))
 
 
@@ -464,10 +520,14 @@ def train_locked(args, stop, stack, is_locked):
     """`train` once the run directory, where it exists, is locked; locks a new one in `stack`."""
     info = descriptor.load(args.dataset_dir)
     config.resolve_classes(args, info)
-    checkpoint, start_step = find_start(args)
+    checkpoint, start_step, damaged = find_start(args)
     if is_finished(args, info, start_step):
-        print('%s is at step %d already. Give a larger --max_steps to go on, or another '
-              '--model_dir.' % (args.model_dir, start_step))
+        print('%s is at step %d already. %s'
+              % (args.model_dir, start_step,
+                 'The policy poly has come to its end there: give another --model_dir, with '
+                 '--init_from %s to start from its weights.' % args.model_dir
+                 if args.learning_rate_policy == 'poly' else
+                 'Give a larger --max_steps to go on, or another --model_dir.'))
         return
     weights = class_weights.resolve(args.class_weights, info, args.dataset_dir, args.overfit)
     if weights:
@@ -481,7 +541,7 @@ def train_locked(args, stop, stack, is_locked):
     graph.graph.finalize()
     if not is_locked:
         make_run_dir(args, stack)
-    os.makedirs(os.path.join(args.model_dir, checkpoints.BEST_DIR), exist_ok=True)
+    tidy(args, graph, start_step, damaged)
     config.save(args, args.model_dir, weights)
     step, reason = run_training(graph, restore, eval_graph, eval_split, info, args, start_step,
                                 stop)

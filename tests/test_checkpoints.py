@@ -157,6 +157,27 @@ def test_step_is_read_off_the_name():
     assert checkpoints.step_of('runs/net-2/model.ckpt-500') == 500
 
 
+def test_validations_behind_a_step_are_cut(tmp_path):
+    run = str(tmp_path)
+    checkpoints.cut_validations(run, 3)
+    for step in (5, 10, 15):
+        checkpoints.save_validations(run, checkpoints.with_validation(run, step, 0.1, 1.0))
+    checkpoints.cut_validations(run, 10)
+    assert [entry['step'] for entry in checkpoints.validations(run)] == [5, 10]
+
+
+@pytest.mark.parametrize('predicted, labelled, warned', [
+    ((1, 1), (6, 6), True), ((1, 2), (6, 6), False), ((2, 1), (6, 6), False),
+    ((1, 1), (1, 1), False), ((1,), (6,), False)])
+def test_one_predicted_class_is_warned_about_where_there_are_more(tmp_path, predicted, labelled,
+                                                                  warned):
+    run = str(tmp_path)
+    for step, (num_predicted, num_labelled) in enumerate(zip(predicted, labelled)):
+        checkpoints.save_validations(run, checkpoints.with_validation(
+            run, step, 0.1, 1.0, num_predicted, num_labelled))
+    assert bool(checkpoints.collapse_warning(run)) is warned
+
+
 def test_validations_are_kept_in_order_and_those_of_an_abandoned_future_dropped(tmp_path):
     run = str(tmp_path)
     for step, loss in ((5, 4.0), (10, 2.0), (15, 9.0)):
@@ -165,7 +186,7 @@ def test_validations_are_kept_in_order_and_those_of_an_abandoned_future_dropped(
     assert checkpoints.is_validated(run, 15)  # as long as nothing was written
     checkpoints.save_validations(run, entries)
     assert entries[-1] == {'step': 10, 'mean_iou': 0.25, 'loss': 3.0, 'running_loss': 3.5,
-                           'num_predicted': None}
+                           'num_predicted': None, 'num_labelled': None}
     with open(os.path.join(run, checkpoints.VALIDATION_NAME)) as f:
         assert [entry['step'] for entry in json.load(f)] == [5, 10]
 
@@ -222,6 +243,25 @@ def test_weights_that_are_all_there_are_restored_at_step_zero(run):
                               % os.path.join(run, 'best', 'model.ckpt-10'))
     assert '5 variables match, 0 are missing in the checkpoint, 0 have another shape there, ' \
            '1 of the checkpoint are not used.\n  not used: global_step' in message
+
+
+def test_averages_are_taken_before_the_weights_they_are_of(tmp_path):
+    with tf.Graph().as_default(), tf.Session() as session:
+        build(SHAPES, 2.0)
+        model = slim.get_model_variables()
+        averages = {name: tf.get_variable(name.replace('/', '.'), variable.shape,
+                                          initializer=tf.constant_initializer(7.0))
+                    for name, variable in checkpoints.averaged_names(model).items()}
+        session.run(tf.global_variables_initializer())
+        prefix = tf.train.Saver(dict(averages, **{v.op.name: v for v in model})).save(
+            session, str(tmp_path / 'model.ckpt'))
+    values, _, message = start(prefix)
+    assert_values(values, restored=SHAPES)
+    assert message.startswith('at step 0 with the averaged weights of ' + prefix)
+    shapes = dict(SHAPES, **{'DeepLab_v3/logits/weights': [2, 3], 'DeepLab_v3/logits/biases': [3]})
+    logits = ['DeepLab_v3/logits/biases', 'DeepLab_v3/logits/weights']
+    values, _, _ = start(prefix, shapes)
+    assert_values(values, restored=set(SHAPES) - set(logits), fresh=logits)
 
 
 def test_variables_of_the_checkpoint_that_the_network_lacks_do_not_matter(tmp_path):

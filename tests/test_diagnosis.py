@@ -77,6 +77,29 @@ def test_the_batch_in_parts_is_read_as_it_was_trained_on(info, shapes_dir):
             getattr(found, field), np.concatenate([getattr(part, field) for part in expected]))
 
 
+def test_norms_name_what_is_not_finite_and_the_largest():
+    norms = {'a': 3.0, 'b': 4.0, 'c': 0.0, 'd': 0.5}
+    assert diagnosis.describe_norms(norms) == (
+        'Gradient norm 5.02; largest: 4 (b), 3 (a), 0.5 (d).')
+    assert diagnosis.describe_norms(dict(norms, e=NAN)) == (
+        'Gradient norm nan; not finite for 1 of 5 variables: e; largest finite: 4 (b), 3 (a), '
+        '0.5 (d).')
+
+
+@pytest.mark.parametrize('loss, said', [(NAN, 'The loss is nan at step 3 '),
+                                        (1.5, 'The gradients are not finite at step 3 ')])
+def test_a_full_disk_hides_no_explanation(info, tmp_path, loss, said):
+    (tmp_path / 'run').write_text('')  # no folder can be made in it
+    args = config.parse_train_flags(['--model_dir', str(tmp_path / 'run')])
+    batch = inputs.Example(np.array([b'', b'b.jpg']), np.ones([2, 2, 2, 3], np.float32),
+                           np.zeros([2, 2, 2], np.int32))
+    text = diagnosis.explain_non_finite(3, 0.25, losses.Losses(loss, 1.0, loss), {'v': NAN}, [1.0],
+                                        batch, args, info)
+    assert text.startswith(said + '(learning rate 0.25).\nImages: (unnamed 0), b.jpg. Label ')
+    assert 'not finite for 1 of 1 variables: v.' in text and '  - Nothing conspicuous' in text
+    assert 'could not be saved: [Errno' in text
+
+
 def memory(*flags):
     return diagnosis.explain_no_memory(config.parse_train_flags(list(flags))).split('\n')
 

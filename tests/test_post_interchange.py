@@ -159,7 +159,7 @@ def test_first_record_that_cannot_be_read_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize('split, message', [
-    ('train', r'The loss is nan at step 1 .*\n.*\nLikely causes:\n  - The labels hold \[220\], '
+    ('train', r'The loss is nan at step 1 .*\n.*\n.*\nLikely causes:\n  - The labels hold \[220\], '
               r'which are neither classes \(0..20\)'),
     ('validation', 'validation-000000: label ids run from 0 to 220; with 21 classes they must')])
 def test_ids_that_are_no_class_stop_training_with_the_cause(tmp_path, tiny, split, message):

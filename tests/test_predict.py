@@ -379,9 +379,12 @@ def test_what_does_not_fit_into_memory_is_listed_and_the_rest_goes_on(tmp_path, 
                         for name in ('1.png', '2.png')]
 
 
-def test_out_of_memory_says_what_to_do(predictor, monkeypatch):
+@pytest.mark.parametrize('error', [
+    tf.errors.ResourceExhaustedError(None, None, 'OOM'),
+    tf.errors.InternalError(None, None, 'Dst tensor is not initialized.')])
+def test_out_of_memory_says_what_to_do(predictor, monkeypatch, error):
     def exhausted(*args):
-        raise tf.errors.ResourceExhaustedError(None, None, 'OOM')
+        raise error
     monkeypatch.setattr(predictor._session, 'run', exhausted)
     with pytest.raises(prediction.PredictionError, match='2 image.* of 5x4 pixels.*batch_size'):
         predictor.predict(np.zeros([2, 4, 5, 3], np.uint8))

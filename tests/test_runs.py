@@ -112,6 +112,19 @@ def test_metrics_behind_the_step_a_run_goes_on_from_are_cut(tmp_path):
     assert sorted(name for name in os.listdir(str(tmp_path)) if 'tmp' in name) == []
 
 
+@pytest.mark.parametrize('is_validated', [True, False])
+def test_metrics_of_an_evaluation_that_was_not_finished_are_cut(tmp_path, is_validated):
+    log = runs.RunLog(str(tmp_path), 0)
+    for step in (1, 2):
+        log.add(step, {'loss/total': 1.0})
+        log.add(step, {'validation/loss': 2.0})
+    log.close()
+    runs.RunLog(str(tmp_path), 2, is_validated).close()
+    assert [('validation/loss' in entry, entry['step'])
+            for entry in runs.read_metrics(str(tmp_path))] \
+        == [(False, 1), (True, 1), (False, 2), (True, 2)][:4 if is_validated else 3]
+
+
 @pytest.mark.parametrize('line', ['{"step": 1}{"step": 2}', '\0\0\0', '[1]', '{"loss": 1}', 'null'])
 def test_a_damaged_line_of_the_metrics_is_named_with_the_way_out(tmp_path, line):
     path = tmp_path / runs.METRICS_NAME

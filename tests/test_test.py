@@ -316,3 +316,25 @@ def test_a_label_outside_the_classes_names_the_image(run_dir, shapes_dir, tmp_pa
     for more in ([], ['--window', '33']):
         with pytest.raises(SystemExit, match='png: label ids run from|label value'):
             test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path)] + more)
+
+
+@pytest.mark.parametrize('error, raised', [
+    (tf.errors.ResourceExhaustedError(None, None, 'OOM'), evaluation.NoMemoryError),
+    (tf.errors.InternalError(None, None, 'Dst tensor is not initialized.'),
+     evaluation.NoMemoryError),
+    (tf.errors.InternalError(None, None, 'Blas GEMM launch failed'), tf.errors.InternalError)])
+def test_out_of_memory_names_the_data_and_the_way_out(run_dir, shapes_dir, monkeypatch, error,
+                                                      raised):
+    info = descriptor.load(shapes_dir)
+    graph = evaluation.build_eval_graph(config.load(run_dir), info, shapes_dir, 'test')
+    real = tf.Session.run
+
+    def run(session, fetches, *args, **kwargs):
+        if isinstance(fetches, dict) and 'predictions' in fetches:
+            raise error
+        return real(session, fetches, *args, **kwargs)
+    monkeypatch.setattr(tf.Session, 'run', run)
+    with pytest.raises(raised) as caught:
+        evaluation.evaluate(graph, checkpoints.find(run_dir)[0], info, 'test')
+    if raised is evaluation.NoMemoryError:
+        caught.match('An image in %s does not fit into memory: test.py --window 513' % shapes_dir)

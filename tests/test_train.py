@@ -1,13 +1,19 @@
 """train.py as users run it, on a tiny backbone and six pictures."""
 import argparse
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import random
+import re
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 import numpy as np
@@ -17,23 +23,31 @@ from tensorboard.backend.event_processing import event_accumulator
 import checkpoints
 import config
 import runs
+import tiny_runs
 import train
+import visualization
+from conftest import TINY
 from dataset import descriptor
 from runtime import slim, tf
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
+# Makes checkpoints small and steps fast.
+BASE_DEPTH = 8
+
+
 @pytest.fixture
-def flags(tiny_backbone, shapes_dir, tmp_path):
+def flags(shapes_dir, tmp_path):
     """Makes the flags of a small run; keyword arguments change them."""
     def make(**changes):
-        values = dict(resnet_model=tiny_backbone, dataset_dir=shapes_dir,
+        values = dict(resnet_model=TINY, dataset_dir=shapes_dir,
                       model_dir=str(tmp_path / 'run'), crop_size=33, batch_size=2, max_steps=2,
                       batch_norm_decay=0.9, starting_learning_rate=0.001)
         values.update(changes)
         return [word for name, value in values.items() for word in ('--' + name, str(value))]
-    return make
+    with tiny_runs.tiny_network(BASE_DEPTH):
+        yield make
 
 
 def weights(model_dir):
@@ -71,49 +85,61 @@ def test_a_run_leaves_config_checkpoints_best_and_summaries(flags, tmp_path, cap
         for tag in ('loss/cross_entropy', 'loss/regularization', 'loss/total', 'learning_rate',
                     'validation/mean_iou', 'image_label_prediction_error/image/0',
                     'gradient_norm', 'speed/images_per_second', 'speed/data_wait_share',
-                    'validation/confusion_matrix'):
+                    'validation/confusion_matrix', 'validation_iou/background'):
             assert (step, tag) in tags
         assert scalars[step, 'loss/total'] == pytest.approx(
             scalars[step, 'loss/cross_entropy'] + scalars[step, 'loss/regularization'], rel=1e-5)
         assert scalars[step, 'loss/regularization'] > 0
     assert not [name for _, _, names in os.walk(run) for name in names if name.endswith('.tmp')]
+    # The same numbers for scripts, and their picture.
+    logged = {(entry['step'], tag): entry[tag] for entry in runs.read_metrics(run)
+              for tag in entry}
+    for tag in ('loss/total', 'validation/mean_iou', 'validation_iou/background'):
+        assert logged[2, tag] == pytest.approx(scalars[2, tag], rel=1e-5)
+    assert visualization.Image.open(os.path.join(run, 'curves.png')).size > (500, 500)
 
 
-def test_a_continued_run_equals_an_uninterrupted_one_bit_for_bit(flags, tmp_path):
+@pytest.mark.parametrize('changes, slot', [
+    (dict(ema_decay=0.9, warmup_steps=4, hard_example_fraction=0.5, hard_example_steps=15),
+     '/Adam'),
+    (dict(optimizer='momentum', accumulate_steps=2, batch_size=4, overfit=3,
+          class_weights='median_frequency', learning_rate_policy='piecewise',
+          learning_rate_boundaries=13), '/Momentum')])
+def test_a_continued_run_equals_an_uninterrupted_one_bit_for_bit(flags, tmp_path, changes, slot):
     # In processes of their own: the number of MKL's threads is read once in each.
-    for name, max_steps in (('straight', 6), ('halves', 3), ('halves', 6)):
+    for name, max_steps in (('straight', 20), ('halves', 10), ('halves', 20)):
         subprocess.check_output(script(flags(
-            max_steps=max_steps, model_dir=tmp_path / name, num_threads=1, ema_decay=0.9,
-            warmup_steps=4, hard_example_fraction=0.5, hard_example_steps=5)),
+            max_steps=max_steps, model_dir=tmp_path / name, num_threads=1, **changes)),
             stderr=subprocess.STDOUT)
     # The checkpoints of the first half are not left behind.
     assert [checkpoints.step_of(path) for path in checkpoints.all_in(str(tmp_path / 'halves'))] \
-        == [3, 6]
+        == [10, 20]
     assert len(checkpoints.all_in(str(tmp_path / 'halves' / 'best'))) == 1
     straight, halves = weights(str(tmp_path / 'straight')), weights(str(tmp_path / 'halves'))
     assert straight.keys() == halves.keys()
-    assert halves['global_step'] == 6
-    assert any(name.endswith('/Adam') for name in straight)
+    assert halves['global_step'] == 20
+    assert any(name.endswith(slot) for name in straight)
     for name in straight:
         np.testing.assert_array_equal(halves[name], straight[name])
 
 
 def test_the_loss_falls_on_a_few_pictures(flags, tmp_path):
-    train.main(flags(max_steps=30, summary_every_steps=1, min_scale=1, max_scale=1, batch_size=3)
+    train.main(flags(max_steps=80, summary_every_steps=1, min_scale=1, max_scale=1, batch_size=3)
                + ['--no_color_jitter', '--no_random_flip'])
     _, scalars = events(str(tmp_path / 'run'))
-    losses = [scalars[step, 'loss/cross_entropy'] for step in range(1, 31)]
+    losses = [scalars[step, 'loss/cross_entropy'] for step in range(1, 81)]
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:3])
 
 
 def test_steps_between_checkpoints_evaluations_and_summaries_are_as_asked(flags, tmp_path):
-    train.main(flags(max_steps=5, save_every_steps=2, eval_every_steps=3, summary_every_steps=4))
+    train.main(flags(max_steps=5, save_every_steps=2, eval_every_steps=3, summary_every_steps=4,
+                     keep_checkpoints=3))
     tags, _ = events(str(tmp_path / 'run'))
     assert {step for step, tag in tags if tag == 'validation/mean_iou'} == {3, 5}
     assert {step for step, tag in tags if tag == 'loss/total'} == {4, 5}
     state = tf.train.get_checkpoint_state(str(tmp_path / 'run'))
     kept = [checkpoints.step_of(path) for path in state.all_model_checkpoint_paths]
-    assert kept == [4, 5]
+    assert kept == [3, 4, 5]
 
 
 def test_the_best_checkpoint_is_replaced_only_by_a_better_one(flags, tmp_path, monkeypatch):
@@ -209,8 +235,10 @@ def test_the_learning_rate_is_constant_or_falls_as_in_the_paper(flags, tmp_path)
         assert [scalars[step, 'learning_rate'] for step in (1, 2, 3)] == pytest.approx(expected)
 
 
-def test_a_poly_run_keeps_its_last_step(flags):
-    train.main(flags(learning_rate_policy='poly', max_steps=1))
+def test_a_poly_run_keeps_its_last_step(flags, capsys):
+    for _ in range(2):
+        train.main(flags(learning_rate_policy='poly', max_steps=1))
+    assert 'has come to its end there: give another --model_dir' in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r'--max_steps 2 \(was: 1\)'):
         train.main(flags(learning_rate_policy='poly', max_steps=2))
 
@@ -234,16 +262,38 @@ def test_the_seed_decides_initialisation_and_data(flags, tmp_path):
     assert np.abs(a[kernel] - c[kernel]).max() > 0.01
 
 
-def test_a_split_without_validation_trains_and_says_so(flags, tmp_path, shapes_dir, capsys):
+@pytest.fixture
+def train_only(tmp_path, shapes_dir):
+    """The shapes without a validation split; returns the folder."""
     info = descriptor.load(shapes_dir)
     folder = tmp_path / 'train_only'
     folder.mkdir()
     for shard in info.splits['train']['shards']:
         os.symlink(os.path.join(shapes_dir, shard), str(folder / shard))
     descriptor.save(info._replace(splits={'train': info.splits['train']}), str(folder))
-    train.main(flags(dataset_dir=folder, max_steps=1))
+    return str(folder)
+
+
+def test_a_split_without_validation_trains_and_says_so(flags, tmp_path, train_only, capsys):
+    train.main(flags(dataset_dir=train_only, max_steps=1))
     assert 'no split "validation"' in capsys.readouterr().out
     assert checkpoints.latest_in(str(tmp_path / 'run'))
+
+
+def test_patience_without_a_validation_split_is_refused(flags, tmp_path, train_only):
+    with pytest.raises(SystemExit, match='--patience 3: .*no split "validation", so nothing is'):
+        train.main(flags(dataset_dir=train_only, patience=3))
+    assert not os.path.exists(str(tmp_path / 'run'))
+
+
+def test_overfit_needs_no_validation_split_and_misses_no_evaluation(flags, tmp_path, train_only,
+                                                                    capsys):
+    run = str(tmp_path / 'run')
+    for _ in range(2):  # the second time as if it was killed within the evaluation
+        train.main(flags(dataset_dir=train_only, max_steps=1, overfit=2))
+        assert 'step 1: the 2 images trained on: mIoU' in capsys.readouterr().out
+        assert checkpoints.is_validated(run, 1)
+        os.remove(os.path.join(run, checkpoints.VALIDATION_NAME))
 
 
 @pytest.mark.parametrize('changes,message', [
@@ -317,6 +367,60 @@ def test_patience_ends_a_run_without_better_evaluations(flags, tmp_path, monkeyp
     assert checkpoints.step_of(checkpoints.latest_in(str(tmp_path / 'run'))) == 4
 
 
+def test_patience_and_the_best_score_outlast_a_restart(flags, tmp_path, monkeypatch, capsys):
+    scores = iter([0.5, 0.4, 0.3])
+    real = train.metrics.scores
+    monkeypatch.setattr(train.metrics, 'scores',
+                        lambda matrix: real(matrix)._replace(mean_iou=next(scores)))
+    for max_steps in (2, 9):
+        train.main(flags(max_steps=max_steps, eval_every_steps=1, patience=2))
+    assert 'Stopped at step 3: no better evaluation in 2' in capsys.readouterr().out
+    assert checkpoints.best_score(str(tmp_path / 'run'))['step'] == 1
+
+
+def after_step(monkeypatch, number, act):
+    """Calls `act` with the `Trainer` once a step is done."""
+    real = train.Trainer.step
+
+    def step(trainer, step, with_panels):
+        result = real(trainer, step, with_panels)
+        if step == number:
+            act(trainer)
+        return result
+    monkeypatch.setattr(train.Trainer, 'step', step)
+
+
+def test_a_time_limit_reached_within_a_run_saves_before_it_leaves(flags, tmp_path, monkeypatch,
+                                                                  capsys):
+    run, in_time = str(tmp_path / 'run'), flags(max_steps=4, time_limit=60, save_every_steps=100)
+    with monkeypatch.context() as patched:
+        # As if one more step took longer than what is left.
+        after_step(patched, 3, lambda trainer: trainer.stop.took('step', 3600))
+        train.main(in_time)
+    assert 'Stopped at step 3: the time limit of 60 minutes' in capsys.readouterr().out
+    # The first is saved too, so that the time of a checkpoint is known.
+    assert [checkpoints.step_of(path) for path in checkpoints.all_in(run)] == [1, 3]
+    train.main(in_time)
+    printed = capsys.readouterr().out
+    assert 'at step 3 (--resume)' in printed and 'Done' in printed
+
+
+def test_a_signal_within_an_evaluation_ends_it_and_the_next_start_repeats_it(flags, tmp_path,
+                                                                             monkeypatch, capsys):
+    real = train.evaluation.evaluate
+
+    def interrupted(*args, should_stop, **kwargs):
+        should_stop.__self__.reason = 'SIGTERM'
+        return real(*args, should_stop=should_stop, **kwargs)
+    with monkeypatch.context() as patched:
+        patched.setattr(train.evaluation, 'evaluate', interrupted)
+        train.main(flags(max_steps=2, eval_every_steps=1))
+    assert 'Stopped at step 1: SIGTERM' in capsys.readouterr().out
+    assert not checkpoints.is_validated(str(tmp_path / 'run'), 1)
+    train.main(flags(max_steps=2, eval_every_steps=1))
+    assert 'step 1: validation mIoU' in capsys.readouterr().out
+
+
 def test_time_limit_saves_leaves_and_goes_on(flags, tmp_path, capsys):
     train.main(flags(max_steps=3, time_limit=1e-4, save_every_steps=100))
     assert 'Stopped at step 0: the time limit of 0.0001 minutes' in capsys.readouterr().out
@@ -358,18 +462,192 @@ def test_average_of_the_weights_is_evaluated_and_kept_as_the_best(flags, tmp_pat
     assert checkpoints.is_averaged(checkpoints.latest_in(run))
 
 
-def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(flags, tmp_path, capsys):
-    run = str(tmp_path / 'run')
-    train.main(flags(max_steps=2, save_every_steps=1))
-    data = os.path.join(run, 'model.ckpt-2.data-00000-of-00001')
+def damage(prefix):
+    """Overwrites a part of a checkpoint's data."""
+    data = prefix + '.data-00000-of-00001'
     with open(data, 'r+b') as f:
         f.seek(os.path.getsize(data) // 2)
         f.write(b'damage' * 100)
-    train.main(flags(max_steps=3, save_every_steps=1))
+
+
+def contents(folder):
+    """The bytes of all files of a folder by path, without the lock."""
+    found = {}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if name != runs.LOCK_NAME:
+                with open(os.path.join(parent, name), 'rb') as f:
+                    found[os.path.join(parent, name)] = f.read()
+    return found
+
+
+@pytest.mark.parametrize('keep', [1, 2])
+def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(flags, tmp_path, capsys,
+                                                                         keep):
+    run = str(tmp_path / 'run')
+    train.main(flags(max_steps=2, save_every_steps=1))
+    damage(os.path.join(run, 'model.ckpt-2'))
+    train.main(flags(max_steps=3, save_every_steps=1, keep_checkpoints=keep))
     printed = capsys.readouterr().out
     assert 'model.ckpt-2 is damaged' in printed and 'model.ckpt-1 at step 1 (--resume)' in printed
     assert os.path.exists(os.path.join(run, 'damaged-model.ckpt-2.index'))
-    assert checkpoints.step_of(checkpoints.latest_in(run)) == 3
+    assert [checkpoints.step_of(path) for path in checkpoints.all_in(run)] == [2, 3][-keep:]
+
+
+@pytest.mark.parametrize('changes, message', [
+    (dict(resume='never'), '--resume never'), (dict(crop_size=17), '--crop_size 17'),
+    (dict(class_weights='WEIGHTS'), '--class_weights')])
+def test_a_refused_start_changes_no_file(flags, tmp_path, changes, message):
+    run, path = str(tmp_path / 'run'), tmp_path / 'weights.json'
+    path.write_text('[1, 1, 1, 1, 1, 1]')
+    train.main(flags(max_steps=3, save_every_steps=1, keep_checkpoints=3, class_weights=path))
+    damage(os.path.join(run, 'model.ckpt-3'))
+    before = contents(run)
+    if 'class_weights' in changes:
+        path.write_text('[1, 1, 1, 1, 1, 2]')
+    changes = dict(dict(max_steps=4, keep_checkpoints=1), **changes)
+    changes['class_weights'] = path
+    with pytest.raises(SystemExit, match=message):
+        train.main(flags(**changes))
+    assert contents(run) == before
+
+
+def test_evaluated_is_the_checkpoint_of_the_step_whatever_the_state_file_names(flags, tmp_path,
+                                                                               monkeypatch):
+    run = str(tmp_path / 'run')
+    train.main(flags(save_every_steps=1))
+    # As a kill leaves it between a checkpoint and the file that names the newest.
+    tf.train.update_checkpoint_state(run, 'model.ckpt-1', ['model.ckpt-1'])
+    os.remove(os.path.join(run, checkpoints.VALIDATION_NAME))
+    evaluated, real = [], train.evaluation.evaluate
+
+    def remember(graph, checkpoint, *args, **kwargs):
+        evaluated.append(os.path.basename(checkpoint))
+        return real(graph, checkpoint, *args, **kwargs)
+    monkeypatch.setattr(train.evaluation, 'evaluate', remember)
+    train.main(flags(save_every_steps=1))
+    assert evaluated == ['model.ckpt-2']
+
+
+def test_evaluations_of_steps_that_are_trained_again_are_forgotten(flags, tmp_path, monkeypatch):
+    run = str(tmp_path / 'run')
+    train.main(flags(max_steps=2, eval_every_steps=1))
+    damage(os.path.join(run, 'model.ckpt-2'))
+
+    def killed(*_):
+        raise KeyboardInterrupt
+    with monkeypatch.context() as patched:
+        patched.setattr(train.Trainer, 'validate', killed)
+        with pytest.raises(KeyboardInterrupt):
+            train.main(flags(max_steps=2, eval_every_steps=1))
+    assert checkpoints.latest_in(run).endswith('model.ckpt-2')
+    assert checkpoints.is_validated(run, 1) and not checkpoints.is_validated(run, 2)
+
+
+@pytest.mark.parametrize('error', [
+    tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating tensor'),
+    tf.errors.InternalError(None, None, 'Dst tensor is not initialized.')])
+def test_out_of_memory_ends_with_the_next_cheaper_settings(flags, monkeypatch, error):
+    def full(*_):
+        raise error
+    monkeypatch.setattr(train.Trainer, 'step', full)
+    with pytest.raises(SystemExit, match='(?s)Out of memory at --crop_size 33 .*--batch_size 1'):
+        train.main(flags())
+
+
+def test_out_of_memory_in_an_evaluation_says_how_to_go_on_without(flags, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        def full(*_, **__):
+            raise train.evaluation.NoMemoryError('no room')
+        patched.setattr(train.evaluation, 'evaluate', full)
+        with pytest.raises(SystemExit, match='(?s)in the evaluation of step 1.*"validation" whole'
+                                             '.*--eval_every_steps 3: .*--window 513'):
+            train.main(flags(max_steps=3, eval_every_steps=1))
+        assert checkpoints.latest_in(str(tmp_path / 'run')).endswith('model.ckpt-1')
+        # What was advised gets to the last step.
+        with pytest.raises(SystemExit, match='in the evaluation of step 3'):
+            train.main(flags(max_steps=3, eval_every_steps=3))
+    assert checkpoints.latest_in(str(tmp_path / 'run')).endswith('model.ckpt-3')
+
+
+def test_gradients_that_are_not_finite_stop_a_run_whose_loss_is(monkeypatch):
+    trainer = train.Trainer.__new__(train.Trainer)
+    trainer.args, trainer.info, trainer.history = config.parse_train_flags([]), None, [1.0]
+    trainer.info = argparse.Namespace(ignore_label=255)
+    trainer.train = argparse.Namespace(step=argparse.Namespace(variable_names=['a', 'b']))
+    monkeypatch.setattr(train.diagnosis, 'read_batch', lambda *_: 'batch')
+    monkeypatch.setattr(train.diagnosis, 'explain_non_finite', lambda *args: 'norms %r' % args[3])
+    values = {'losses': train.optimization.losses.Losses(1.0, 1.0, 2.0), 'learning_rate': 0.5,
+              'norms': np.array([1.0, 2.0])}
+    trainer._check_finite(5, values)
+    with pytest.raises(SystemExit, match="norms {'a': 1.0, 'b': inf}"):
+        trainer._check_finite(5, dict(values, norms=np.array([1.0, np.inf])))
+
+
+def test_averages_begin_with_the_weights_of_init_from(flags, tmp_path):
+    train.main(flags(model_dir=tmp_path / 'first', max_steps=1))
+    train.main(flags(init_from=tmp_path / 'first', max_steps=1, ema_decay=0.9,
+                     starting_learning_rate=0, model_dir=tmp_path / 'second'))
+    second = weights(str(tmp_path / 'second'))
+    name = 'DeepLab_v3/logits/weights'
+    np.testing.assert_allclose(second[name + checkpoints.AVERAGED], second[name], rtol=1e-6)
+
+
+def test_class_weights_and_hard_examples_reach_the_loss(flags, tmp_path):
+    losses = {}
+    for name, changes in (('plain', {}), ('even', dict(class_weights='[1, 1, 1, 1, 1, 1]')),
+                          ('first', dict(class_weights='[1, 0, 0, 0, 0, 0]')),
+                          ('hard', dict(hard_example_fraction=0.1))):
+        if 'class_weights' in changes:
+            path = tmp_path / (name + '.json')
+            path.write_text(changes['class_weights'])
+            changes = {'class_weights': path}
+        train.main(flags(model_dir=tmp_path / name, max_steps=1, **changes))
+        losses[name] = events(str(tmp_path / name))[1][1, 'loss/cross_entropy']
+    assert losses['even'] == pytest.approx(losses['plain'], rel=1e-4)
+    assert abs(losses['first'] - losses['plain']) > 0.01 * losses['plain']
+    assert losses['hard'] > 1.2 * losses['plain']
+
+
+def test_panels_show_image_label_prediction_and_error(shapes_dir):
+    ignore = 255
+    labels = np.array([[[0, 1], [2, ignore]]], np.int32)
+    logits = np.float32([[[[9, 0, 0], [9, 0, 0]], [[0, 0, 9], [0, 9, 0]]]])  # 0 0 / 2 1
+    image = np.arange(12, dtype=np.float32).reshape(1, 2, 2, 3) * 20
+    with tf.Graph().as_default(), tf.Session() as session:
+        panels = train.build_panels(train.inputs.Example(
+            tf.constant(['name']), tf.constant(image), tf.constant(labels)), tf.constant(logits),
+            ignore)
+        summary = tf.Summary.FromString(session.run(panels))
+        picture = session.run(tf.image.decode_png(summary.value[0].image.encoded_image_string))
+    colors = visualization.palette(ignore)
+    expected = np.concatenate(
+        [image[0], colors[labels[0]], colors[np.array([[0, 0], [2, 1]])],
+         255 * np.repeat([[[0], [1]], [[0], [0]]], 3, axis=2)], axis=1)
+    np.testing.assert_array_equal(picture, expected)
+
+
+def test_on_a_terminal_the_bar_stays_one_line(flags):
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 100, 0, 0))
+    process = subprocess.Popen(script(flags(max_steps=4, eval_every_steps=2,
+                                            class_weights='median_frequency')),
+                               stdin=child, stdout=child, stderr=child)
+    os.close(child)
+    output = b''
+    with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+        while True:
+            output += os.read(parent, 65536)
+    os.close(parent)
+    assert process.wait() == 0
+    assert b'\x1b[A' not in output  # the cursor never leaves the line
+    lines = [re.split(r' *\r', line.rstrip('\r'))[-1]
+             for line in output.decode().split('\n')[:-1]]
+    evaluated, last = [line.startswith('step ') for line in lines], lines[-2]
+    assert sum(evaluated) == 2 and 'step 4/4, loss' in last and '8/8' in last
+    # Of all the bars only the last state of the last one stays.
+    assert [line for line in lines if '%|' in line] == [last]
+    assert all(lines) and lines[-1].startswith('Done')
 
 
 def test_a_disk_that_is_full_while_saving_leaves_older_checkpoints_whole(flags, tmp_path):
@@ -411,12 +689,14 @@ def test_a_damaged_shard_stops_the_run_naming_shard_record_and_remedy(flags, tmp
 def script(arguments):
     """A command line that runs train.py with the tiny backbone."""
     return [sys.executable, '-c',
-            'import sys; sys.path.insert(0, %r)\n'
-            'from resnet import resnet_v2; resnet_v2.UNITS["resnet_v2_tiny"] = (1, 1, 1, 3)\n'
-            'import train; train.main(sys.argv[1:])' % ROOT] + arguments
+            'import sys; sys.path[:0] = %r\n'
+            'import tiny_runs, train\n'
+            'with tiny_runs.tiny_network(%d): train.main(sys.argv[1:])'
+            % ([ROOT, os.path.join(ROOT, 'tests')], BASE_DEPTH)] + arguments
 
 
-def test_a_terminated_run_saves_leaves_with_status_0_and_goes_on(flags, tmp_path):
+@pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT'])
+def test_a_run_asked_to_end_saves_leaves_with_status_0_and_goes_on(flags, tmp_path, name):
     run = str(tmp_path / 'run')
     process = subprocess.Popen(script(flags(max_steps=1000, save_every_steps=1000,
                                             log_every_steps=1)),
@@ -426,12 +706,12 @@ def test_a_terminated_run_saves_leaves_with_status_0_and_goes_on(flags, tmp_path
         line = process.stdout.readline()
         assert line, output
         output += line
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(getattr(signal, name))
     output += process.communicate()[0]
     assert process.returncode == 0, output
-    assert b'SIGTERM: saving, then leaving' in output and b'Stopped at step' in output
+    assert (name + ': saving, then leaving').encode() in output and b'Stopped at step' in output
     step = checkpoints.step_of(checkpoints.latest_in(run))
-    assert step >= 2 and ('Stopped at step %d: SIGTERM' % step).encode() in output
+    assert step >= 2 and ('Stopped at step %d: %s' % (step, name)).encode() in output
     output = subprocess.check_output(script(flags(max_steps=step + 1)), stderr=subprocess.STDOUT)
     assert ('at step %d (--resume)' % step).encode() in output
 
@@ -530,6 +810,10 @@ def test_a_best_checkpoint_that_could_not_be_kept_is_evaluated_again(flags, tmp_
     train.main(flags(max_steps=1))
     assert checkpoints.is_validated(str(tmp_path / 'run'), 1)
     assert checkpoints.best_score(str(tmp_path / 'run'))['step'] == 1
+    # Its numbers are there once.
+    logged = [entry for entry in runs.read_metrics(str(tmp_path / 'run'))
+              if 'validation/mean_iou' in entry]
+    assert len(logged) == 1
 
 
 def test_class_weights_that_changed_in_their_file_are_noticed_on_resume(flags, tmp_path):
