@@ -117,9 +117,8 @@ def describe_norms(gradient_norms):
     largest = sorted(set(gradient_norms) - set(bad), key=gradient_norms.get)[::-1][:_NORMS_SHOWN]
     text = 'Gradient norm %.3g' % np.linalg.norm(list(gradient_norms.values()))
     if bad:
-        text += '; not finite for %d of %d variables: %s%s' % (
-            len(bad), len(gradient_norms), ', '.join(bad[:_NORMS_SHOWN]),
-            ', ...' * (len(bad) > _NORMS_SHOWN))
+        text += '; not finite for %d of %d variables, such as %s' % (
+            len(bad), len(gradient_norms), ', '.join(bad[:_NORMS_SHOWN]))
     if largest:
         text += '; largest%s: %s' % (' finite' * bool(bad), ', '.join(
             '%.3g (%s)' % (gradient_norms[name], name) for name in largest))

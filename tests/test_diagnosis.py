@@ -82,8 +82,8 @@ def test_norms_name_what_is_not_finite_and_the_largest():
     assert diagnosis.describe_norms(norms) == (
         'Gradient norm 5.02; largest: 4 (b), 3 (a), 0.5 (d).')
     assert diagnosis.describe_norms(dict(norms, e=NAN)) == (
-        'Gradient norm nan; not finite for 1 of 5 variables: e; largest finite: 4 (b), 3 (a), '
-        '0.5 (d).')
+        'Gradient norm nan; not finite for 1 of 5 variables, such as e; largest finite: 4 (b), '
+        '3 (a), 0.5 (d).')
 
 
 @pytest.mark.parametrize('loss, said', [(NAN, 'The loss is nan at step 3 '),
@@ -96,7 +96,8 @@ def test_a_full_disk_hides_no_explanation(info, tmp_path, loss, said):
     text = diagnosis.explain_non_finite(3, 0.25, losses.Losses(loss, 1.0, loss), {'v': NAN}, [1.0],
                                         batch, args, info)
     assert text.startswith(said + '(learning rate 0.25).\nImages: (unnamed 0), b.jpg. Label ')
-    assert 'not finite for 1 of 1 variables: v.' in text and '  - Nothing conspicuous' in text
+    assert 'not finite for 1 of 1 variables, such as v.\n' in text
+    assert '  - Nothing conspicuous' in text
     assert 'could not be saved: [Errno' in text
 
 
