@@ -1,9 +1,11 @@
 """Finding and restoring checkpoints, shared by train, test, predict, export and notebook."""
 import glob
-import json
+import math
 import os
 import re
 from collections import namedtuple
+
+import numpy as np
 
 import config
 from resnet import download
@@ -30,10 +32,12 @@ Comparison = namedtuple('Comparison', ['matched', 'missing', 'unused', 'reshaped
 def latest_in(directory):
     """Returns the prefix of the newest whole checkpoint of a folder, or None.
 
-    TensorFlow's `checkpoint` file is written after the data and before older
-    ones are deleted, so what it names is whole; when that is gone all the same,
-    the one before it is taken.
+    That is the one of the latest step. Where names have none, as the post's, it is the
+    one that TensorFlow's `checkpoint` file names.
     """
+    numbered = all_in(directory)
+    if numbered:
+        return numbered[-1]
     state = tf.train.get_checkpoint_state(directory)
     paths = list(state.all_model_checkpoint_paths) if state else []
     for path in reversed(paths):
@@ -43,8 +47,7 @@ def latest_in(directory):
             return path
     # A folder whose `checkpoint` file was not copied along.
     others = glob.glob(os.path.join(glob.escape(directory), PREFIX + '*.index'))
-    others = list(filter(_is_whole, (path[:-len('.index')] for path in others)))
-    return max(others, key=lambda path: step_of(path) or 0) if others else None
+    return next(filter(_is_whole, (path[:-len('.index')] for path in sorted(others))), None)
 
 
 def _is_whole(prefix):
@@ -64,9 +67,11 @@ def step_of(prefix):
 
 
 def all_in(directory):
-    """Returns the prefixes of all whole checkpoints of a folder, oldest first."""
+    """Returns the prefixes of all whole checkpoints of a folder that name a step, oldest first."""
     indices = glob.glob(os.path.join(glob.escape(directory), PREFIX + '-*.index'))
-    return sorted(filter(_is_whole, (path[:-len('.index')] for path in indices)), key=step_of)
+    prefixes = [path[:-len('.index')] for path in indices
+                if re.match(r'-\d+\.index$', os.path.basename(path)[len(PREFIX):])]
+    return sorted(filter(_is_whole, prefixes), key=step_of)
 
 
 def remove_leftovers(directory, keep):
@@ -90,14 +95,11 @@ def remove_leftovers(directory, keep):
 def best_score(model_dir):
     """Returns the entry of `with_validation` of a run's best checkpoint, or None."""
     path = os.path.join(model_dir, BEST_DIR, BEST_SCORE_NAME)
-    if not os.path.exists(path):
-        return None
-    with open(path) as f:
-        return json.load(f)
+    return config.read_json(path) if os.path.exists(path) else None
 
 
 def problem_of(prefix):
-    """Reads a whole checkpoint, whose checksums are compared.
+    """Reads a whole checkpoint, whose checksums are compared, and looks for NaN and infinity.
 
     Args:
       prefix: str.
@@ -108,7 +110,9 @@ def problem_of(prefix):
     try:
         reader = tf.train.load_checkpoint(prefix)
         for name in reader.get_variable_to_shape_map():
-            reader.get_tensor(name)
+            values = reader.get_tensor(name)
+            if values.dtype.kind == 'f' and not np.isfinite(values).all():
+                return name + ' holds numbers that are not finite'
     except (tf.errors.OpError, ValueError) as error:
         return getattr(error, 'message', str(error)).splitlines()[0]
     return None
@@ -135,9 +139,28 @@ def latest_readable(model_dir):
             return prefix, damaged
         damaged[prefix] = problem
     if damaged:
-        raise SystemExit('All checkpoints in %s are damaged: %s. Give another --model_dir.'
-                         % (model_dir, '; '.join('%s (%s)' % pair for pair in damaged.items())))
+        raise SystemExit('All checkpoints in %s are damaged: %s. Give another --model_dir%s.'
+                         % (model_dir, '; '.join('%s (%s)' % pair for pair in damaged.items()),
+                            _with_best(model_dir)))
     return None, {}
+
+
+def _with_best(model_dir):
+    """Says how to start from the best checkpoint of a run; '' where there is none."""
+    best = latest_in(os.path.join(model_dir, BEST_DIR))
+    return ', with --init_from %s to start from its weights' % best if best else ''
+
+
+def check_best_belongs(model_dir):
+    """Makes sure that a run that starts at step 0 meets no best checkpoint of another.
+
+    Raises:
+      SystemExit: there is one.
+    """
+    if latest_in(os.path.join(model_dir, BEST_DIR)):
+        raise SystemExit('%s holds a best checkpoint, but none to go on from. Give another '
+                         '--model_dir%s; or take the folder %s away.'
+                         % (model_dir, _with_best(model_dir), os.path.join(model_dir, BEST_DIR)))
 
 
 def set_aside(damaged):
@@ -188,10 +211,7 @@ def names_in(prefix, variables):
 def validations(model_dir):
     """Returns the entries of `with_validation` of a run, a list of dicts, oldest first."""
     path = os.path.join(model_dir, VALIDATION_NAME)
-    if not os.path.exists(path):
-        return []
-    with open(path) as f:
-        return json.load(f)
+    return config.read_json(path) if os.path.exists(path) else []
 
 
 def is_validated(model_dir, step):
@@ -234,14 +254,15 @@ def with_validation(model_dir, step, mean_iou, loss, num_predicted=None, num_lab
 
     Returns:
       List of dicts of step, mean_iou, loss, num_predicted, num_labelled, and running_loss: the
-      mean of the losses of all evaluations so far, by which the post's code chooses. The new one
-      is the last.
+      mean of the finite losses of all evaluations so far, by which the post's code chooses. The
+      new one is the last.
     """
     entries = [entry for entry in validations(model_dir) if entry['step'] < step]
-    seen = [entry['loss'] for entry in entries] + [loss]
+    seen = [value for value in [entry['loss'] for entry in entries] + [loss]
+            if math.isfinite(value)]
     return entries + [{'step': step, 'mean_iou': mean_iou, 'loss': loss,
                        'num_predicted': num_predicted, 'num_labelled': num_labelled,
-                       'running_loss': sum(seen) / len(seen)}]
+                       'running_loss': sum(seen) / len(seen) if seen else loss}]
 
 
 def cut_validations(model_dir, step):
@@ -267,7 +288,7 @@ def is_better(entry, best, metric):
     Returns:
       bool.
     """
-    if best is None:
+    if best is None or not math.isfinite(best[metric]):
         return True
     if metric == 'running_loss':
         return entry[metric] < best[metric]

@@ -383,7 +383,7 @@ def is_post_run(folder):
 
 def _load_post(path):
     """Reads a data.json: its flags, and what the post's code builds whatever they say."""
-    flags = _read_json(path)
+    flags = read_json(path)
     required = ('number_of_classes', 'output_stride')
     if not isinstance(flags, dict) or any(name not in flags for name in required):
         raise SystemExit("%s does not hold the flags of the post's train.py: %s must be there."
@@ -403,7 +403,12 @@ def _load_post(path):
     return argparse.Namespace(**args)
 
 
-def _read_json(path):
+def read_json(path):
+    """Reads JSON.
+
+    Raises:
+      SystemExit: the file holds something else.
+    """
     with open(path) as f:
         try:
             return json.load(f)
@@ -416,7 +421,7 @@ def _read(run_dir):
     if not os.path.exists(path):
         raise SystemExit('%s is not there: %s is not a run directory of train.py.'
                          % (path, run_dir))
-    config = _read_json(path)
+    config = read_json(path)
     if not isinstance(config, dict):
         raise SystemExit('%s is not a run configuration.' % path)
     version = config.get('format_version')

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 
+import checkpoints
 import config
 from preprocessing import inputs
 from runtime import session_config, tf
@@ -210,13 +211,15 @@ def explain_no_memory_evaluating(args, step, split):
     Returns:
       str.
     """
+    lines = ['python test.py --checkpoint %s-%d --split %s --window 513: scores it, and cuts '
+             'large images' % (os.path.join(args.model_dir, checkpoints.PREFIX), step, split)]
+    if step < args.max_steps:
+        lines.append('the same command with --eval_every_steps %d: goes on, and evaluates only at '
+                     'the last step, once that is saved' % args.max_steps)
+    lines.append('a data set of smaller images, with a new --model_dir')
     return ('Out of memory in the evaluation of step %d, which takes the images of split "%s" '
-            'whole. The checkpoint is saved; cheaper, in the order to try:\n'
-            '  --eval_every_steps %d: nothing is evaluated before the last step; its checkpoint is '
-            'saved before this happens again, and test.py --checkpoint %s --window 513, which '
-            'cuts large images, scores it\n'
-            '  a data set of smaller images, with a new --model_dir'
-            % (step, split, args.max_steps, args.model_dir))
+            'whole. The checkpoint is saved. Ways on:\n%s'
+            % (step, split, '\n'.join('  ' + line for line in lines)))
 
 
 def _smallest_factor(number):

@@ -1,4 +1,5 @@
 """Evaluation of a whole split, shared by `train.py` and `test.py`."""
+import contextlib
 import os
 from collections import deque, namedtuple
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import network
 import prediction
 from dataset import descriptor, shards
 from preprocessing import inputs
-from runtime import MEMORY_ERRORS, is_out_of_memory, session_config, slim, tf
+from runtime import is_out_of_memory, session_config, slim, tf
 
 # Images whose scores and pictures wait while the network goes on with the next.
 QUEUED_IMAGES = 2
@@ -192,7 +193,8 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=N
     """
     sums, waiting = _Sums(info, details, on_example), deque()
     eval_graph.graph.finalize()
-    with tf.Session(graph=eval_graph.graph, config=session_config()) as session, \
+    with _explained(eval_graph.paths), \
+            tf.Session(graph=eval_graph.graph, config=session_config()) as session, \
             ThreadPoolExecutor(max_workers=1) as executor:
         checkpoints.restore(eval_graph.saver, session, checkpoint)
         session.run(eval_graph.initializer)
@@ -210,6 +212,22 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=N
     return sums.result()
 
 
+@contextlib.contextmanager
+def _explained(paths):
+    """Turns TensorFlow's errors into those of `evaluate`; `paths` are the split's shards."""
+    try:
+        yield
+    except tf.errors.DataLossError:
+        raise ValueError(shards.explain_data_loss(paths))
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(shards.explain_invalid(paths, error.message))
+    except tf.errors.OpError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise NoMemoryError('An image in %s does not fit into memory: test.py --window 513 cuts '
+                            'larger images.' % os.path.dirname(paths[0]))
+
+
 def _examples(session, eval_graph, info, details):
     """Yields a dict of arrays for each example of the split."""
     fields = ['name', 'image', 'labels', 'crop_labels', 'crop_predictions']
@@ -221,20 +239,11 @@ def _examples(session, eval_graph, info, details):
     while True:
         try:
             values = session.run(fetches)
-            if window:
-                values.update(_predicted_by_windows(session, eval_graph, values, info))
-            yield values
         except tf.errors.OutOfRangeError:
             return
-        except tf.errors.DataLossError:
-            raise ValueError(shards.explain_data_loss(eval_graph.paths))
-        except MEMORY_ERRORS as error:
-            if not is_out_of_memory(error):
-                raise
-            raise NoMemoryError('An image in %s does not fit into memory: test.py --window 513 '
-                                'cuts larger images.' % os.path.dirname(eval_graph.paths[0]))
-        except tf.errors.InvalidArgumentError as error:
-            raise ValueError(shards.explain_invalid(eval_graph.paths, error.message))
+        if window:
+            values.update(_predicted_by_windows(session, eval_graph, values, info))
+        yield values
 
 
 def _predicted_by_windows(session, eval_graph, values, info):

@@ -15,7 +15,7 @@ import config
 import inference
 import network
 from dataset import descriptor, voc
-from runtime import MEMORY_ERRORS, is_out_of_memory, session_config, slim, tf
+from runtime import is_out_of_memory, session_config, slim, tf
 
 # checkpoint: str, the prefix. args: the run's flags. class_names: tuple of str, position is
 # class id. ignore_label: int.
@@ -273,7 +273,7 @@ class Predictor:
     def _run(self, fetches, images):
         try:
             return self._session.run(fetches, {self._graph.images: images})
-        except MEMORY_ERRORS as error:
+        except tf.errors.OpError as error:
             if not is_out_of_memory(error):
                 raise
             raise PredictionError(

@@ -1,10 +1,12 @@
 """What keeps a run whole: one process at a time, orderly stops, and logs that never run ahead."""
 import contextlib
+import errno
 import fcntl
 import json
 import math
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -14,7 +16,8 @@ LOCK_NAME = '.lock'
 METRICS_NAME = 'metrics.jsonl'
 # In each entry of an evaluation.
 VALIDATED_TAG = 'validation/loss'
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# SIGHUP: the terminal, or the connection to it, was closed.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @contextlib.contextmanager
@@ -35,6 +38,43 @@ def locked(model_dir):
         lock_file.truncate(0)
         lock_file.write('%d\n' % os.getpid())
         lock_file.flush()
+        yield
+
+
+class _LastingStream:
+    """Standard output or error whose other end may go away: what is written then is dropped."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def _tolerate(self, write, *args):
+        try:
+            return write(*args)
+        except OSError as error:
+            if error.errno in (errno.EPIPE, errno.EIO):
+                # What is buffered, and all that follows, goes nowhere without a complaint.
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self._stream.fileno())
+                os.close(nowhere)
+
+    def write(self, text):
+        return self._tolerate(self._stream.write, text)
+
+    def flush(self):
+        return self._tolerate(self._stream.flush)
+
+
+@contextlib.contextmanager
+def lasting_output():
+    """Within it a closed terminal, a pipe whose reader ended, or a full disk end no run.
+
+    Ctrl-C in `train.py | tee log` ends tee first; the checkpoint is still to be saved.
+    """
+    with contextlib.redirect_stdout(_LastingStream(sys.stdout)), \
+            contextlib.redirect_stderr(_LastingStream(sys.stderr)):
         yield
 
 
@@ -96,8 +136,12 @@ class StopRequest:
 
     @contextlib.contextmanager
     def on_signals(self):
-        """Within it SIGTERM and Ctrl-C ask for an orderly stop instead of ending the process."""
-        before = [signal.signal(number, self._on_signal) for number in STOP_SIGNALS]
+        """Within it `STOP_SIGNALS` ask for an orderly stop instead of ending the process.
+
+        SIGHUP stays ignored where it is, as under nohup.
+        """
+        before = {number: signal.signal(number, self._on_signal) for number in STOP_SIGNALS
+                  if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN)}
         read_end, write_end = os.pipe()
         os.set_blocking(write_end, False)
         descriptor_before = signal.set_wakeup_fd(write_end)
@@ -107,7 +151,7 @@ class StopRequest:
             yield self
         finally:
             signal.set_wakeup_fd(descriptor_before)
-            for number, handler in zip(STOP_SIGNALS, before):
+            for number, handler in before.items():
                 signal.signal(number, handler)
             os.close(write_end)
             watcher.join()
@@ -132,6 +176,7 @@ class RunLog:
         entries = read_metrics(model_dir)
         kept = [entry for entry in entries if entry['step'] < start_step
                 or entry['step'] == start_step and (is_validated or VALIDATED_TAG not in entry)]
+        again = [] if is_validated else [entry for entry in kept if entry['step'] == start_step]
         temporary = self.path + '.tmp'
         with open(temporary, 'w') as f:
             f.writelines(json.dumps(entry, sort_keys=True) + '\n' for entry in kept)
@@ -139,8 +184,13 @@ class RunLog:
         self._file = open(self.path, 'a')
         self._writer = tf.summary.FileWriter(model_dir)
         # TensorBoard drops what earlier files hold from this step on.
-        self._writer.add_session_log(
-            tf.SessionLog(status=tf.SessionLog.START), start_step + 1)
+        self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START),
+                                     start_step + is_validated)
+        for entry in again:
+            self._add_to_tensorboard(start_step, {
+                tag: math.nan if value is None else value
+                for tag, value in entry.items() if tag != 'step'})
+        self._writer.flush()
 
     def add(self, step, scalars, summary=None):
         """Writes scalars to both, and a serialized summary to TensorBoard.
@@ -152,9 +202,7 @@ class RunLog:
         """
         if summary is not None:
             self._writer.add_summary(summary, step)
-        self._writer.add_summary(tf.Summary(value=[
-            tf.Summary.Value(tag=tag, simple_value=value)
-            for tag, value in sorted(scalars.items())]), step)
+        self._add_to_tensorboard(step, scalars)
         # JSON has no NaN.
         finite = {tag: value if math.isfinite(value) else None for tag, value in scalars.items()}
         self._file.write(json.dumps(dict(finite, step=step), sort_keys=True) + '\n')
@@ -162,8 +210,13 @@ class RunLog:
         self._file.flush()
         self._writer.flush()
 
+    def _add_to_tensorboard(self, step, scalars):
+        self._writer.add_summary(tf.Summary(value=[
+            tf.Summary.Value(tag=tag, simple_value=value)
+            for tag, value in sorted(scalars.items())]), step)
+
     def add_image(self, step, tag, png, height, width):
-        """Writes an encoded PNG to TensorBoard."""
+        """Writes an encoded PNG to TensorBoard; it is there for sure after the next `add`."""
         image = tf.Summary.Image(height=height, width=width, colorspace=3,
                                  encoded_image_string=png)
         self._writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag=tag, image=image)]), step)

@@ -33,10 +33,11 @@ tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
 import tf_slim as slim  # noqa: E402  (after the version check: it imports TensorFlow)
 
 __all__ = ['tf', 'slim', 'session_config', 'has_native_dilated_gradient', 'select_gpu',
-           'limit_threads', 'force_dilated_gradient', 'MEMORY_ERRORS', 'is_out_of_memory']
+           'limit_threads', 'force_dilated_gradient', 'is_out_of_memory']
 
-# What `is_out_of_memory` is to be asked about.
-MEMORY_ERRORS = (tf.errors.ResourceExhaustedError, tf.errors.InternalError)
+# How GPUs say, as another error, that they have no room: for what is copied to them, and
+# for a session where other processes hold their memory.
+_MEMORY_TEXTS = ('Dst tensor is not initialized', 'CUDA_ERROR_OUT_OF_MEMORY')
 
 _native_dilated_gradient = None
 _num_threads = None
@@ -70,12 +71,9 @@ def select_gpu(gpu_id):
 
 
 def is_out_of_memory(error):
-    """Whether one of `MEMORY_ERRORS` says that memory ran out. Returns bool.
-
-    A GPU without room for what is copied to it says "Dst tensor is not initialized".
-    """
+    """Whether a `tf.errors.OpError` says that memory ran out. Returns bool."""
     return (isinstance(error, tf.errors.ResourceExhaustedError)
-            or 'Dst tensor is not initialized' in error.message)
+            or any(text in error.message for text in _MEMORY_TEXTS))
 
 
 def session_config():

@@ -29,8 +29,7 @@ import runs
 import visualization
 from dataset import descriptor, shards
 from preprocessing import augmentation, inputs
-from runtime import (MEMORY_ERRORS, is_out_of_memory, limit_threads, select_gpu, session_config,
-                     slim, tf)
+from runtime import is_out_of_memory, limit_threads, select_gpu, session_config, slim, tf
 
 PANELS_SHOWN = 3
 VALIDATION_SPLIT = 'validation'
@@ -38,8 +37,8 @@ VALIDATION_SPLIT = 'validation'
 HISTORY_STEPS = 20
 
 # step: `optimization.TrainStep`. data_wait: float64 scalar, seconds that a run of the
-# graph waited for its images.
-# averages: dict from the model's variables to those of --ema_decay, or empty.
+# graph waited for its images. averages: dict from the model's variables to those of
+# --ema_decay, or empty.
 TrainGraph = namedtuple('TrainGraph', ['graph', 'initializer', 'step', 'train_op', 'global_step',
                                        'learning_rate', 'data_wait', 'panels', 'averages', 'saver',
                                        'best_saver', 'paths'])
@@ -206,7 +205,7 @@ class Trainer:
         self.session, self.train, self.eval_graph = session, train, eval_graph
         self.eval_split, self.info, self.args = eval_split, info, args
         self.log, self.stop, self.start_step = log, stop, start_step
-        self.saved_step = start_step
+        self.finished_step = self.saved_step = start_step
         self.history = deque(maxlen=HISTORY_STEPS)
         # (seconds, seconds waited for data) of the last steps, without saves and evaluations.
         self.times = deque(maxlen=HISTORY_STEPS)
@@ -270,8 +269,17 @@ class Trainer:
         self.saved_step = step
         self.stop.took('save', time.time() - start)
 
+    def save_finished(self):
+        """Saves the last finished step, if that was not done; call it between two steps."""
+        if self.saved_step < self.finished_step:
+            self.save(self.finished_step)
+
     def validate(self, step):
         """Scores the checkpoint of a step, keeps the best one, draws the curves.
+
+        Returns:
+          bool, False where the run is asked to stop before it is through; the same command
+          evaluates this step first.
 
         Raises:
           SystemExit: an image does not fit into memory.
@@ -284,7 +292,7 @@ class Trainer:
             raise SystemExit(diagnosis.explain_no_memory_evaluating(self.args, step,
                                                                     self.eval_split))
         if evaluated is None:
-            return  # The same command evaluates this step first.
+            return False
         result = metrics.scores(evaluated.matrix)
         best = checkpoints.best_score(self.args.model_dir)
         num_labelled, num_predicted = [int((np.sum(evaluated.matrix, axis=axis) > 0).sum())
@@ -308,6 +316,7 @@ class Trainer:
         collapsed = checkpoints.collapse_warning(self.args.model_dir)
         if collapsed:
             tqdm.write(collapsed)
+        return True
 
     def _log_validation(self, step, result, entry, matrix):
         scalars = {'validation/' + name: getattr(result, name) for name, _ in evaluation.TITLES}
@@ -316,9 +325,9 @@ class Trainer:
         scalars.update(('validation_iou/' + name, float(iou))
                        for name, iou in zip(self.info.class_names, result.per_class_iou)
                        if iou == iou)
-        self.log.add(step, scalars)
         self.log.add_image(step, 'validation/confusion_matrix',
                            *curves.confusion_png(matrix, self.info.class_names))
+        self.log.add(step, scalars)
         curves.draw(runs.read_metrics(self.args.model_dir), self.args.model_dir)
 
     def is_evaluated(self, step):
@@ -334,19 +343,22 @@ class Trainer:
         """
         args, start_step = self.args, self.start_step
         if start_step and self.is_evaluated(start_step) and not checkpoints.is_validated(
-                args.model_dir, start_step):
-            self.validate(start_step)
+                args.model_dir, start_step) and not self.validate(start_step):
+            self.stop.reason += (', before the evaluation of step %d was through. Where that is '
+                                 'so each time, give a larger --time_limit or --eval_every_steps'
+                                 % start_step)
+            return start_step
         # disable=None: no bar where standard error is no terminal.
         with tqdm(total=args.max_steps * args.batch_size, initial=start_step * args.batch_size,
                   unit='image', smoothing=0.05, disable=None) as bar:
             for step in range(start_step + 1, args.max_steps + 1):
                 if self.stop.is_due() or self._is_patience_over():
-                    if self.saved_step < step - 1:
-                        self.save(step - 1)
+                    self.save_finished()
                     return step - 1
                 is_last = step == args.max_steps
                 is_logged = step % args.summary_every_steps == 0 or is_last
                 scalars, panels = self.step(step, is_logged)
+                self.finished_step = step
                 scalars.update(self.speed())
                 if is_logged:
                     self.log.add(step, scalars, panels)
@@ -368,8 +380,10 @@ class Trainer:
         return args.max_steps
 
     def _is_patience_over(self):
+        if self.args.patience is None:
+            return False
         since = checkpoints.evaluations_since_best(self.args.model_dir)
-        if self.args.patience is None or since < self.args.patience:
+        if since < self.args.patience:
             return False
         self.stop.reason = ('no better evaluation in %d (--patience); a larger one goes on'
                             % since)
@@ -388,23 +402,39 @@ def run_training(train, restore, eval_graph, eval_split, info, args, start_step,
     """
     log = runs.RunLog(args.model_dir, start_step,
                       checkpoints.is_validated(args.model_dir, start_step))
-    with tf.Session(graph=train.graph, config=session_config()) as session:
-        try:
+    try:
+        with tf.Session(graph=train.graph, config=session_config()) as session:
             restore(session)
             session.run(train.initializer)
             trainer = Trainer(session, train, eval_graph, eval_split, info, args, log, stop,
                               start_step)
-            return trainer.run(), stop.reason
-        except MEMORY_ERRORS as error:
-            if not is_out_of_memory(error):
+            try:
+                return trainer.run(), stop.reason
+            except (tf.errors.OpError, OSError) as error:
+                # Neither images that cannot be read nor a full disk touch the weights; of a
+                # batch in parts, earlier ones may have moved the batch-norm statistics.
+                if isinstance(error, OSError) or (args.accumulate_steps == 1
+                                                  and is_of_input(error)):
+                    trainer.save_finished()
                 raise
+    except tf.errors.DataLossError:
+        raise SystemExit(shards.explain_data_loss(train.paths))
+    except tf.errors.InvalidArgumentError as error:
+        raise SystemExit(shards.explain_invalid(train.paths, error.message))
+    except tf.errors.OpError as error:
+        if is_out_of_memory(error):
             raise SystemExit(diagnosis.explain_no_memory(args))
-        except tf.errors.DataLossError:
-            raise SystemExit(shards.explain_data_loss(train.paths))
-        except tf.errors.InvalidArgumentError as error:
-            raise SystemExit(shards.explain_invalid(train.paths, error.message))
-        finally:
-            log.close()
+        if not is_of_input(error):
+            raise
+        raise SystemExit('Images could not be read on: %s\nMend this, and the same command goes '
+                         'on.' % error.message.splitlines()[0])
+    finally:
+        log.close()
+
+
+def is_of_input(error):
+    """Whether a `tf.errors.OpError` came with the next batch: nothing was computed from it."""
+    return error.op is not None and error.op.type == 'IteratorGetNext'
 
 
 def find_start(args):
@@ -429,6 +459,8 @@ def find_start(args):
                          % (checkpoint, args.model_dir))
     if checkpoint:
         config.check_resume(args, args.model_dir)
+    else:
+        checkpoints.check_best_belongs(args.model_dir)
     return checkpoint, checkpoints.step_of(checkpoint) if checkpoint else 0, damaged
 
 
@@ -545,12 +577,13 @@ def train_locked(args, stop, stack, is_locked):
     config.save(args, args.model_dir, weights)
     step, reason = run_training(graph, restore, eval_graph, eval_split, info, args, start_step,
                                 stop)
-    if reason:
+    if reason and not is_finished(args, info, step):
         print('Stopped at step %d: %s.%s' % (step, reason, ' The same command goes on from there.'
                                              if stop.can_go_on else ''))
     else:
-        print('Done: %s. Score it with: python test.py --checkpoint %s'
-              % (args.model_dir, args.model_dir))
+        split = 'test' if 'test' in info.splits else eval_split or 'train'
+        print('Done: %s. Score it with: python test.py --checkpoint %s%s'
+              % (args.model_dir, args.model_dir, '' if split == 'test' else ' --split ' + split))
 
 
 def main(argv=None):
@@ -559,14 +592,15 @@ def main(argv=None):
     select_gpu(args.gpu_id)
     limit_threads(args.num_threads)
     try:
-        with stop.on_signals():
+        with runs.lasting_output(), stop.on_signals():
             print(config.describe_recipe(args), flush=True)
             train(args, stop)
     except ValueError as error:
         raise SystemExit(str(error))
     except OSError as error:
-        raise SystemExit('%s\nMake room, or give another --model_dir; checkpoints that are there '
-                         'are whole.' % error)
+        raise SystemExit('%s\nMake room if a disk is full, or give another --model_dir; '
+                         'checkpoints that are there are whole, and the same command goes on from '
+                         'the last one.' % error)
 
 
 if __name__ == '__main__':

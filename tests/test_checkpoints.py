@@ -153,6 +153,52 @@ def test_latest_is_found_in_a_folder_that_was_moved(tmp_path):
     assert checkpoints.latest_in(new) == os.path.join(new, 'model.ckpt-20')
 
 
+def test_latest_is_that_of_the_latest_step_whatever_the_state_file_names(tmp_path):
+    prefixes = write_run(tmp_path, [10, 20])
+    tf.train.update_checkpoint_state(str(tmp_path), 'model.ckpt-10', ['model.ckpt-10'])
+    assert checkpoints.latest_in(str(tmp_path)) == prefixes[1]
+
+
+def test_copies_beside_the_checkpoints_do_not_count(tmp_path):
+    prefixes = write_run(tmp_path, [10, 20])
+    for extension in ('.index', '.data-00000-of-00001'):
+        shutil.copy(prefixes[0] + extension, prefixes[0] + '-old' + extension)
+    assert checkpoints.all_in(str(tmp_path)) == prefixes
+
+
+def test_weights_that_are_not_finite_are_a_problem(tmp_path):
+    assert checkpoints.problem_of(write(tmp_path, 1)) is None
+    assert checkpoints.problem_of(write(tmp_path, 2, value=float('nan'))).endswith(
+        'holds numbers that are not finite')
+
+
+def test_of_checkpoints_all_damaged_the_best_is_named_to_start_from(tmp_path):
+    write(tmp_path, 2, value=float('inf'))
+    with pytest.raises(SystemExit, match='All checkpoints in .* --model_dir.$'):
+        checkpoints.latest_readable(str(tmp_path))
+    best = write(tmp_path / checkpoints.BEST_DIR, 1)
+    with pytest.raises(SystemExit, match='All checkpoints in .*--init_from %s ' % best):
+        checkpoints.latest_readable(str(tmp_path))
+
+
+def test_damaged_score_is_named(tmp_path):
+    (tmp_path / checkpoints.BEST_DIR).mkdir()
+    path = tmp_path / checkpoints.BEST_DIR / checkpoints.BEST_SCORE_NAME
+    path.write_text('{"st')
+    with pytest.raises(SystemExit, match='%s is not JSON' % path):
+        checkpoints.best_score(str(tmp_path))
+
+
+def test_loss_that_is_not_finite_leaves_the_running_mean_and_never_stays_best(tmp_path):
+    run, nan = str(tmp_path), float('nan')
+    for step, loss in enumerate([nan, 2.0, nan, 4.0]):
+        checkpoints.save_validations(run, checkpoints.with_validation(run, step, 0.1, loss))
+    entries = checkpoints.validations(run)
+    assert [entry['running_loss'] for entry in entries[1:]] == [2.0, 2.0, 3.0]
+    assert checkpoints.is_better(entries[1], entries[0], 'running_loss')
+    assert not checkpoints.is_better(entries[0], entries[1], 'running_loss')
+
+
 def test_step_is_read_off_the_name():
     assert checkpoints.step_of('runs/net-2/model.ckpt-500') == 500
 

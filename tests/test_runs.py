@@ -39,7 +39,7 @@ def test_lock_of_a_killed_process_is_free(tmp_path):
         pass
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signal_asks_for_a_stop_and_is_named(number):
     stop = runs.StopRequest()
     before = signal.getsignal(number)
@@ -48,6 +48,42 @@ def test_signal_asks_for_a_stop_and_is_named(number):
         os.kill(os.getpid(), number)
         assert stop.is_due() and stop.reason == signal.Signals(number).name
     assert signal.getsignal(number) is before
+
+
+def test_hangup_stays_ignored_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with runs.StopRequest().on_signals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.is_due()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize('stream', ['stdout', 'stderr'])
+def test_output_whose_reader_is_gone_is_dropped_without_an_error(stream):
+    code = ('import sys; sys.path.insert(0, %r); import runs\n'
+            'sys.stdin.readline()\n'
+            'with runs.lasting_output():\n'
+            '    for _ in range(3): print("x" * 10 ** 5, file=sys.%s, flush=True)\n'
+            % (ROOT, stream))
+    process = subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE,
+                               **{stream: subprocess.PIPE})
+    getattr(process, stream).close()
+    process.stdin.write(b'go\n')
+    process.stdin.close()
+    assert process.wait() == 0
+
+
+def test_output_on_a_full_disk_is_dropped_and_the_stream_kept():
+    code = ('import sys; sys.path.insert(0, %r); import runs\n'
+            'with runs.lasting_output(), open("/dev/full", "w") as full:\n'
+            '    stream = runs._LastingStream(full)\n'
+            '    print("x", file=stream, flush=True)\n'
+            '    print(full.fileno() == stream.fileno())\n'
+            '    import os; os._exit(0)' % ROOT)
+    assert subprocess.run([sys.executable, '-u', '-c', code],
+                          stdout=subprocess.PIPE).stdout == b'True\n'
 
 
 def test_second_interrupt_ends_the_process_at_once():

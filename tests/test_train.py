@@ -276,7 +276,9 @@ def train_only(tmp_path, shapes_dir):
 
 def test_a_split_without_validation_trains_and_says_so(flags, tmp_path, train_only, capsys):
     train.main(flags(dataset_dir=train_only, max_steps=1))
-    assert 'no split "validation"' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert 'no split "validation"' in printed
+    assert re.search('Score it with: .*--split train$', printed.strip())
     assert checkpoints.latest_in(str(tmp_path / 'run'))
 
 
@@ -415,10 +417,29 @@ def test_a_signal_within_an_evaluation_ends_it_and_the_next_start_repeats_it(fla
     with monkeypatch.context() as patched:
         patched.setattr(train.evaluation, 'evaluate', interrupted)
         train.main(flags(max_steps=2, eval_every_steps=1))
-    assert 'Stopped at step 1: SIGTERM' in capsys.readouterr().out
-    assert not checkpoints.is_validated(str(tmp_path / 'run'), 1)
+        assert 'Stopped at step 1: SIGTERM' in capsys.readouterr().out
+        assert not checkpoints.is_validated(str(tmp_path / 'run'), 1)
+        # No start would get beyond it.
+        train.main(flags(max_steps=2, eval_every_steps=1))
+        assert re.search('Stopped at step 1: SIGTERM, before the evaluation of step 1 was through.'
+                         '.*give a larger --time_limit or --eval_every_steps',
+                         capsys.readouterr().out)
     train.main(flags(max_steps=2, eval_every_steps=1))
     assert 'step 1: validation mIoU' in capsys.readouterr().out
+
+
+def test_a_signal_after_the_last_step_leaves_a_run_that_is_done(flags, monkeypatch, capsys):
+    real = train.checkpoints.save_validations
+
+    def interrupted(*args):
+        stops[0].reason = 'SIGTERM'
+        real(*args)
+    stops, real_stop = [], train.runs.StopRequest
+    monkeypatch.setattr(train.runs, 'StopRequest',
+                        lambda *args: stops.append(real_stop(*args)) or stops[0])
+    monkeypatch.setattr(train.checkpoints, 'save_validations', interrupted)
+    train.main(flags(max_steps=1))
+    assert re.search('Done: .*test.py --checkpoint .*/run$', capsys.readouterr().out.strip())
 
 
 def test_time_limit_saves_leaves_and_goes_on(flags, tmp_path, capsys):
@@ -494,6 +515,18 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(flags, 
     assert [checkpoints.step_of(path) for path in checkpoints.all_in(run)] == [2, 3][-keep:]
 
 
+def test_a_best_checkpoint_of_an_earlier_run_is_in_the_way(flags, tmp_path):
+    run = tmp_path / 'run'
+    train.main(flags(max_steps=1))
+    for path in run.glob('model.ckpt-1.*'):
+        path.unlink()
+    with pytest.raises(SystemExit, match='a best checkpoint, but none to go on from.*--init_from '
+                                         '.*best/model.ckpt-1 .*take the folder .*best away'):
+        train.main(flags(max_steps=1))
+    shutil.rmtree(str(run / 'best'))
+    train.main(flags(max_steps=1))
+
+
 @pytest.mark.parametrize('changes, message', [
     (dict(resume='never'), '--resume never'), (dict(crop_size=17), '--crop_size 17'),
     (dict(class_weights='WEIGHTS'), '--class_weights')])
@@ -561,12 +594,14 @@ def test_out_of_memory_in_an_evaluation_says_how_to_go_on_without(flags, tmp_pat
             raise train.evaluation.NoMemoryError('no room')
         patched.setattr(train.evaluation, 'evaluate', full)
         with pytest.raises(SystemExit, match='(?s)in the evaluation of step 1.*"validation" whole'
-                                             '.*--eval_every_steps 3: .*--window 513'):
+                                             '.*test.py --checkpoint .*run/model.ckpt-1 --split '
+                                             'validation --window 513.*--eval_every_steps 3: '):
             train.main(flags(max_steps=3, eval_every_steps=1))
         assert checkpoints.latest_in(str(tmp_path / 'run')).endswith('model.ckpt-1')
         # What was advised gets to the last step.
-        with pytest.raises(SystemExit, match='in the evaluation of step 3'):
+        with pytest.raises(SystemExit, match='in the evaluation of step 3') as stopped:
             train.main(flags(max_steps=3, eval_every_steps=3))
+        assert '--eval_every_steps' not in str(stopped.value)
     assert checkpoints.latest_in(str(tmp_path / 'run')).endswith('model.ckpt-3')
 
 
@@ -686,6 +721,42 @@ def test_a_damaged_shard_stops_the_run_naming_shard_record_and_remedy(flags, tmp
     stopped.match('Run the dataset builder again with the same flags')
 
 
+def test_a_shard_found_damaged_within_a_run_loses_no_step(flags, tmp_path, monkeypatch):
+    error = tf.errors.DataLossError(None, argparse.Namespace(type='IteratorGetNext'), 'corrupted')
+    run, real = str(tmp_path / 'run'), train.Trainer.step
+
+    def damaged(trainer, step, with_panels):
+        if step == 4:
+            raise error
+        return real(trainer, step, with_panels)
+    monkeypatch.setattr(train.Trainer, 'step', damaged)
+    with pytest.raises(SystemExit, match='TensorFlow found damaged data'):
+        train.main(flags(max_steps=9))
+    assert checkpoints.latest_in(run).endswith('model.ckpt-3')
+
+
+def test_what_of_the_input_fails_is_told_from_the_rest(shapes_dir, tmp_path):
+    path = tmp_path / 'gone.tfrecord'
+    with tf.Graph().as_default(), tf.Session() as session:
+        example = tf.data.make_one_shot_iterator(tf.data.TFRecordDataset([str(path)])).get_next()
+        for fetched, of_input in ((tf.identity(example), True),
+                                  (tf.debugging.assert_equal(tf.constant(1), tf.zeros([2], tf.int32)
+                                                             + tf.placeholder_with_default(2, [])),
+                                   False)):
+            with pytest.raises(tf.errors.OpError) as caught:
+                session.run(fetched)
+            assert train.is_of_input(caught.value) is of_input
+
+
+def test_a_full_disk_for_the_log_loses_no_step(flags, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(runs.RunLog, 'add', full)
+    with pytest.raises(SystemExit, match='(?s)No space left.*Make room'):
+        train.main(flags(max_steps=9, summary_every_steps=2))
+    assert checkpoints.latest_in(str(tmp_path / 'run')).endswith('model.ckpt-2')
+
+
 def script(arguments):
     """A command line that runs train.py with the tiny backbone."""
     return [sys.executable, '-c',
@@ -714,6 +785,18 @@ def test_a_run_asked_to_end_saves_leaves_with_status_0_and_goes_on(flags, tmp_pa
     assert step >= 2 and ('Stopped at step %d: %s' % (step, name)).encode() in output
     output = subprocess.check_output(script(flags(max_steps=step + 1)), stderr=subprocess.STDOUT)
     assert ('at step %d (--resume)' % step).encode() in output
+
+
+def test_ctrl_c_that_ends_the_reader_of_the_output_first_loses_no_step(flags, tmp_path):
+    process = subprocess.Popen(script(flags(max_steps=1000, save_every_steps=1000,
+                                            log_every_steps=1)),
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    while b'step 2/' not in process.stdout.readline():
+        assert process.poll() is None
+    process.stdout.close()  # as when Ctrl-C ends tee
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 0
+    assert checkpoints.step_of(checkpoints.latest_in(str(tmp_path / 'run'))) >= 2
 
 
 # More of them: TEST_KILLS=50 python -m pytest tests/test_train.py -k killed
@@ -814,6 +897,9 @@ def test_a_best_checkpoint_that_could_not_be_kept_is_evaluated_again(flags, tmp_
     logged = [entry for entry in runs.read_metrics(str(tmp_path / 'run'))
               if 'validation/mean_iou' in entry]
     assert len(logged) == 1
+    shown = event_accumulator.EventAccumulator(str(tmp_path / 'run')).Reload()
+    assert [scalar.step for scalar in shown.Scalars('validation/mean_iou')] == [1]
+    assert [scalar.step for scalar in shown.Scalars('loss/total')] == [1]
 
 
 def test_class_weights_that_changed_in_their_file_are_noticed_on_resume(flags, tmp_path):
