@@ -257,7 +257,7 @@ def with_validation(model_dir, step, mean_iou, loss, num_predicted=None, num_lab
       mean of the finite losses of all evaluations so far, by which the post's code chooses. The
       new one is the last.
     """
-    entries = [entry for entry in validations(model_dir) if entry['step'] < step]
+    entries = validations(model_dir)
     seen = [value for value in [entry['loss'] for entry in entries] + [loss]
             if math.isfinite(value)]
     return entries + [{'step': step, 'mean_iou': mean_iou, 'loss': loss,

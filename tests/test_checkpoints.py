@@ -224,13 +224,13 @@ def test_one_predicted_class_is_warned_about_where_there_are_more(tmp_path, pred
     assert bool(checkpoints.collapse_warning(run)) is warned
 
 
-def test_validations_are_kept_in_order_and_those_of_an_abandoned_future_dropped(tmp_path):
+def test_validations_are_kept_in_order_and_count_once_they_are_saved(tmp_path):
     run = str(tmp_path)
-    for step, loss in ((5, 4.0), (10, 2.0), (15, 9.0)):
-        checkpoints.save_validations(run, checkpoints.with_validation(run, step, 0.1, loss))
+    checkpoints.save_validations(run, checkpoints.with_validation(run, 5, 0.1, 4.0))
     entries = checkpoints.with_validation(run, 10, 0.25, 3.0)
-    assert checkpoints.is_validated(run, 15)  # as long as nothing was written
+    assert checkpoints.is_validated(run, 5) and not checkpoints.is_validated(run, 10)
     checkpoints.save_validations(run, entries)
+    assert checkpoints.is_validated(run, 10)
     assert entries[-1] == {'step': 10, 'mean_iou': 0.25, 'loss': 3.0, 'running_loss': 3.5,
                            'num_predicted': None, 'num_labelled': None}
     with open(os.path.join(run, checkpoints.VALIDATION_NAME)) as f:

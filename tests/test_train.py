@@ -607,7 +607,7 @@ def test_out_of_memory_in_an_evaluation_says_how_to_go_on_without(flags, tmp_pat
 
 def test_gradients_that_are_not_finite_stop_a_run_whose_loss_is(monkeypatch):
     trainer = train.Trainer.__new__(train.Trainer)
-    trainer.args, trainer.info, trainer.history = config.parse_train_flags([]), None, [1.0]
+    trainer.args, trainer.history = config.parse_train_flags([]), [1.0]
     trainer.info = argparse.Namespace(ignore_label=255)
     trainer.train = argparse.Namespace(step=argparse.Namespace(variable_names=['a', 'b']))
     monkeypatch.setattr(train.diagnosis, 'read_batch', lambda *_: 'batch')
@@ -644,7 +644,7 @@ def test_class_weights_and_hard_examples_reach_the_loss(flags, tmp_path):
     assert losses['hard'] > 1.2 * losses['plain']
 
 
-def test_panels_show_image_label_prediction_and_error(shapes_dir):
+def test_panels_show_image_label_prediction_and_error():
     ignore = 255
     labels = np.array([[[0, 1], [2, ignore]]], np.int32)
     logits = np.float32([[[[9, 0, 0], [9, 0, 0]], [[0, 0, 9], [0, 9, 0]]]])  # 0 0 / 2 1
@@ -735,7 +735,7 @@ def test_a_shard_found_damaged_within_a_run_loses_no_step(flags, tmp_path, monke
     assert checkpoints.latest_in(run).endswith('model.ckpt-3')
 
 
-def test_what_of_the_input_fails_is_told_from_the_rest(shapes_dir, tmp_path):
+def test_what_of_the_input_fails_is_told_from_the_rest(tmp_path):
     path = tmp_path / 'gone.tfrecord'
     with tf.Graph().as_default(), tf.Session() as session:
         example = tf.data.make_one_shot_iterator(tf.data.TFRecordDataset([str(path)])).get_next()
