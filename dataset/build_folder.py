@@ -8,7 +8,6 @@ file name without extension; classes.txt holds one name per line, the first is
 class 0. Masks hold class ids, or with --palette colours.
 """
 import argparse
-import functools
 import hashlib
 import os
 import sys
@@ -78,7 +77,7 @@ def read_classes(classes, palette, ignore_label):
     if not palette:
         return class_names, None
     class_names, colors = color_masks.read_palette(palette, class_names, ignore_label)
-    return class_names, functools.partial(color_masks.read_mask, palette=colors)
+    return class_names, color_masks.PaletteReader(colors)
 
 
 def choose_splits(examples, validation_fraction, seed):

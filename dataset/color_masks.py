@@ -5,8 +5,12 @@ the columns name, r, g, b. Position is class id; 'void' or 'ignore' is no class.
 """
 import collections
 import csv
+import functools
 import io
 import json
+import pickle
+import sys
+import types
 
 import numpy as np
 
@@ -192,6 +196,47 @@ def read_mask(example, info, palette):
         raise decoding.InvalidExampleError(
             name + ': ' + _describe_unknown(codes, known, palette), 'mask_palette')
     return palette.labels[index]
+
+
+class PaletteReader:
+    """Reads masks by a palette; a `read_mask` of `records.write_split`.
+
+    Args:
+      palette: `Palette`.
+
+    Attributes:
+      key: str, the palette as text.
+      earlier_key: bytes, what builds hashed before readers had keys.
+    """
+
+    def __init__(self, palette):
+        self.palette = palette
+
+    def __call__(self, example, info):
+        return read_mask(example, info, self.palette)
+
+    @property
+    def key(self):
+        return 'palette %s' % json.dumps([self.palette.codes.tolist(),
+                                          self.palette.labels.tolist(), self.palette.names])
+
+    @property
+    def earlier_key(self):
+        """The pickle of `read_mask` with its palette, under the module name of then."""
+        module = types.ModuleType('dataset.color_masks')
+        module.read_mask = types.FunctionType(read_mask.__code__, {}, 'read_mask')
+        module.Palette = collections.namedtuple('Palette', Palette._fields)
+        module.read_mask.__module__ = module.Palette.__module__ = module.__name__
+        before = sys.modules.get(module.__name__)
+        sys.modules[module.__name__] = module  # where pickle looks the names up
+        try:
+            return pickle.dumps(functools.partial(
+                module.read_mask, palette=module.Palette(*self.palette)), protocol=4)
+        finally:
+            if before is None:
+                del sys.modules[module.__name__]
+            else:
+                sys.modules[module.__name__] = before
 
 
 def _describe_unknown(codes, known, palette):

@@ -15,10 +15,10 @@ LABEL_ENCODED = 'label/encoded'
 LABEL_FORMAT = 'label/format'
 
 # file: str, name of the shard. path: str, the file to write. examples: iterable
-# of `Example`. source: `manifest.source_fingerprint` of them, or None. info,
+# of `Example`. sources: `manifest.source_fingerprints` of them, or (). info,
 # read_mask, skip_bad: as in `records.write_split`.
 ShardTask = collections.namedtuple(
-    'ShardTask', ['file', 'path', 'examples', 'source', 'info', 'read_mask', 'skip_bad'])
+    'ShardTask', ['file', 'path', 'examples', 'sources', 'info', 'read_mask', 'skip_bad'])
 
 
 def encode(example, info, read_mask=None):
@@ -104,4 +104,4 @@ def build_shard(task, report):
     return manifest.Entry(
         task.file, good, writer.num_bytes, writer.sha256(),
         pixels[:task.info.number_of_classes].tolist(), int(pixels[task.info.ignore_label]),
-        task.source, skipped)
+        task.sources[0] if task.sources else None, skipped)

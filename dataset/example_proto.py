@@ -43,8 +43,11 @@ def _declare():
         ('features', 1, one, message, '.dataset.Features')])
     pool = descriptor_pool.DescriptorPool()
     pool.Add(package)
-    return message_factory.MessageFactory(pool).GetPrototype(
-        pool.FindMessageTypeByName('dataset.Example'))
+    described = pool.FindMessageTypeByName('dataset.Example')
+    # protobuf 4.22 put the one in place of the other, and 5 took the other away.
+    if hasattr(message_factory, 'GetMessageClass'):
+        return message_factory.GetMessageClass(described)
+    return message_factory.MessageFactory(pool).GetPrototype(described)
 
 
 _Example = _declare()

@@ -7,7 +7,6 @@ import collections
 import hashlib
 import json
 import os
-import pickle
 
 from dataset import descriptor
 
@@ -16,9 +15,13 @@ FORMAT_VERSION = 1
 # Goes up when other bytes would be written for the same files and flags.
 CONTENT_VERSION = 1
 
+# The key of a `read_mask` that is None, and what earlier builds hashed for it.
+IDS_KEY = 'ids'
+EARLIER_IDS_KEY = b'\x80\x04N.'
+
 # file: str, name of the shard. records, num_bytes: int. sha256: str, of the file.
 # class_pixels: list of int [number_of_classes]. ignored_pixels: int. source: str,
-# `source_fingerprint` of the examples, or None where they were made on the fly.
+# a `source_fingerprint` of the examples, or None where they were made on the fly.
 # skipped: list of str, what was wrong with the examples that were left out. A
 # shard without records is not stored as a file.
 Entry = collections.namedtuple('Entry', [
@@ -86,7 +89,35 @@ def is_whole(entry, directory):
     return digest.hexdigest() == entry.sha256
 
 
-def source_fingerprint(examples, info, read_mask):
+def source_fingerprints(examples, info, read_mask):
+    """Hashes all that decides the content of a shard, as today's builds and as earlier ones.
+
+    Earlier builds hashed the pickled reader: what they built is known by the second
+    fingerprint, and stays (tests/test_dataset_manifest.py).
+
+    Args:
+      examples, info: as in `source_fingerprint`.
+      read_mask: the reader given to `records.write_split`, or None.
+
+    Returns:
+      Tuple of str, the first that of a new shard.
+
+    Raises:
+      descriptor.DatasetError: `read_mask` has no key.
+    """
+    if read_mask is None:
+        keys = [IDS_KEY, EARLIER_IDS_KEY]
+    else:
+        key = getattr(read_mask, 'key', None)
+        if not isinstance(key, str):
+            raise descriptor.DatasetError(
+                'read_mask %r has no key: give it an attribute `key`, a text that is another one '
+                'whenever it reads the same file differently.' % (read_mask,))
+        keys = [key] + ([read_mask.earlier_key] if hasattr(read_mask, 'earlier_key') else [])
+    return tuple(source_fingerprint(examples, info, key) for key in keys)
+
+
+def source_fingerprint(examples, info, key):
     """Hashes all that decides the content of a shard.
 
     Of files that is path, size and time of last change; they are not read.
@@ -94,20 +125,13 @@ def source_fingerprint(examples, info, read_mask):
     Args:
       examples: sequence of `decoding.Example`.
       info: `descriptor.DatasetInfo`.
-      read_mask: the reader given to `records.write_split`, or None.
+      key: str or bytes, says how masks are read.
 
     Returns:
       str, 64 hexadecimal digits.
-
-    Raises:
-      descriptor.DatasetError: `read_mask` cannot be pickled.
     """
-    try:
-        reader = pickle.dumps(read_mask, protocol=4)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise descriptor.DatasetError('read_mask must be a function of a module: %s.' % error)
     digest = hashlib.sha256(repr(
-        (CONTENT_VERSION, info.class_names, info.ignore_label, reader)).encode())
+        (CONTENT_VERSION, info.class_names, info.ignore_label, key)).encode())
     for example in examples:
         digest.update(repr((example.filename, _identity(example.image),
                             _identity(example.mask))).encode('utf-8', 'backslashreplace'))

@@ -117,7 +117,7 @@ def find_finished(tasks, output_dir, split):
 
 def _fits(entry, task):
     """Whether what was built is what is to be built."""
-    return (entry is not None and task.source is not None and entry.source == task.source
+    return (entry is not None and entry.source in task.sources
             and (task.skip_bad or not entry.skipped))
 
 

@@ -61,10 +61,11 @@ def write_split(examples, num_examples, info, output_dir, split, num_shards=4, a
       split: str of letters, digits, '_' and '-'.
       num_shards: int, lowered to `num_examples` when larger.
       aliases: further split names that list the same shards.
-      read_mask: None for `read_labels`, or a function of a module that takes
+      read_mask: None for `read_labels`, or a picklable function that takes
         (`Example`, `info`), returns uint8 [height, width] of labels and raises
-        `InvalidExampleError`. With an attribute `may_crash` that is true it never
-        runs in this process.
+        `InvalidExampleError`. Its attribute `key` is a text that is another one
+        whenever it reads the same file differently: shards are built again then.
+        With an attribute `may_crash` that is true it never runs in this process.
       num_workers: int, processes to use, at most one per shard; None for the
         number of cores, or 1 where that is faster. A script that uses more than
         1 needs the usual `if __name__ == '__main__'`.
@@ -134,14 +135,14 @@ def _plan(examples, num_examples, num_shards, folder, split, how):
         file_name = '%s-%05d-of-%05d.tfrecord' % (split, index, num_shards)
         if _is_sequence(examples):
             part = examples[start:stop]
-            source = manifest.source_fingerprint(part, *how[:2])
+            sources = manifest.source_fingerprints(part, *how[:2])
         else:
             # The last takes all that come, so that a wrong number is noticed.
             is_last = index == num_shards - 1
             part = itertools.islice(stream, None if is_last else stop - start)
-            source = None
+            sources = ()
         path = os.path.join(folder, file_name + TEMPORARY)
-        tasks.append(encoding.ShardTask(file_name, path, part, source, *how))
+        tasks.append(encoding.ShardTask(file_name, path, part, sources, *how))
     return tasks
 
 
@@ -175,7 +176,7 @@ def _build_shards(tasks, num_examples, num_workers, finished, split):
     folder at once: what is finished then survives whatever happens next.
     """
     entries, by_file = dict(finished), {task.file: task for task in tasks}
-    is_stream = any(task.source is None for task in tasks)
+    is_stream = not all(task.sources for task in tasks)
     if not is_stream:
         num_examples = sum(len(task.examples) for task in tasks)
     if num_workers is None:
@@ -202,7 +203,7 @@ def _keep(task, entries, split):
         os.remove(task.path)
     else:
         os.replace(task.path, task.path[:-len(TEMPORARY)])
-    if task.source is not None:
+    if task.sources:
         manifest.save(os.path.dirname(task.path), split, (), [
             entry for entry in entries.values() if task.skip_bad or not entry.skipped])
 

@@ -90,14 +90,23 @@ def all_cats(example, info):
     return np.ones([6, 8], np.uint8)
 
 
+all_cats.key = 'all cats'
+
+
 def out_of_range(example, info):
     """A reader of masks that is wrong."""
     return np.full([6, 8], 77)
 
 
+out_of_range.key = 'out of range'
+
+
 def dies(example, info):
     """A reader of masks that ends its process, as the kernel does when memory runs out."""
     os._exit(9)
+
+
+dies.key = 'dies'
 
 
 def crashes_at_c(example, info):
@@ -108,11 +117,15 @@ def crashes_at_c(example, info):
 
 
 crashes_at_c.may_crash = True
+crashes_at_c.key = 'crashes at c'
 
 
 def fails(example, info):
     """A reader of masks with a programming error."""
     raise ZeroDivisionError('in the reader of %s' % example.filename)
+
+
+fails.key = 'fails'
 
 
 def waits(example, info):
@@ -121,3 +134,6 @@ def waits(example, info):
            and not os.path.exists(os.path.join(os.path.dirname(example.mask), 'go'))):
         time.sleep(0.01)
     return all_cats(example, info)
+
+
+waits.key = 'waits'
