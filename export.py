@@ -30,9 +30,9 @@ from collections import namedtuple
 import numpy as np
 from PIL import Image
 
-import exported
+from serving import runners
 
-FORMATS = tuple(exported.RUNNERS)
+FORMATS = tuple(runners.RUNNERS)
 OPSETS = (11, 12, 13, 14, 15)  # older ones have no aligned corners, onnxruntime 1.10 no newer
 DEFAULT_OPSET = 13
 FORMAT_VERSION = 1
@@ -41,7 +41,7 @@ FORMAT_VERSION = 1
 # each: square, wide, and high with odd sides.
 CHECKED_SIZES = ((128, 128), (96, 160), (173, 121))
 SMALLEST_AGREEMENT = 0.9999  # of the labels
-# Of a probability. Two libraries add up in different orders, and `prediction.Predictor`
+# Of a probability. Two libraries add up in different orders, and `restored.Predictor`
 # rounds to float16; a wrong weight shows far above.
 LARGEST_DIFFERENCE = 0.01
 
@@ -102,8 +102,8 @@ def check_output_dir(output_dir, overwrite):
         raise ExportError('--output_dir %s is not empty: give another, or --overwrite to replace '
                           'an earlier export.' % output_dir)
     try:
-        with open(os.path.join(output_dir, exported.DESCRIPTION)) as description:
-            known = set(json.load(description)['files']) | {exported.DESCRIPTION}
+        with open(os.path.join(output_dir, runners.DESCRIPTION)) as description:
+            known = set(json.load(description)['files']) | {runners.DESCRIPTION}
     except (OSError, ValueError, KeyError, TypeError):
         raise ExportError('--overwrite: %s holds no export.json, so it is not an earlier export: '
                           'give another --output_dir.' % output_dir)
@@ -163,7 +163,7 @@ def write_formats(run, flags, folder):
     """Builds the network once and writes all formats that are asked for.
 
     Args:
-      run: `prediction.Run`.
+      run: `restored.Run`.
       flags: of this script.
       folder: str, an empty folder.
 
@@ -172,22 +172,22 @@ def write_formats(run, flags, folder):
       ValueError: a setting that cannot be built.
       ExportError: TensorFlow cannot write.
     """
-    import export_formats
     from runtime import tf
-    export_graph = export_formats.build_export_graph(run.args)
-    with export_formats.restored_session(export_graph, run.checkpoint) as session:
+    from serving import formats
+    export_graph = formats.build_export_graph(run.args)
+    with formats.restored_session(export_graph, run.checkpoint) as session:
         try:
             if 'saved_model' in flags.formats:
-                export_formats.write_saved_model(export_graph, session, folder)
+                formats.write_saved_model(export_graph, session, folder)
         except tf.errors.OpError as error:
             raise ExportError('saved_model: %s' % error.message.splitlines()[0])
         if flags.formats == ['saved_model']:
             return
-        graph_def = export_formats.frozen_graph_def(export_graph, session)
+        graph_def = formats.frozen_graph_def(export_graph, session)
     if 'frozen_graph' in flags.formats:
-        export_formats.write_frozen_graph(graph_def, folder)
+        formats.write_frozen_graph(graph_def, folder)
     if 'onnx' in flags.formats:
-        export_formats.write_onnx(graph_def, folder, flags.opset)
+        formats.write_onnx(graph_def, folder, flags.opset)
 
 
 def answers_of(format_name, folder, images):
@@ -199,7 +199,7 @@ def answers_of(format_name, folder, images):
       images: list of uint8 [batch, height, width, 3].
 
     Returns:
-      List of dicts, see `exported.run_saved_model`.
+      List of dicts, see `runners.run_saved_model`.
 
     Raises:
       ExportError: it cannot be loaded or run.
@@ -208,7 +208,7 @@ def answers_of(format_name, folder, images):
         paths = [os.path.join(temporary, name) for name in ('images.npz', 'answers.npz')]
         np.savez(paths[0], **{str(index): batch for index, batch in enumerate(images)})
         child = subprocess.run(
-            [sys.executable, os.path.abspath(exported.__file__), format_name, folder] + paths,
+            [sys.executable, os.path.abspath(runners.__file__), format_name, folder] + paths,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if child.returncode:
             lines = child.stdout.decode(errors='replace').strip().splitlines()
@@ -228,7 +228,7 @@ def compare(format_name, answers, expected):
     Args:
       format_name: str.
       answers: list of dicts, see `answers_of`.
-      expected: list of `prediction.Prediction` with probabilities.
+      expected: list of `restored.Prediction` with probabilities.
 
     Returns:
       List of `Check`.
@@ -240,7 +240,7 @@ def compare(format_name, answers, expected):
         checks.append(Check(format_name, size, share_equal(answer['labels'], predicted.labels),
                             difference))
         if 'encoded_labels' in answer:
-            checks.append(Check('%s (%s)' % (format_name, exported.ENCODED_SIGNATURE), size,
+            checks.append(Check('%s (%s)' % (format_name, runners.ENCODED_SIGNATURE), size,
                                 share_equal(answer['encoded_labels'], predicted.labels), None))
     return checks
 
@@ -281,7 +281,7 @@ def verify(run, flags, folder):
     """Compares every written format with the checkpoint.
 
     Args:
-      run: `prediction.Run`.
+      run: `restored.Run`.
       flags: of this script.
       folder: str, the export.
 
@@ -291,9 +291,9 @@ def verify(run, flags, folder):
     Raises:
       ExportError: a format cannot be used, or does not agree.
     """
-    import prediction
+    from inference import restored
     images = checked_images()
-    with prediction.Predictor(run) as predictor:
+    with restored.Predictor(run) as predictor:
         expected = [predictor.predict(batch, with_probabilities=True) for batch in images]
     all_checks = []
     for name in flags.formats:
@@ -307,15 +307,15 @@ def verify(run, flags, folder):
 
 def tensors_of(flags):
     """Returns what export.json says about the inputs and outputs of each format, a dict."""
-    plain = {'inputs': exported.INPUTS, 'outputs': exported.OUTPUTS}
+    plain = {'inputs': runners.INPUTS, 'outputs': runners.OUTPUTS}
     frozen = {kind: [name + ':0' for name in names] for kind, names in plain.items()}
     tensors = {
-        'saved_model': {'path': exported.SAVED_MODEL, 'signatures': {
-            exported.DEFAULT_SIGNATURE: plain,
-            exported.ENCODED_SIGNATURE: {'inputs': ['image_bytes'],
-                                         'outputs': ['labels_bytes']}}},
-        'frozen_graph': dict(frozen, path=exported.FROZEN_GRAPH),
-        'onnx': dict(plain, path=exported.ONNX, opset=flags.opset)}
+        'saved_model': {'path': runners.SAVED_MODEL, 'signatures': {
+            runners.DEFAULT_SIGNATURE: plain,
+            runners.ENCODED_SIGNATURE: {'inputs': ['image_bytes'],
+                                        'outputs': ['labels_bytes']}}},
+        'frozen_graph': dict(frozen, path=runners.FROZEN_GRAPH),
+        'onnx': dict(plain, path=runners.ONNX, opset=flags.opset)}
     return {name: tensors[name] for name in flags.formats}
 
 
@@ -334,9 +334,8 @@ def versions_of(flags):
 
 def write_description(run, flags, folder, checks):
     """Writes export.json, the last file of an export."""
-    import checkpoints
-    import config
-    import downloads
+    from common import http
+    from experiment import checkpoints, config
     config.write_json({
         'format_version': FORMAT_VERSION,
         'class_names': run.class_names, 'ignore_label': run.ignore_label,
@@ -347,8 +346,8 @@ def write_description(run, flags, folder, checks):
         'versions': versions_of(flags),
         'checks': [check._asdict() for check in checks],
         'files': {name: {'bytes': os.path.getsize(os.path.join(folder, name)),
-                         'sha256': downloads.hash_file(os.path.join(folder, name))}
-                  for name in files_in(folder)}}, os.path.join(folder, exported.DESCRIPTION))
+                         'sha256': http.hash_file(os.path.join(folder, name))}
+                  for name in files_in(folder)}}, os.path.join(folder, runners.DESCRIPTION))
 
 
 def check_packages(flags):
@@ -365,11 +364,11 @@ def main(argv=None):
     try:
         check_output_dir(flags.output_dir, flags.overwrite)
         # TensorFlow takes seconds to import; what is wrong with the folder is said before.
-        import prediction
+        from inference import restored
         from runtime import select_gpu
         select_gpu(flags.gpu_id)
         check_packages(flags)
-        run = prediction.load_run(flags.checkpoint, flags.output_stride, flags.classes)
+        run = restored.load_run(flags.checkpoint, flags.output_stride, flags.classes)
         with published(flags.output_dir) as folder:
             print('%s at output stride %d as %s.' % (
                 run.checkpoint, run.args.output_stride, ', '.join(flags.formats)), flush=True)

@@ -26,11 +26,9 @@ import sys
 import numpy as np
 from tqdm import tqdm
 
-import flag_types
-import inference
-import media
-import visualization
-from dataset import decoding
+from common import flag_types
+from dataset.sources import decoding
+from inference import drawing, media, options
 
 FOLDERS = ('index', 'palette', 'overlay', 'probabilities', 'frames', 'results')
 RESULT_NAME = 'predictions.json'
@@ -60,7 +58,7 @@ def parse_flags(argv=None):
                         help='how many pictures of one size, or frames, pass the network '
                              'together (default: as many as hold %d pixels, at most %d)'
                              % (BATCH_PIXELS, LARGEST_BATCH))
-    inference.add_flags(parser)
+    options.add_flags(parser)
     # Filled in by `main`, once the classes are known.
     parser.set_defaults(submission_dir=None)
     parser.add_argument('--save_probabilities', action='store_true',
@@ -99,8 +97,8 @@ def predict_pictures(batch, predictor, run, flags):
 
     Args:
       batch: list of (`media.Item`, uint8 [height, width, 3]).
-      predictor: `prediction.Predictor`.
-      run: `prediction.Run`.
+      predictor: `restored.Predictor`.
+      run: `restored.Run`.
       flags: of this script.
 
     Returns:
@@ -114,15 +112,15 @@ def predict_pictures(batch, predictor, run, flags):
     entries = []
     for index, (item, image) in enumerate(batch):
         labels = predicted.labels[index]
-        visualization.save_index_png(labels, result_path(flags, 'index', item.name + '.png'))
-        visualization.save_palette_png(
+        drawing.save_index_png(labels, result_path(flags, 'index', item.name + '.png'))
+        drawing.save_palette_png(
             labels, result_path(flags, 'palette', item.name + '.png'), run.ignore_label)
         if flags.submission_dir:
-            visualization.save_palette_png(
+            drawing.save_palette_png(
                 labels, result_path(flags, os.path.relpath(flags.submission_dir, flags.output_dir),
                                     os.path.basename(item.name) + '.png'), run.ignore_label)
-        visualization.save_png(
-            visualization.overlay(image, labels, run.class_names, run.ignore_label),
+        drawing.save_png(
+            drawing.overlay(image, labels, run.class_names, run.ignore_label),
             result_path(flags, 'overlay', item.name + '.png'))
         if flags.save_probabilities:
             save_probabilities(predicted.probabilities[index],
@@ -166,10 +164,10 @@ def predict_video(item, predictor, run, flags):
         for frame, labels in labelled_frames(video, item, predictor, flags):
             counts[:] += count_classes(labels, run)
             if temporary:
-                visualization.save_index_png(
+                drawing.save_index_png(
                     labels, os.path.join(temporary, '%06d.png' % next(numbers)))
-            yield visualization.overlay(frame, labels, run.class_names, run.ignore_label,
-                                        all_classes=True)
+            yield drawing.overlay(frame, labels, run.class_names, run.ignore_label,
+                                  all_classes=True)
 
     try:
         if temporary:
@@ -267,7 +265,7 @@ def predict_inputs(items, predictor, run, flags, errors):
 
 def main(argv=None):
     flags = parse_flags(argv)
-    passes = inference.passes_of(flags)
+    passes = options.passes_of(flags)
     result = os.path.join(flags.output_dir, RESULT_NAME)
     try:
         items = media.find_inputs(
@@ -276,23 +274,22 @@ def main(argv=None):
     except (media.MediaError, OSError) as error:
         raise SystemExit(str(error))
     # TensorFlow takes seconds to import; what is wrong with the inputs is said before.
-    import checkpoints
-    import config
-    import prediction
+    from experiment import checkpoints, config
+    from inference import restored
     from runtime import select_gpu
     select_gpu(flags.gpu_id)
     try:
-        run = prediction.load_run(flags.checkpoint, flags.output_stride, flags.classes)
+        run = restored.load_run(flags.checkpoint, flags.output_stride, flags.classes)
         # The pictures of VOC's own test set have no labels: they come as a folder.
-        flags.submission_dir = flags.save_submission and inference.submission_folder(
+        flags.submission_dir = flags.save_submission and options.submission_folder(
             flags.output_dir, flags.save_submission, 'test', run.class_names)
-        with prediction.Predictor(run, passes) as predictor:
+        with restored.Predictor(run, passes) as predictor:
             print('%s on %d inputs, output stride %d.'
                   % (run.checkpoint, len(items), run.args.output_stride))
             if os.path.exists(result):
                 os.remove(result)  # of an earlier run: it is there when this one is complete
             pictures, videos, failures = predict_inputs(
-                items, predictor, run, flags, (media.MediaError, prediction.PredictionError))
+                items, predictor, run, flags, (media.MediaError, restored.PredictionError))
     except (ValueError, OSError) as error:
         raise SystemExit(str(error))
     config.write_json({

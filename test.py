@@ -20,16 +20,12 @@ import math
 import os
 import shutil
 
-import checkpoints
-import config
-import curves
-import evaluation
-import inference
 import metrics
-import pages
-import report
-import visualization
+from common import html
 from dataset import descriptor
+from evaluation import loop, report
+from experiment import checkpoints, config, curves
+from inference import drawing, options
 from resnet import resnet_v2
 from runtime import select_gpu
 
@@ -54,7 +50,7 @@ def parse_flags(argv=None):
     parser.add_argument('--no_post_scores', dest='post_scores', action='store_false',
                         help="leave out the scores in the post's definition, which take a second "
                              'pass of the network')
-    inference.add_flags(parser)
+    options.add_flags(parser)
     parser.add_argument('--gpu_id', help='the GPUs to use; -1: none')
     return parser.parse_args(argv)
 
@@ -94,8 +90,8 @@ class Pictures:
       submission_dir: str or None, where copies for PASCAL VOC's server go.
 
     Attributes:
-      rows: list for `visualization.contact_sheet`, images across the split.
-      worst: heap of (negative mean IoU, index, name, arrays of `visualization.shrink`).
+      rows: list for `drawing.contact_sheet`, images across the split.
+      worst: heap of (negative mean IoU, index, name, arrays of `drawing.shrink`).
     """
 
     def __init__(self, output_dir, num_examples, info, submission_dir):
@@ -105,21 +101,21 @@ class Pictures:
         self._every = max(1, num_examples // SHEET_ROWS)
 
     def add(self, name, image, labels, predictions, matrix):
-        """Takes one image; see `evaluation.evaluate`."""
+        """Takes one image; see `loop.evaluate`."""
         stem = os.path.splitext(name)[0]
         paths = [os.path.join(self.folder, stem + '.png')]
         if self.submission_dir:
             paths.append(os.path.join(self.submission_dir, os.path.basename(stem) + '.png'))
         for path in paths:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            visualization.save_palette_png(predictions, path, self.info.ignore_label)
+            drawing.save_palette_png(predictions, path, self.info.ignore_label)
         if self._index % self._every == 0 and len(self.rows) < SHEET_ROWS:
             self.rows.append((name, image, labels, predictions))
         score = float(metrics.mean_iou(metrics.counts(matrix)))
         is_shown = len(self.worst) < WORST_SHOWN or self.worst and -score > self.worst[0][0]
         if is_shown and score == score:
             # Small ones, as the heap holds many; those that stay are drawn at the end.
-            small = visualization.shrink(image, labels, predictions)
+            small = drawing.shrink(image, labels, predictions)
             heapq.heappush(self.worst, (-score, self._index, name, small))
             if len(self.worst) > WORST_SHOWN:
                 heapq.heappop(self.worst)
@@ -127,7 +123,7 @@ class Pictures:
 
     def worst_first(self):
         """Returns a list of (name, mean IoU, `PIL.Image`), the lowest first."""
-        return [(name, -score, visualization.comparison(
+        return [(name, -score, drawing.comparison(
                     *small, class_names=self.info.class_names,
                     ignore_label=self.info.ignore_label))
                 for score, _, name, small in sorted(self.worst, key=lambda one: -one[0])]
@@ -142,29 +138,29 @@ def scores_as_dict(evaluated, interval, info, checkpoint, flags, args, passes):
     """The content of scores.json.
 
     Args:
-      evaluated: `evaluation.Evaluation`.
+      evaluated: `loop.Evaluation`.
       interval: (low, high) of `metrics.bootstrap_mean_iou`.
       info: `dataset.descriptor.DatasetInfo`.
       checkpoint: str.
       flags: of this script.
       args: of the run.
-      passes: `inference.Passes`.
+      passes: `options.Passes`.
 
     Returns:
       Dict; `benchmark` and `post` hold the scores of the two definitions.
     """
     scores = metrics.scores(evaluated.matrix)
-    benchmark = {name: number(getattr(scores, name)) for name, _ in evaluation.TITLES}
+    benchmark = {name: number(getattr(scores, name)) for name, _ in loop.TITLES}
     benchmark.update(
-        definition=evaluation.BENCHMARK_DEFINITION,
+        definition=loop.BENCHMARK_DEFINITION,
         mean_iou_95_interval=list(map(number, interval)),
         per_class_iou={name: number(iou)
                        for name, iou in zip(info.class_names, scores.per_class_iou)})
     post = None
     if evaluated.post_scores is not None:
         means = evaluated.post_scores.mean(axis=0)
-        post = {name: number(mean) for (name, _), mean in zip(evaluation.TITLES, means)}
-        post.update(definition=evaluation.post_definition(args.crop_size),
+        post = {name: number(mean) for (name, _), mean in zip(loop.TITLES, means)}
+        post.update(definition=loop.post_definition(args.crop_size),
                     crop_size=args.crop_size, num_images=len(evaluated.post_scores))
     boundary = metrics.boundary_iou(evaluated.boundary_counts)
     return dict(
@@ -188,7 +184,7 @@ def write_images_csv(evaluated, path):
     """Writes the benchmark's scores of each image alone, to a temporary name first.
 
     Args:
-      evaluated: `evaluation.Evaluation`.
+      evaluated: `loop.Evaluation`.
       path: str.
     """
     with open(path + '.tmp', 'w', newline='', encoding='utf-8') as csv_file:
@@ -207,7 +203,7 @@ def write_results(result, evaluated, info, args, pictures, output_dir):
 
     Args:
       result: dict, see `scores_as_dict`.
-      evaluated: `evaluation.Evaluation`.
+      evaluated: `loop.Evaluation`.
       info: `dataset.descriptor.DatasetInfo`.
       args: the run's flags.
       pictures: `Pictures`.
@@ -218,28 +214,28 @@ def write_results(result, evaluated, info, args, pictures, output_dir):
     os.makedirs(folder)
     for index, (name, _, picture) in enumerate(worst, start=1):
         stem = os.path.splitext(name)[0].replace('/', '-')
-        visualization.save_png(picture, os.path.join(folder, '%02d-%s.png' % (index, stem)))
-    sheet = visualization.contact_sheet(pictures.rows, info.ignore_label)
-    visualization.save_png(sheet, os.path.join(output_dir, 'contact_sheet.png'))
+        drawing.save_png(picture, os.path.join(folder, '%02d-%s.png' % (index, stem)))
+    sheet = drawing.contact_sheet(pictures.rows, info.ignore_label)
+    drawing.save_png(sheet, os.path.join(output_dir, 'contact_sheet.png'))
     for name, content in (
             ('confusion_matrix.png', curves.confusion_png(evaluated.matrix, info.class_names)[0]),
             ('calibration.png', curves.calibration_png(evaluated.bin_counts))):
-        visualization.save_bytes(content, os.path.join(output_dir, name))
+        drawing.save_bytes(content, os.path.join(output_dir, name))
     write_images_csv(evaluated, os.path.join(output_dir, 'images.csv'))
-    pages.write(report.as_html(result, evaluated, info, args, worst, sheet),
-                os.path.join(output_dir, REPORT_NAME))
+    html.write(report.as_html(result, evaluated, info, args, worst, sheet),
+               os.path.join(output_dir, REPORT_NAME))
     config.write_json(result, os.path.join(output_dir, SCORES_NAME))
 
 
 def main(argv=None):
     flags = parse_flags(argv)
-    passes = inference.passes_of(flags)
+    passes = options.passes_of(flags)
     select_gpu(flags.gpu_id)
     try:
         checkpoint, args, info, dataset_dir, output_dir = load_run(flags)
-        submission_dir = flags.save_submission and inference.submission_folder(
+        submission_dir = flags.save_submission and options.submission_folder(
             output_dir, flags.save_submission, flags.split, info.class_names)
-        eval_graph = evaluation.build_eval_graph(
+        eval_graph = loop.build_eval_graph(
             args, info, dataset_dir, flags.split, flags.post_scores,
             averaged=checkpoints.is_averaged(checkpoint), passes=passes)
         checkpoints.names_in(checkpoint, eval_graph.variables)
@@ -250,14 +246,14 @@ def main(argv=None):
             os.remove(scores_path)  # of an earlier evaluation: it is there when all is
         pictures = Pictures(output_dir, info.splits[flags.split]['num_examples'], info,
                             submission_dir)
-        evaluated = evaluation.evaluate(eval_graph, checkpoint, info, flags.split, pictures.add,
-                                        details=True)
+        evaluated = loop.evaluate(eval_graph, checkpoint, info, flags.split, pictures.add,
+                                  details=True)
     except (ValueError, OSError) as error:
         raise SystemExit(str(error))
     interval = metrics.bootstrap_mean_iou(evaluated.image_counts)
     result = scores_as_dict(evaluated, interval, info, checkpoint, flags, args, passes)
-    print(evaluation.report(metrics.scores(evaluated.matrix), info.class_names, interval,
-                            evaluated.post_scores, args.crop_size))
+    print(loop.report(metrics.scores(evaluated.matrix), info.class_names, interval,
+                      evaluated.post_scores, args.crop_size))
     write_results(result, evaluated, info, args, pictures, output_dir)
     print('mean boundary IoU %.4f, expected calibration error %.4f' % (
         metrics.mean_iou(evaluated.boundary_counts),

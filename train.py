@@ -16,20 +16,17 @@ from collections import deque, namedtuple
 import numpy as np
 from tqdm import tqdm
 
-import checkpoints
-import class_weights
-import config
-import curves
-import diagnosis
-import evaluation
 import metrics
 import network
-import optimization
-import runs
-import visualization
-from dataset import descriptor, shards
+from dataset import descriptor
+from dataset.records import shards
+from evaluation import loop
+from experiment import checkpoints, config, curves, run_log
+from inference import drawing
 from preprocessing import augmentation, inputs
-from runtime import is_out_of_memory, limit_threads, select_gpu, session_config, slim, tf
+from runtime import (is_out_of_memory, limit_threads, select_gpu,
+                     session_config, slim, tf)
+from training import class_weights, failures, optimization
 
 PANELS_SHOWN = 3
 VALIDATION_SPLIT = 'validation'
@@ -50,7 +47,7 @@ def build_panels(example, logits, ignore_label):
     Returns:
       string scalar, a serialized summary.
     """
-    colors = tf.constant(visualization.palette(ignore_label))
+    colors = tf.constant(drawing.palette(ignore_label))
     predictions = tf.argmax(logits, axis=3, output_type=tf.int32)
     wrong = tf.not_equal(predictions, example.labels) & tf.not_equal(example.labels, ignore_label)
     panels = tf.concat([tf.cast(tf.round(example.image), tf.uint8),
@@ -192,12 +189,12 @@ class Trainer:
     Args:
       session: `tf.Session` with all variables restored.
       train: `TrainGraph`.
-      eval_graph: `evaluation.EvalGraph`, or None.
+      eval_graph: `loop.EvalGraph`, or None.
       eval_split: str, the split of `eval_graph`.
       info: `dataset.descriptor.DatasetInfo`.
       args: the flags.
-      log: `runs.RunLog`.
-      stop: `runs.StopRequest`.
+      log: `run_log.RunLog`.
+      stop: `run_log.StopRequest`.
       start_step: int, the number of steps already trained.
     """
 
@@ -256,9 +253,9 @@ class Trainer:
         if np.isfinite(values['losses'].total) and np.isfinite(values['norms']).all():
             return
         options = augmentation_options(self.args, self.info.ignore_label)
-        batch = diagnosis.read_batch(self.info, self.args.dataset_dir, options, self.args, step)
+        batch = failures.read_batch(self.info, self.args.dataset_dir, options, self.args, step)
         norms = dict(zip(self.train.step.variable_names, values['norms']))
-        raise SystemExit(diagnosis.explain_non_finite(
+        raise SystemExit(failures.explain_non_finite(
             step, float(values['learning_rate']), values['losses'], norms, list(self.history),
             batch, self.args, self.info))
 
@@ -286,11 +283,11 @@ class Trainer:
         """
         checkpoint = os.path.join(self.args.model_dir, '%s-%d' % (checkpoints.PREFIX, step))
         try:
-            evaluated = evaluation.evaluate(self.eval_graph, checkpoint, self.info,
-                                            self.eval_split, should_stop=self.stop.is_due)
-        except evaluation.NoMemoryError:
-            raise SystemExit(diagnosis.explain_no_memory_evaluating(self.args, step,
-                                                                    self.eval_split))
+            evaluated = loop.evaluate(self.eval_graph, checkpoint, self.info,
+                                      self.eval_split, should_stop=self.stop.is_due)
+        except loop.NoMemoryError:
+            raise SystemExit(failures.explain_no_memory_evaluating(self.args, step,
+                                                                   self.eval_split))
         if evaluated is None:
             return False
         result = metrics.scores(evaluated.matrix)
@@ -319,8 +316,8 @@ class Trainer:
         return True
 
     def _log_validation(self, step, result, entry, matrix):
-        scalars = {'validation/' + name: getattr(result, name) for name, _ in evaluation.TITLES}
-        scalars.update({runs.VALIDATED_TAG: entry['loss'],
+        scalars = {'validation/' + name: getattr(result, name) for name, _ in loop.TITLES}
+        scalars.update({run_log.VALIDATED_TAG: entry['loss'],
                         'validation/running_loss': entry['running_loss']})
         scalars.update(('validation_iou/' + name, float(iou))
                        for name, iou in zip(self.info.class_names, result.per_class_iou)
@@ -328,7 +325,7 @@ class Trainer:
         self.log.add_image(step, 'validation/confusion_matrix',
                            *curves.confusion_png(matrix, self.info.class_names))
         self.log.add(step, scalars)
-        curves.draw(runs.read_metrics(self.args.model_dir), self.args.model_dir)
+        curves.draw(run_log.read_metrics(self.args.model_dir), self.args.model_dir)
 
     def is_evaluated(self, step):
         """Whether a step is one to evaluate at. Returns bool."""
@@ -400,8 +397,8 @@ def run_training(train, restore, eval_graph, eval_split, info, args, start_step,
     Raises:
       SystemExit: the run cannot go on; the message says why and what to do.
     """
-    log = runs.RunLog(args.model_dir, start_step,
-                      checkpoints.is_validated(args.model_dir, start_step))
+    log = run_log.RunLog(args.model_dir, start_step,
+                         checkpoints.is_validated(args.model_dir, start_step))
     try:
         with tf.Session(graph=train.graph, config=session_config()) as session:
             restore(session)
@@ -423,7 +420,7 @@ def run_training(train, restore, eval_graph, eval_split, info, args, start_step,
         raise SystemExit(shards.explain_invalid(train.paths, error.message))
     except tf.errors.OpError as error:
         if is_out_of_memory(error):
-            raise SystemExit(diagnosis.explain_no_memory(args))
+            raise SystemExit(failures.explain_no_memory(args))
         if not is_of_input(error):
             raise
         raise SystemExit('Images could not be read on: %s\nMend this, and the same command goes '
@@ -494,7 +491,7 @@ def build_evaluation(args, info):
     """Builds the evaluation during training.
 
     Returns:
-      (`evaluation.EvalGraph` or None, str, its split, or None).
+      (`loop.EvalGraph` or None, str, its split, or None).
 
     Raises:
       ValueError: --patience, and nothing to evaluate.
@@ -508,9 +505,9 @@ def build_evaluation(args, info):
         print('%s has no split "%s": nothing is evaluated during training and no best checkpoint '
               'is kept.' % (args.dataset_dir, VALIDATION_SPLIT))
         return None, None
-    return evaluation.build_eval_graph(args, info, args.dataset_dir, split,
-                                       num_examples=args.overfit,
-                                       averaged=args.ema_decay > 0), split
+    return loop.build_eval_graph(args, info, args.dataset_dir, split,
+                                 num_examples=args.overfit,
+                                 averaged=args.ema_decay > 0), split
 
 
 def train(args, stop):
@@ -518,13 +515,13 @@ def train(args, stop):
 
     Args:
       args: the flags.
-      stop: `runs.StopRequest`.
+      stop: `run_log.StopRequest`.
     """
     with contextlib.ExitStack() as stack:
         # A folder that is not there yet is made, and locked, once the flags proved good.
         is_locked = os.path.isdir(args.model_dir)
         if is_locked:
-            stack.enter_context(runs.locked(args.model_dir))
+            stack.enter_context(run_log.locked(args.model_dir))
         train_locked(args, stop, stack, is_locked)
 
 
@@ -535,7 +532,7 @@ def make_run_dir(args, stack):
       SystemExit: another process was faster.
     """
     os.makedirs(args.model_dir, exist_ok=True)
-    stack.enter_context(runs.locked(args.model_dir))
+    stack.enter_context(run_log.locked(args.model_dir))
     if config.is_run_dir(args.model_dir):
         raise SystemExit('%s was begun by another process meanwhile. Give another --model_dir, '
                          'or the same command again to go on from there.' % args.model_dir)
@@ -588,11 +585,11 @@ def train_locked(args, stop, stack, is_locked):
 
 def main(argv=None):
     args = config.parse_train_flags(argv, __doc__)
-    stop = runs.StopRequest(args.time_limit)
+    stop = run_log.StopRequest(args.time_limit)
     select_gpu(args.gpu_id)
     limit_threads(args.num_threads)
     try:
-        with runs.lasting_output(), stop.on_signals():
+        with run_log.lasting_output(), stop.on_signals():
             print(config.describe_recipe(args), flush=True)
             train(args, stop)
     except ValueError as error:

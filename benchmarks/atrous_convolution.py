@@ -13,11 +13,11 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import config  # noqa: E402  (after the path)
 import losses  # noqa: E402
 import network  # noqa: E402
 import runtime  # noqa: E402
 from dataset import voc  # noqa: E402
+from experiment import config  # noqa: E402
 from runtime import session_config, slim, tf  # noqa: E402
 
 

@@ -20,7 +20,7 @@ from PIL import Image, ImageFilter
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from benchmarks import training_memory  # noqa: E402  (after the path)
+from benchmarks import training_memory  # noqa: E402
 from dataset import voc  # noqa: E402
 
 WIDTH, HEIGHT = 500, 375
@@ -29,14 +29,15 @@ DIFFERENT = 16
 
 BUILD = '''
 import json, os, sys, time; sys.path.insert(0, %r)
-from dataset import descriptor, records, voc
+from dataset import descriptor, voc
+from dataset.records import writing
 source, output_dir, num_pairs, num_workers, report = sys.argv[1:]
 info = descriptor.create('benchmark', voc.CLASS_NAMES, voc.IGNORE_LABEL)
-examples = [records.Example('%%05d.jpg' %% i, os.path.join(source, '%%05d.jpg' %% i),
+examples = [writing.Example('%%05d.jpg' %% i, os.path.join(source, '%%05d.jpg' %% i),
                             os.path.join(source, '%%05d.png' %% i))
             for i in range(int(num_pairs))]
 clock, times = time.perf_counter(), os.times()
-records.write_split(examples, len(examples), info, output_dir, 'train',
+writing.write_split(examples, len(examples), info, output_dir, 'train',
                     num_workers=int(num_workers))
 after = os.times()
 with open(report, 'w') as report_file:

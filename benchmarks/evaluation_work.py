@@ -18,12 +18,14 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import config  # noqa: E402  (after the path)
-import evaluation  # noqa: E402
-import metrics  # noqa: E402
 import test  # noqa: E402
+
+import metrics  # noqa: E402
 from benchmarks import build_records  # noqa: E402
-from dataset import descriptor, records, voc  # noqa: E402
+from dataset import descriptor, voc  # noqa: E402
+from dataset.records import writing  # noqa: E402
+from evaluation import loop  # noqa: E402
+from experiment import config  # noqa: E402
 from runtime import session_config, tf  # noqa: E402
 
 CROP_SIZE = 513
@@ -34,17 +36,17 @@ def build_dataset(folder, num_images):
     source, output = os.path.join(folder, 'source'), os.path.join(folder, 'data')
     os.mkdir(source)
     build_records.write_pairs(source, num_images)
-    examples = [records.Example('%05d.jpg' % index, os.path.join(source, '%05d.jpg' % index),
+    examples = [writing.Example('%05d.jpg' % index, os.path.join(source, '%05d.jpg' % index),
                                 os.path.join(source, '%05d.png' % index))
                 for index in range(num_images)]
     info = descriptor.create('benchmark', voc.CLASS_NAMES, voc.IGNORE_LABEL)
-    records.write_split(examples, num_images, info, output, 'test', num_workers=1)
+    writing.write_split(examples, num_images, info, output, 'test', num_workers=1)
     return output
 
 
 def save_random_weights(args, data, folder):
     """Writes a checkpoint of random weights; returns its prefix."""
-    eval_graph = evaluation.build_eval_graph(args, descriptor.load(data), data, 'test')
+    eval_graph = loop.build_eval_graph(args, descriptor.load(data), data, 'test')
     with tf.Session(graph=eval_graph.graph, config=session_config()) as session:
         session.run(tf.variables_initializer(eval_graph.variables))
         return eval_graph.saver.save(session, os.path.join(folder, 'model.ckpt-0'))
@@ -59,14 +61,14 @@ def seconds_of_evaluation(args, data, checkpoint, folder):
     def add(*values):
         pictures.add(*values)
         ends.append(time.perf_counter())
-    evaluation.evaluate(evaluation.build_eval_graph(args, info, data, 'test'), checkpoint, info,
-                        'test', add, details=True)
+    loop.evaluate(loop.build_eval_graph(args, info, data, 'test'), checkpoint, info,
+                  'test', add, details=True)
     return (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
 def seconds_of_network(args, data, checkpoint, images):
     """Seconds an image of the network alone, over images that are decoded already."""
-    eval_graph = evaluation.build_eval_graph(args, descriptor.load(data), data, 'test')
+    eval_graph = loop.build_eval_graph(args, descriptor.load(data), data, 'test')
     with tf.Session(graph=eval_graph.graph, config=session_config()) as session:
         eval_graph.saver.restore(session, checkpoint)
         ends = []
@@ -81,7 +83,7 @@ def decoded(data):
     info = descriptor.load(data)
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         example = tf.data.make_one_shot_iterator(
-            evaluation.inputs.eval_dataset(info, data, 'test')).get_next()
+            loop.inputs.eval_dataset(info, data, 'test')).get_next()
         return [session.run(example.image)[0] for _ in range(info.splits['test']['num_examples'])]
 
 

@@ -14,7 +14,8 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from dataset import building, color_masks, descriptor, pairs, splits, voc  # noqa: E402  (root)
+from dataset import building, descriptor, voc  # noqa: E402
+from dataset.sources import color_masks, pairs, splits  # noqa: E402
 
 
 def parse_args(argv=None):
@@ -68,7 +69,7 @@ def read_classes(classes, palette, ignore_label):
       ignore_label: int.
 
     Returns:
-      (list of class names, `read_mask` of `records.write_split`).
+      (list of class names, `read_mask` of `writing.write_split`).
 
     Raises:
       DatasetError: a file cannot be read, or they do not fit each other.
@@ -84,12 +85,12 @@ def choose_splits(examples, validation_fraction, seed):
     """Splits the examples into training and validation.
 
     Args:
-      examples: list of `records.Example`.
+      examples: list of `writing.Example`.
       validation_fraction: float, share of the validation images.
       seed: int.
 
     Returns:
-      List of (split, list of `records.Example`). Copies of one image file, whatever
+      List of (split, list of `writing.Example`). Copies of one image file, whatever
       their names, are in one split (tests/test_dataset_builders.py).
 
     Raises:

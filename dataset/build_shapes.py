@@ -18,7 +18,8 @@ from PIL import Image, ImageDraw, ImageFilter
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from dataset import building, descriptor, records, voc  # noqa: E402  (needs the project's root)
+from dataset import building, descriptor, voc  # noqa: E402
+from dataset.records import writing  # noqa: E402
 
 CLASS_NAMES = ('background', 'circle', 'square', 'triangle', 'star', 'cross')
 SPLITS = ('train', 'validation', 'test')
@@ -270,10 +271,10 @@ def draw(split, index, image_size, seed):
 
 
 def examples(split, num_examples, image_size, seed):
-    """Yields `num_examples` pictures of `split` as `records.Example`."""
+    """Yields `num_examples` pictures of `split` as `writing.Example`."""
     for index in range(num_examples):
         name = '%s_%05d.png' % (split, index)
-        yield records.Example(name, *[_png(pixels) for pixels in
+        yield writing.Example(name, *[_png(pixels) for pixels in
                                       draw(split, index, image_size, seed)])
 
 
@@ -289,8 +290,8 @@ def build(args):
     for split in SPLITS:
         count = getattr(args, 'num_' + split)
         pictures = examples(split, count, args.image_size, args.seed)
-        summary = records.write_split(pictures, count, info, args.output_dir, split)
-        print(records.describe(summary, info, split))
+        summary = writing.write_split(pictures, count, info, args.output_dir, split)
+        print(writing.describe(summary, info, split))
     building.print_next(args.output_dir)
 
 

@@ -17,7 +17,9 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from dataset import building, descriptor, records, sbd, splits, voc  # noqa: E402  (needs root)
+from dataset import building, descriptor, voc  # noqa: E402
+from dataset.records import writing  # noqa: E402
+from dataset.sources import sbd, splits  # noqa: E402
 
 HOW_TO_GET_VOC = ('Give the VOCdevkit/VOC2012 folder of VOCtrainval_11-May-2012.tar (2 GB) as '
                   '--voc_root; python dataset/download_voc2012.py fetches and unpacks it.')
@@ -220,7 +222,7 @@ def find_examples(part, voc_root, sbd_root):
       sbd_root: str or None.
 
     Returns:
-      List of `records.Example` in the order of the ids.
+      List of `writing.Example` in the order of the ids.
 
     Raises:
       DatasetError: files are not there.
@@ -235,7 +237,7 @@ def find_examples(part, voc_root, sbd_root):
         found = [next(filter(os.path.isfile, paths), None) for paths in (images, masks)]
         missing += ['%s names %s, but %s is missing' % (part.source, image_id, ' or '.join(paths))
                     for paths, path in zip((images, masks), found) if path is None]
-        examples.append(records.Example(image_id + '.jpg', *found))
+        examples.append(writing.Example(image_id + '.jpg', *found))
     if missing:
         raise descriptor.DatasetError('%s%s. %s%s' % (
             missing[0],

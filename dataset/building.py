@@ -1,8 +1,9 @@
 """What the builders share: the flags of writing, the call that writes, the way errors end."""
 import argparse
 
-import flag_types
-from dataset import descriptor, records
+from common import flag_types
+from dataset import descriptor
+from dataset.records import writing
 
 
 def fraction(text):
@@ -52,18 +53,18 @@ def write(examples, info, args, split, aliases=(), read_mask=None):
     """Writes one split as the flags say and prints its classes' shares.
 
     Args:
-      examples: list of `records.Example`.
+      examples: list of `writing.Example`.
       info: `descriptor.DatasetInfo`.
       args: flags with output_dir and those of `add_writing_flags`.
-      split, aliases, read_mask: as in `records.write_split`.
+      split, aliases, read_mask: as in `writing.write_split`.
 
     Raises:
-      As `records.write_split`.
+      As `writing.write_split`.
     """
-    summary = records.write_split(
+    summary = writing.write_split(
         examples, len(examples), info, args.output_dir, split, args.num_shards, aliases,
         read_mask=read_mask, num_workers=args.num_workers, skip_bad=args.skip_bad)
-    print(records.describe(summary, info, ' and '.join((split,) + tuple(aliases))))
+    print(writing.describe(summary, info, ' and '.join((split,) + tuple(aliases))))
 
 
 def print_next(output_dir):
@@ -87,7 +88,7 @@ def run(build, args):
     """Calls `build(args)`; what is wrong with the data, or Ctrl-C, ends it with one message."""
     try:
         build(args)
-    except (descriptor.DatasetError, records.InvalidExampleError) as error:
+    except (descriptor.DatasetError, writing.InvalidExampleError) as error:
         raise SystemExit(str(error))
     except KeyboardInterrupt:
         raise SystemExit('Stopped. The same command again goes on with the shards that are '

@@ -23,10 +23,12 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from tqdm import tqdm  # noqa: E402
 
-import flag_types  # noqa: E402
-import pages  # noqa: E402
-from dataset import (build_folder, building, check_examples, check_findings,  # noqa: E402
-                     check_report, descriptor, pairs, shards, voc)
+from common import flag_types, html  # noqa: E402
+from dataset import build_folder, building, descriptor, voc  # noqa: E402
+from dataset.checking import (check_examples, check_findings,  # noqa: E402
+                              check_report)
+from dataset.records import shards  # noqa: E402
+from dataset.sources import pairs  # noqa: E402
 
 RECORD_EXTENSIONS = ('.tfrecord', '.tfrecords')
 NUM_OVERLAYS = 8
@@ -451,9 +453,9 @@ def write_reports(report, args):
     else:
         check_report.emit(check_report.as_text(report), sys.stdout)
     if args.json and args.json != '-':
-        pages.write(check_report.as_json(report), args.json)
+        html.write(check_report.as_json(report), args.json)
     if args.html:
-        pages.write(check_report.as_html(report), args.html)
+        html.write(check_report.as_html(report), args.html)
 
 
 def main(argv=None):

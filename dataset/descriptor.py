@@ -8,7 +8,8 @@ import hashlib
 import json
 import os
 
-from dataset import raw_records, voc
+from dataset import voc
+from dataset.records import raw_records
 
 FILE_NAME = 'dataset.json'
 FORMAT_VERSION = 1

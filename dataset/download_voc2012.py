@@ -19,8 +19,8 @@ from collections import namedtuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import downloads  # noqa: E402  (needs the project's root)
-from downloads import DownloadError  # noqa: E402
+from common import http  # noqa: E402
+from common.http import DownloadError  # noqa: E402
 
 # urls: tried in order. folder: what is taken from an archive, and where it goes below
 # the output directory; of a single file, the folder that it is put into.
@@ -75,7 +75,7 @@ def is_whole(name, output_dir):
     """Whether an item is in place and of the official file. Returns bool."""
     target = target_of(name, output_dir)
     if name == LIST:
-        return os.path.isfile(target) and downloads.hash_file(target, 'md5') == ITEMS[name].md5
+        return os.path.isfile(target) and http.hash_file(target, 'md5') == ITEMS[name].md5
     try:
         with open(os.path.join(target, STAMP_NAME)) as handle:
             return json.load(handle) == {'md5': ITEMS[name].md5}
@@ -101,11 +101,11 @@ def match_files(paths, names):
     for path in paths:
         if not os.path.isfile(path):
             raise DownloadError('--file %s is not there.' % path)
-        md5 = downloads.hash_file(path, 'md5')
+        md5 = http.hash_file(path, 'md5')
         if md5 not in items:
             raise DownloadError(
                 '--file %s has md5 %s%s. Expected is one of:\n  %s\nFetch it again.'
-                % (path, md5, downloads.web_page_hint(path), '\n  '.join(
+                % (path, md5, http.web_page_hint(path), '\n  '.join(
                     '%s %s' % (ITEMS[name].md5, ITEMS[name].file_name) for name in names)))
         matched[items[md5]] = path
     return matched
@@ -115,7 +115,7 @@ def fetch(name, output_dir):
     """Downloads an item's file into the output directory, or finds it there; returns its path."""
     item = ITEMS[name]
     print('%s: downloading %s' % (item.title, item.file_name))
-    return downloads.fetch(
+    return http.fetch(
         item.urls, os.path.join(output_dir, item.file_name), md5=item.md5,
         by_hand='Or fetch it by hand, on any machine (md5 %s), and add --file PATH:\n'
                 '  python dataset/download_voc2012.py --output_dir %s --file %s'
@@ -133,7 +133,7 @@ def unpack(name, archive, output_dir):
         with open(os.path.join(folder, STAMP_NAME), 'w') as handle:
             json.dump({'md5': item.md5}, handle)
     print('%s: unpacking %s' % (item.title, archive))
-    downloads.extract(archive, target_of(name, output_dir), choose, wanted=start, finish=stamp)
+    http.extract(archive, target_of(name, output_dir), choose, wanted=start, finish=stamp)
 
 
 def place_list(path, output_dir):
@@ -162,14 +162,14 @@ def provide(name, given, output_dir):
       output_dir: str.
 
     Raises:
-      DownloadError: as `downloads.fetch` and `downloads.extract`.
+      DownloadError: as `http.fetch` and `http.extract`.
     """
     if is_whole(name, output_dir):
         print('%s: %s is whole, skipped.' % (ITEMS[name].title, target_of(name, output_dir)))
     elif name == LIST:
         place_list(given or fetch(name, output_dir), output_dir)
     else:
-        downloads.check_unused(target_of(name, output_dir))
+        http.check_unused(target_of(name, output_dir))
         archive = os.path.join(output_dir, ITEMS[name].file_name)
         ours = not given and not os.path.exists(archive)
         unpack(name, given or fetch(name, output_dir), output_dir)
@@ -205,7 +205,7 @@ def download(args):
     for name in names:
         try:
             provide(name, given.get(name), args.output_dir)
-        except downloads.NoRoomError:
+        except http.NoRoomError:
             raise
         except DownloadError as error:
             errors.append(str(error))

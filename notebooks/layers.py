@@ -4,7 +4,7 @@ What the notebooks show is so what the graph computes, not what its flags promis
 """
 from collections import namedtuple
 
-from checkpoints import HEAD_SCOPE
+from experiment.checkpoints import HEAD_SCOPE
 from resnet import resnet_v2
 from runtime import tf
 

@@ -2,7 +2,8 @@
 import os
 from collections import namedtuple
 
-from dataset import descriptor, raw_records, records, shards
+from dataset import descriptor
+from dataset.records import raw_records, shards, writing
 from preprocessing import augmentation
 from runtime import tf
 
@@ -23,7 +24,7 @@ def parse_raw_example(serialized):
     """Decodes one record of the post's code; such a record has no name.
 
     Args:
-      serialized: string scalar, with the features of `dataset.raw_records`.
+      serialized: string scalar, with the features of `dataset.records.raw_records`.
 
     Returns:
       An `Example` as `parse_example` does, its name empty.
@@ -44,7 +45,7 @@ def parse_example(serialized):
     """Decodes one record.
 
     Args:
-      serialized: string scalar, a record written by `dataset.records`.
+      serialized: string scalar, a record written by `dataset.records.writing`.
 
     Returns:
       An `Example`: name string scalar, image uint8 [height, width, 3],
@@ -52,13 +53,13 @@ def parse_example(serialized):
     """
     features = tf.io.parse_single_example(serialized, {
         key: tf.io.FixedLenFeature([], tf.string)
-        for key in (records.IMAGE_FILENAME, records.IMAGE_ENCODED, records.LABEL_ENCODED)})
+        for key in (writing.IMAGE_FILENAME, writing.IMAGE_ENCODED, writing.LABEL_ENCODED)})
     # The kernel tells JPEG and PNG apart by itself. The accurate transform is the
     # one Pillow uses, so that training and other tools see the same pixels.
-    image = tf.image.decode_jpeg(features[records.IMAGE_ENCODED], channels=3,
+    image = tf.image.decode_jpeg(features[writing.IMAGE_ENCODED], channels=3,
                                  dct_method='INTEGER_ACCURATE')
-    labels = tf.image.decode_png(features[records.LABEL_ENCODED], channels=1)[:, :, 0]
-    return Example(features[records.IMAGE_FILENAME], image, tf.cast(labels, tf.int32))
+    labels = tf.image.decode_png(features[writing.LABEL_ENCODED], channels=1)[:, :, 0]
+    return Example(features[writing.IMAGE_FILENAME], image, tf.cast(labels, tf.int32))
 
 
 def _open_split(info, dataset_dir, split):
@@ -82,7 +83,7 @@ def _parser(paths):
         raise ValueError('%s: its first record cannot be read (%s). Build it again.'
                          % (paths[0], error))
     features = tf.train.Example.FromString(first).features.feature
-    if records.IMAGE_ENCODED in features:
+    if writing.IMAGE_ENCODED in features:
         return parse_example
     if raw_records.IMAGE_RAW in features:
         return parse_raw_example

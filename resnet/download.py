@@ -16,8 +16,8 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import downloads  # noqa: E402  (needs the project's root)
-from downloads import DownloadError  # noqa: E402
+from common import http  # noqa: E402
+from common.http import DownloadError  # noqa: E402
 
 # resnet.resnet_v2 and runtime are imported where they are used: TensorFlow takes
 # seconds, and a wrong name or a dead line shall be reported at once.
@@ -107,7 +107,7 @@ def fetch_archive(model, folder, base_url):
     name = ARCHIVE_NAME % model
     url = '%s/%s' % (base_url.rstrip('/'), name)
     print('Downloading %s' % url)
-    return downloads.fetch(url, os.path.join(folder, name), by_hand=by_hand(model))
+    return http.fetch(url, os.path.join(folder, name), by_hand=by_hand(model))
 
 
 def by_hand(model):
@@ -149,7 +149,7 @@ def verify_installed(model, folder, record):
     """Raises `DownloadError` if an installed file is missing or not as it was installed."""
     for name, expected in sorted(record['files'].items()):
         path = os.path.join(folder, name)
-        found = downloads.hash_file(path) if os.path.isfile(path) else 'no file'
+        found = http.hash_file(path) if os.path.isfile(path) else 'no file'
         if found != expected:
             raise DownloadError(
                 '%s is not as it was installed: sha256 expected %s, found %s. Remove %s and run '
@@ -169,12 +169,12 @@ def install(model, source, folder, record):
     Raises:
       DownloadError: it is not what it should be; the folder is as it was.
     """
-    with downloads.temporary_folder(folder, '.install-') as temporary:
+    with http.temporary_folder(folder, '.install-') as temporary:
         staged = os.path.join(temporary, 'files')
         archive_sha256 = stage(model, source, staged)
         names = sorted(os.listdir(staged))
         new = {'archive_sha256': archive_sha256,
-               'files': {name: downloads.hash_file(os.path.join(staged, name)) for name in names}}
+               'files': {name: http.hash_file(os.path.join(staged, name)) for name in names}}
         if record:
             check_same(new, record, source, folder)
             new['archive_sha256'] = new['archive_sha256'] or record['archive_sha256']
@@ -203,10 +203,10 @@ def stage(model, source, staged):
         raise DownloadError('%s is not there. Give the path of an archive or checkpoint.' % source)
     if is_archive(source):
         names = [model + '.ckpt' + suffix for suffix in SUFFIXES]
-        downloads.extract(source, staged, lambda name: name if name in names else None,
-                          wanted=model + '.ckpt')
-        return downloads.hash_file(source)
-    downloads.check_room(os.path.dirname(staged), sum(map(os.path.getsize, files.values())))
+        http.extract(source, staged, lambda name: name if name in names else None,
+                     wanted=model + '.ckpt')
+        return http.hash_file(source)
+    http.check_room(os.path.dirname(staged), sum(map(os.path.getsize, files.values())))
     os.mkdir(staged)
     for suffix, path in files.items():
         shutil.copyfile(path, os.path.join(staged, model + '.ckpt' + suffix))
@@ -219,7 +219,7 @@ def is_archive(path):
         return True
     try:
         if os.path.isfile(path):
-            downloads.open_tar(path).close()
+            http.open_tar(path).close()
             return True
     except DownloadError:
         pass
@@ -255,6 +255,7 @@ def expected_variables(model):
       Dict from name to shape, a list of int.
     """
     from tf_slim.nets import resnet_utils as slim_resnet_utils
+
     from resnet import resnet_v2
     from runtime import slim, tf
     with tf.Graph().as_default(), slim.arg_scope(slim_resnet_utils.resnet_arg_scope()):
@@ -288,7 +289,7 @@ def check_variables(prefix, model, source):
     except tf.errors.OpError as error:
         raise DownloadError(
             '%s holds no checkpoint that can be read%s: %s'
-            % (source, downloads.web_page_hint(source) if os.path.isfile(source) else '',
+            % (source, http.web_page_hint(source) if os.path.isfile(source) else '',
                error.message.replace(prefix, os.path.basename(prefix))))
     examples = ['%s %s' % (name, 'is missing' if name not in stored else
                            'is %s instead of %s' % (stored[name], expected[name]))

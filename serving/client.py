@@ -27,10 +27,10 @@ from tqdm import tqdm
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import flag_types  # noqa: E402  (root)
-import media  # noqa: E402
-import visualization  # noqa: E402
-from dataset import decoding, descriptor, voc  # noqa: E402
+from common import flag_types  # noqa: E402
+from dataset import descriptor, voc  # noqa: E402
+from dataset.sources import decoding  # noqa: E402
+from inference import drawing, media  # noqa: E402
 
 SIGNATURE = 'encoded'
 INPUT = 'image_bytes'
@@ -222,9 +222,9 @@ def label_picture(item, session, flags, class_names, ignore_label):
     check_labels(labels, size, class_names)
     with Image.open(io.BytesIO(data)) as picture:
         image = np.array(picture.convert('RGB'))
-    visualization.save_index_png(labels, result_path(flags, 'index', item))
-    visualization.save_png(visualization.overlay(image, labels, class_names, ignore_label),
-                           result_path(flags, 'overlay', item))
+    drawing.save_index_png(labels, result_path(flags, 'index', item))
+    drawing.save_png(drawing.overlay(image, labels, class_names, ignore_label),
+                     result_path(flags, 'overlay', item))
 
 
 def result_path(flags, folder, item):

@@ -13,20 +13,17 @@ import onnx
 import pytest
 from PIL import Image
 
-import config
-import downloads
 import export
-import export_formats
-import exported
-import prediction
-import tiny_runs
-from conftest import TINY
+from common import http
 from dataset import descriptor
-from example_files import encoded
+from experiment import config
+from inference import restored
 from runtime import tf
-from tiny_runs import pictures
+from serving import formats, runners
+from tests.helpers import ROOT, tiny_runs
+from tests.helpers.example_files import encoded
+from tests.helpers.tiny_runs import TINY, pictures
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FORMATS = ['saved_model', 'frozen_graph', 'onnx']
 
 
@@ -51,7 +48,7 @@ def whole(run_dir, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def predictor(run_dir):
-    with prediction.Predictor(prediction.load_run(run_dir)) as predictor:
+    with restored.Predictor(restored.load_run(run_dir)) as predictor:
         yield predictor
 
 
@@ -71,7 +68,7 @@ def read_graph(folder):
 def test_labels_and_probabilities_are_the_predictors_at_any_size(whole, predictor, format_name):
     batches = [pictures(*size, seed=5) for size in
                [(1, 1, 1), (1, 40, 1), (33, 51, 1), (70, 64, 3), (200, 131, 1)]]
-    answers = list(exported.RUNNERS[format_name](whole[0], batches))
+    answers = list(runners.RUNNERS[format_name](whole[0], batches))
     for images, answer in zip(batches, answers):
         expected = predictor.predict(images, with_probabilities=True)
         assert answer['labels'].dtype == np.uint8 and answer['probabilities'].dtype == np.float32
@@ -120,7 +117,7 @@ def test_description_names_classes_tensors_and_checksums(whole, run_dir, shapes_
     assert set(description['files']) == set(export.files_in(folder)) - {'export.json'}
     assert 'saved_model/1/saved_model.pb' in description['files']
     for name, entry in description['files'].items():
-        assert entry['sha256'] == downloads.hash_file(os.path.join(folder, name))
+        assert entry['sha256'] == http.hash_file(os.path.join(folder, name))
     assert all(check['agreement'] >= 0.9999 for check in description['checks'])
 
 
@@ -139,7 +136,7 @@ def tampered_bias(values):
 
 
 def tamper_saved_model(folder):
-    path = os.path.join(folder, exported.SAVED_MODEL)
+    path = os.path.join(folder, runners.SAVED_MODEL)
     with tf.Graph().as_default(), tf.Session() as session:
         tf.saved_model.load(session, [tf.saved_model.SERVING], path)
         biases = [variable for variable in tf.global_variables()
@@ -154,7 +151,7 @@ def tamper_frozen_graph(folder):
     node = [node for node in graph_def.node if node.name == 'DeepLab_v3/logits/biases'][0]
     values = tampered_bias(tf.make_ndarray(node.attr['value'].tensor))
     node.attr['value'].tensor.CopyFrom(tf.make_tensor_proto(values))
-    export_formats.write_frozen_graph(graph_def, folder)
+    formats.write_frozen_graph(graph_def, folder)
 
 
 def tamper_onnx(folder):
@@ -185,7 +182,7 @@ def test_an_export_that_is_not_its_checkpoint_is_refused_and_leaves_nothing(
         copy(os.path.join(whole[0], path), os.path.join(folder, path))
         tamper(folder)
     monkeypatch.setattr(export, 'write_formats', write_formats)
-    monkeypatch.setattr(prediction, 'Predictor', lambda run: contextlib.nullcontext(predictor))
+    monkeypatch.setattr(restored, 'Predictor', lambda run: contextlib.nullcontext(predictor))
     with pytest.raises(SystemExit, match=message) as stopped:
         export.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path / 'out'),
                      '--formats', format_name])
@@ -195,7 +192,7 @@ def test_an_export_that_is_not_its_checkpoint_is_refused_and_leaves_nothing(
 
 def checks_of(labels, probabilities, expected):
     return export.compare('onnx', [{'labels': labels, 'probabilities': probabilities}],
-                          [prediction.Prediction(*expected)])
+                          [restored.Prediction(*expected)])
 
 
 def test_one_label_in_ten_thousand_may_differ_and_not_two():
@@ -228,13 +225,13 @@ def test_labels_of_another_shape_do_not_agree():
 def in_process(monkeypatch):
     """Lets formats be compared without a process of their own, which takes longer."""
     monkeypatch.setattr(export, 'answers_of', lambda name, folder, images: list(
-        exported.RUNNERS[name](folder, images)))
+        runners.RUNNERS[name](folder, images)))
 
 
 def run_default(session, folder, images):
     """Answers with `serving_default`."""
     signature = tf.saved_model.load(session, [tf.saved_model.SERVING],
-                                    os.path.join(folder, exported.SAVED_MODEL)).signature_def
+                                    os.path.join(folder, runners.SAVED_MODEL)).signature_def
     return session.run(signature['serving_default'].outputs['labels'].name,
                        {signature['serving_default'].inputs['images'].name: images})
 
@@ -258,7 +255,7 @@ def test_averages_another_stride_and_other_names_reach_the_export(
     images = pictures(48, 64)
     with tf.Graph().as_default(), tf.Session() as session:
         labels = run_default(session, str(out), images)
-    with prediction.Predictor(prediction.load_run(run_dir, 8)) as fine:
+    with restored.Predictor(restored.load_run(run_dir, 8)) as fine:
         np.testing.assert_array_equal(labels, fine.predict(images).labels)
     assert (labels != predictor.predict(images).labels).any()
 
@@ -280,7 +277,7 @@ def test_a_run_of_the_post_and_a_choice_of_formats(run_dir, tmp_path, monkeypatc
     assert onnx.load('out/model.onnx').opset_import[0].version == 11
     # Its logits are resized without aligned corners.
     images = pictures(48, 64)
-    answers = [next(exported.RUNNERS[name]('out', [images])) for name in FORMATS[1:]]
+    answers = [next(runners.RUNNERS[name]('out', [images])) for name in FORMATS[1:]]
     np.testing.assert_array_equal(answers[0]['labels'], answers[1]['labels'])
     assert (answers[0]['labels'] != predictor.predict(images).labels).any()
 
@@ -291,7 +288,7 @@ def ask_encoded(whole):
     with tf.Graph().as_default(), tf.Session() as session:
         signature = tf.saved_model.load(
             session, [tf.saved_model.SERVING],
-            os.path.join(whole[0], exported.SAVED_MODEL)).signature_def['encoded']
+            os.path.join(whole[0], runners.SAVED_MODEL)).signature_def['encoded']
         yield lambda files: session.run(signature.outputs['labels_bytes'].name,
                                         {signature.inputs['image_bytes'].name: files})
 

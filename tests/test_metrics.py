@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-import evaluation
 import metrics
+from evaluation import loop
 
 VOID = 255
 LABELS = np.array([[0, 0, 0, 0, 1], [1, 1, 2, 2, VOID]])
@@ -189,8 +189,8 @@ def test_bootstrap_interval_has_the_spread_that_statistics_expects():
 
 def test_report_names_each_class_and_the_scores_in_both_definitions():
     scores = metrics.scores([[3, 1, 0], [0, 2, 0], [0, 0, 0]])
-    text = evaluation.report(scores, ('ground', 'cat', 'dog'), (0.7, 0.71),
-                             np.array([[0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.5, 0.6]]), 513)
+    text = loop.report(scores, ('ground', 'cat', 'dog'), (0.7, 0.71),
+                       np.array([[0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.5, 0.6]]), 513)
     lines = [line.rsplit(None, 1) for line in text.splitlines()]
     assert lines[:3] == [['ground', '0.7500'], ['cat', '0.6667'], ['dog', 'absent']]
     assert set(lines[3][0]) == {'-'}
@@ -207,7 +207,7 @@ def test_report_names_each_class_and_the_scores_in_both_definitions():
 
 def test_report_aligns_its_numbers_behind_the_longest_class_name():
     name = 'a class with a rather long name'
-    lines = evaluation.report(metrics.scores([[1, 0], [0, 1]]), (name, 'b')).splitlines()
+    lines = loop.report(metrics.scores([[1, 0], [0, 1]]), (name, 'b')).splitlines()
     numbers = [line for line in lines if line.endswith('1.0000')]
     assert len(numbers) == 6 and len({len(line) for line in numbers}) == 1
     assert lines[0] == name + ' 1.0000'

@@ -8,8 +8,9 @@ import pytest
 
 import network
 from runtime import slim, tf
+from tests.helpers import SHARED
 
-REFERENCE = os.path.join(os.path.dirname(__file__), '..', '..', 'shared', 'reference')
+REFERENCE = os.path.join(SHARED, 'reference')
 TINY = 'resnet_v2_tiny'  # the name that the fixture tiny_backbone makes known
 
 

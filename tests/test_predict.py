@@ -5,26 +5,24 @@ import json
 import os
 import subprocess
 import sys
+import test
 
 import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
 
-import config
-import inference
-import media
 import network
 import predict
-import prediction
-import pseudo_random
-import test
-from dataset import descriptor, records
-from example_files import encoded, noise
+from dataset import descriptor
+from dataset.records import writing
+from experiment import config
+from inference import media, options, restored
 from resnet import resnet_v2
 from runtime import tf
+from tests.helpers import ROOT, pseudo_random
+from tests.helpers.example_files import encoded, noise
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TINY = 'resnet_v2_tiny'
 NUM_BAD = 4
 
@@ -69,7 +67,7 @@ def write_modes(folder):
     grey = Image.fromarray(colours()[..., 0])
     palette = rgb.quantize(256)
     assert (np.array(palette.convert('RGB')) == colours()).all()
-    for name, image, options in [
+    for name, image, saving in [
             ('rgb/png.png', rgb, {}), ('rgb/rgba.png', rgb.convert('RGBA'), {}),
             ('rgb/palette.png', palette, {}), ('rgb/cmyk.tif', rgb.convert('CMYK'), {}),
             ('rgb/turned.png', rgb.transpose(Image.ROTATE_90), {'exif': exif}),
@@ -77,7 +75,7 @@ def write_modes(folder):
             ('grey/rgb.png', grey.convert('RGB'), {}), ('grey/la.png', grey.convert('LA'), {}),
             ('grey/16.png', Image.fromarray(np.array(grey).astype(np.uint16) * 257), {})]:
         (folder / name).parent.mkdir(exist_ok=True)
-        image.save(str(folder / name), **options)
+        image.save(str(folder / name), **saving)
 
 
 def write_shapes(folder, shapes_dir):
@@ -87,8 +85,8 @@ def write_shapes(folder, shapes_dir):
     for shard in descriptor.shard_paths(info, shapes_dir, 'test'):
         for record in tf.compat.v1.io.tf_record_iterator(shard):
             features = tf.train.Example.FromString(record).features.feature
-            name = features[records.IMAGE_FILENAME].bytes_list.value[0].decode()
-            (folder / name).write_bytes(features[records.IMAGE_ENCODED].bytes_list.value[0])
+            name = features[writing.IMAGE_FILENAME].bytes_list.value[0].decode()
+            (folder / name).write_bytes(features[writing.IMAGE_ENCODED].bytes_list.value[0])
 
 
 @pytest.fixture(scope='module')
@@ -124,7 +122,7 @@ def results(run_dir, inputs, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def predictor(run_dir):
-    with prediction.Predictor(prediction.load_run(run_dir)) as predictor:
+    with restored.Predictor(restored.load_run(run_dir)) as predictor:
         yield predictor
 
 
@@ -322,8 +320,8 @@ class CountingPredictor:
     def predict(self, images, with_probabilities=False):
         self.events.append('predict %d of %dx%d' % images.shape[:3])
         if images.shape[1] == 13:
-            raise prediction.PredictionError('too large')
-        return prediction.Prediction(np.ones(images.shape[:3], np.uint8), None)
+            raise restored.PredictionError('too large')
+        return restored.Prediction(np.ones(images.shape[:3], np.uint8), None)
 
 
 def events_of(tmp_path, monkeypatch, sizes, *options):
@@ -338,7 +336,7 @@ def events_of(tmp_path, monkeypatch, sizes, *options):
                                  str(tmp_path / 'out')] + list(options))
     returned = predict.predict_inputs(
         media.find_inputs([str(tmp_path)]), CountingPredictor(events),
-        prediction.Run('x', None, ('a', 'b'), 255), flags, (prediction.PredictionError,))
+        restored.Run('x', None, ('a', 'b'), 255), flags, (restored.PredictionError,))
     return events, returned
 
 
@@ -386,7 +384,7 @@ def test_out_of_memory_says_what_to_do(predictor, monkeypatch, error):
     def exhausted(*args):
         raise error
     monkeypatch.setattr(predictor._session, 'run', exhausted)
-    with pytest.raises(prediction.PredictionError, match='2 image.* of 5x4 pixels.*batch_size'):
+    with pytest.raises(restored.PredictionError, match='2 image.* of 5x4 pixels.*batch_size'):
         predictor.predict(np.zeros([2, 4, 5, 3], np.uint8))
 
 
@@ -485,7 +483,7 @@ def test_predictions_json_of_an_earlier_run_does_not_stand_for_an_unfinished_one
     def stopped(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prediction, 'Predictor', lambda *_: contextlib.closing(io.StringIO()))
+    monkeypatch.setattr(restored, 'Predictor', lambda *_: contextlib.closing(io.StringIO()))
     monkeypatch.setattr(predict, 'predict_inputs', stopped)
     with pytest.raises(KeyboardInterrupt):
         predict.main(['--checkpoint', run_dir, '--input', picture, '--output_dir', str(out)])
@@ -497,8 +495,8 @@ def test_scales_flip_and_windows_are_those_of_the_predictor(run_dir, tmp_path):
     predict.main(['--checkpoint', run_dir, '--input', str(tmp_path / 'a.png'), '--output_dir',
                   str(tmp_path / 'out'), '--scales', '1', '1.5', '--flip', '--window', '33',
                   '--overlap', '4'])
-    passes = inference.Passes((1.0, 1.5), True, 33, 4)
-    with prediction.Predictor(prediction.load_run(run_dir), passes) as predictor:
+    passes = options.Passes((1.0, 1.5), True, 33, 4)
+    with restored.Predictor(restored.load_run(run_dir), passes) as predictor:
         expected = predictor.predict(colours()[np.newaxis]).labels[0]
     np.testing.assert_array_equal(
         np.array(Image.open(str(tmp_path / 'out' / 'index' / 'a.png'))), expected)
@@ -509,7 +507,7 @@ def test_scales_flip_and_windows_are_those_of_the_predictor(run_dir, tmp_path):
 
 
 def test_a_submission_of_pictures_lies_where_vocs_server_looks(run_dir, tmp_path, monkeypatch):
-    names = prediction.load_run(run_dir).class_names
+    names = restored.load_run(run_dir).class_names
     monkeypatch.setattr(predict.inference.voc, 'CLASS_NAMES', names)
     Image.fromarray(colours()).save(str(tmp_path / '2008_000006.jpg'))
     predict.main(['--checkpoint', run_dir, '--input', str(tmp_path / '2008_000006.jpg'),

@@ -3,10 +3,8 @@ import glob
 import os
 import re
 
-import config
-import recipes
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from experiment import config, recipes
+from tests.helpers import ROOT
 
 
 def read(*parts):

@@ -7,8 +7,8 @@ from tf_slim.nets import resnet_utils as slim_resnet_utils
 from tf_slim.nets import resnet_v2 as slim_resnet_v2
 
 import network
-import pseudo_random
 from runtime import slim, tf
+from tests.helpers import pseudo_random
 
 UNITS = {'resnet_v2_50': (3, 4, 6, 3), 'resnet_v2_101': (3, 4, 23, 3)}
 SIZE = 65

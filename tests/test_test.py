@@ -3,20 +3,19 @@ import csv
 import html.parser
 import json
 import os
+import test
 
 import numpy as np
 import pytest
 from PIL import Image
 
-import checkpoints
-import config
-import evaluation
 import metrics
 import network
-import prediction
-import test
 import train
 from dataset import descriptor
+from evaluation import loop
+from experiment import checkpoints, config
+from inference import restored
 from preprocessing import inputs
 from runtime import tf
 
@@ -105,7 +104,7 @@ def test_center_crop_pads_images_with_black_and_labels_with_ignore():
     image = np.random.RandomState(0).uniform(1, 255, [1, 5, 8, 3]).astype(np.float32)
     labels = np.arange(40, dtype=np.int32).reshape(1, 5, 8)
     with tf.Graph().as_default(), tf.Session() as session:
-        crop, crop_labels = session.run(evaluation.center_crop(
+        crop, crop_labels = session.run(loop.center_crop(
             tf.constant(image), tf.constant(labels), 7, 255))
     assert crop.shape == (1, 7, 7, 3) and crop_labels.shape == (1, 7, 7)
     np.testing.assert_array_equal(crop[:, 1:6], image[:, :, :7])
@@ -231,7 +230,7 @@ def test_calibration_and_boundaries_are_those_of_the_network(run_dir, shapes_dir
     test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path), '--no_post_scores'])
     written = scores_of(tmp_path)
     bins, boundaries = 0, 0
-    with prediction.Predictor(prediction.load_run(run_dir)) as predictor:
+    with restored.Predictor(restored.load_run(run_dir)) as predictor:
         with tf.Graph().as_default(), tf.Session() as session:
             example = tf.data.make_one_shot_iterator(inputs.eval_dataset(
                 descriptor.load(shapes_dir), shapes_dir, 'test')).get_next()
@@ -319,14 +318,14 @@ def test_a_label_outside_the_classes_names_the_image(run_dir, shapes_dir, tmp_pa
 
 
 @pytest.mark.parametrize('error, raised', [
-    (tf.errors.ResourceExhaustedError(None, None, 'OOM'), evaluation.NoMemoryError),
+    (tf.errors.ResourceExhaustedError(None, None, 'OOM'), loop.NoMemoryError),
     (tf.errors.InternalError(None, None, 'Dst tensor is not initialized.'),
-     evaluation.NoMemoryError),
+     loop.NoMemoryError),
     (tf.errors.InternalError(None, None, 'Blas GEMM launch failed'), tf.errors.InternalError)])
 def test_out_of_memory_names_the_data_and_the_way_out(run_dir, shapes_dir, monkeypatch, error,
                                                       raised):
     info = descriptor.load(shapes_dir)
-    graph = evaluation.build_eval_graph(config.load(run_dir), info, shapes_dir, 'test')
+    graph = loop.build_eval_graph(config.load(run_dir), info, shapes_dir, 'test')
     real = tf.Session.run
 
     def run(session, fetches, *args, **kwargs):
@@ -335,6 +334,6 @@ def test_out_of_memory_names_the_data_and_the_way_out(run_dir, shapes_dir, monke
         return real(session, fetches, *args, **kwargs)
     monkeypatch.setattr(tf.Session, 'run', run)
     with pytest.raises(raised) as caught:
-        evaluation.evaluate(graph, checkpoints.find(run_dir)[0], info, 'test')
-    if raised is evaluation.NoMemoryError:
+        loop.evaluate(graph, checkpoints.find(run_dir)[0], info, 'test')
+    if raised is loop.NoMemoryError:
         caught.match('An image in %s does not fit into memory: test.py --window 513' % shapes_dir)

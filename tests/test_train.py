@@ -20,18 +20,13 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
-import checkpoints
-import config
-import runs
-import tiny_runs
 import train
-import visualization
-from conftest import TINY
 from dataset import descriptor
+from experiment import checkpoints, config, run_log
+from inference import drawing
 from runtime import slim, tf
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
+from tests.helpers import ROOT, tiny_runs
+from tests.helpers.tiny_runs import TINY
 
 # Makes checkpoints small and steps fast.
 BASE_DEPTH = 8
@@ -92,11 +87,11 @@ def test_a_run_leaves_config_checkpoints_best_and_summaries(flags, tmp_path, cap
         assert scalars[step, 'loss/regularization'] > 0
     assert not [name for _, _, names in os.walk(run) for name in names if name.endswith('.tmp')]
     # The same numbers for scripts, and their picture.
-    logged = {(entry['step'], tag): entry[tag] for entry in runs.read_metrics(run)
+    logged = {(entry['step'], tag): entry[tag] for entry in run_log.read_metrics(run)
               for tag in entry}
     for tag in ('loss/total', 'validation/mean_iou', 'validation_iou/background'):
         assert logged[2, tag] == pytest.approx(scalars[2, tag], rel=1e-5)
-    assert visualization.Image.open(os.path.join(run, 'curves.png')).size > (500, 500)
+    assert drawing.Image.open(os.path.join(run, 'curves.png')).size > (500, 500)
 
 
 @pytest.mark.parametrize('changes, slot', [
@@ -496,7 +491,7 @@ def contents(folder):
     found = {}
     for parent, _, names in os.walk(folder):
         for name in names:
-            if name != runs.LOCK_NAME:
+            if name != run_log.LOCK_NAME:
                 with open(os.path.join(parent, name), 'rb') as f:
                     found[os.path.join(parent, name)] = f.read()
     return found
@@ -655,7 +650,7 @@ def test_panels_show_image_label_prediction_and_error():
             ignore)
         summary = tf.Summary.FromString(session.run(panels))
         picture = session.run(tf.image.decode_png(summary.value[0].image.encoded_image_string))
-    colors = visualization.palette(ignore)
+    colors = drawing.palette(ignore)
     expected = np.concatenate(
         [image[0], colors[labels[0]], colors[np.array([[0, 0], [2, 1]])],
          255 * np.repeat([[[0], [1]], [[0], [0]]], 3, axis=2)], axis=1)
@@ -751,7 +746,7 @@ def test_what_of_the_input_fails_is_told_from_the_rest(tmp_path):
 def test_a_full_disk_for_the_log_loses_no_step(flags, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, 'No space left on device')
-    monkeypatch.setattr(runs.RunLog, 'add', full)
+    monkeypatch.setattr(run_log.RunLog, 'add', full)
     with pytest.raises(SystemExit, match='(?s)No space left.*Make room'):
         train.main(flags(max_steps=9, summary_every_steps=2))
     assert checkpoints.latest_in(str(tmp_path / 'run')).endswith('model.ckpt-2')
@@ -761,9 +756,9 @@ def script(arguments):
     """A command line that runs train.py with the tiny backbone."""
     return [sys.executable, '-c',
             'import sys; sys.path[:0] = %r\n'
-            'import tiny_runs, train\n'
+            'import train; from tests.helpers import tiny_runs\n'
             'with tiny_runs.tiny_network(%d): train.main(sys.argv[1:])'
-            % ([ROOT, os.path.join(ROOT, 'tests')], BASE_DEPTH)] + arguments
+            % ([ROOT], BASE_DEPTH)] + arguments
 
 
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT'])
@@ -834,14 +829,14 @@ def test_a_run_killed_again_and_again_ends_whole_at_its_last_step(flags, tmp_pat
         for prefix in whole + checkpoints.all_in(os.path.join(run, checkpoints.BEST_DIR)):
             assert checkpoints.problem_of(prefix) is None
         # Repeated is at most what came after the last checkpoint.
-        logged = [entry['step'] for entry in runs.read_metrics(run)]
+        logged = [entry['step'] for entry in run_log.read_metrics(run)]
         assert logged == sorted(logged) and (not logged or logged[-1] <= step + save_every)
     assert 'Done' in subprocess.check_output(command, stderr=subprocess.STDOUT).decode()
     assert [checkpoints.step_of(path) for path in checkpoints.all_in(run)] == [
         last_step - save_every, last_step]
     assert weights(run)['global_step'] == last_step
     assert not [name for name in os.listdir(run) if 'tempstate' in name]
-    steps = [entry['step'] for entry in runs.read_metrics(run) if 'loss/total' in entry]
+    steps = [entry['step'] for entry in run_log.read_metrics(run) if 'loss/total' in entry]
     assert steps == list(range(1, last_step + 1))
     scalars = event_accumulator.EventAccumulator(run).Reload().Scalars('loss/total')
     assert [scalar.step for scalar in scalars] == sorted({scalar.step for scalar in scalars})
@@ -894,7 +889,7 @@ def test_a_best_checkpoint_that_could_not_be_kept_is_evaluated_again(flags, tmp_
     assert checkpoints.is_validated(str(tmp_path / 'run'), 1)
     assert checkpoints.best_score(str(tmp_path / 'run'))['step'] == 1
     # Its numbers are there once.
-    logged = [entry for entry in runs.read_metrics(str(tmp_path / 'run'))
+    logged = [entry for entry in run_log.read_metrics(str(tmp_path / 'run'))
               if 'validation/mean_iou' in entry]
     assert len(logged) == 1
     shown = event_accumulator.EventAccumulator(str(tmp_path / 'run')).Reload()

@@ -1,0 +1,1 @@
+"""The ground floor: what needs neither TensorFlow nor anything else of this project."""

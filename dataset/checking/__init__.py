@@ -1,0 +1,1 @@
+"""What dataset/check.py is made of."""

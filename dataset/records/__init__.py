@@ -1,0 +1,1 @@
+"""The record files, and how a build survives kills and full disks."""

@@ -1,0 +1,109 @@
+"""Turns one pair of image and mask into a record, and many into a shard."""
+import collections
+
+import numpy as np
+from PIL import Image
+
+from dataset import descriptor
+from dataset.records import example_proto, manifest, shards
+from dataset.sources import decoding
+
+IMAGE_ENCODED = 'image/encoded'
+IMAGE_FORMAT = 'image/format'
+IMAGE_FILENAME = 'image/filename'
+IMAGE_HEIGHT = 'image/height'
+IMAGE_WIDTH = 'image/width'
+LABEL_ENCODED = 'label/encoded'
+LABEL_FORMAT = 'label/format'
+
+# file: str, name of the shard. path: str, the file to write. examples: iterable
+# of `Example`. sources: `manifest.source_fingerprints` of them, or (). info,
+# read_mask, skip_bad: as in `writing.write_split`.
+ShardTask = collections.namedtuple(
+    'ShardTask', ['file', 'path', 'examples', 'sources', 'info', 'read_mask', 'skip_bad'])
+
+
+def encode(example, info, read_mask=None):
+    """Checks one pair and serializes it.
+
+    Args:
+      example: `decoding.Example`.
+      info: `descriptor.DatasetInfo`.
+      read_mask: as in `writing.write_split`.
+
+    Returns:
+      (bytes of a `tf.train.Example`, labels as uint8 [height, width]).
+
+    Raises:
+      InvalidExampleError: a pair fails a check.
+    """
+    image_data, image_format, (width, height) = decoding.read_image(example)
+    labels, label_data = _read_mask(example, info, read_mask)
+    if labels.shape != (height, width):
+        raise decoding.InvalidExampleError(
+            '%s is %dx%d but its mask %s is %dx%d (width x height, image upright as its '
+            'EXIF orientation says). Export both at one size, masks with nearest neighbour.'
+            % (decoding.name_of(example, 'image'), width, height,
+               decoding.name_of(example, 'mask'), labels.shape[1], labels.shape[0]),
+            'size_mismatch')
+    record = example_proto.serialize({
+        IMAGE_ENCODED: image_data,
+        IMAGE_FORMAT: image_format.encode(),
+        IMAGE_FILENAME: example.filename.encode('utf-8', 'replace'),
+        IMAGE_HEIGHT: height,
+        IMAGE_WIDTH: width,
+        LABEL_ENCODED: label_data,
+        LABEL_FORMAT: b'png',
+    })
+    return record, labels
+
+
+def _read_mask(example, info, read_mask):
+    """Calls the reader; what one from outside returns is checked like any other mask."""
+    if read_mask is None:
+        return decoding.read_labels_and_png(example, info)
+    name = decoding.name_of(example, 'mask')
+    try:
+        labels = np.asarray(read_mask(example, info))
+    except OSError as error:
+        raise decoding.InvalidExampleError('%s cannot be read: %s.' % (name, error),
+                                           'mask_undecodable')
+    if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
+        raise decoding.InvalidExampleError(
+            '%s was read as %s %s; labels must be integers [height, width].'
+            % (name, labels.dtype, list(labels.shape)), 'label_values')
+    labels = decoding.check_labels(labels, info, name)
+    return labels, decoding.png(Image.fromarray(labels))
+
+
+def build_shard(task, report):
+    """Writes one shard, and goes on to check the other examples when one is bad.
+
+    Args:
+      task: `ShardTask`.
+      report: called with 1 after each example.
+
+    Returns:
+      `manifest.Entry`. Where it lists skipped examples and `task.skip_bad` is
+      False, the file is of no use.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    pixels, good, skipped = np.zeros([descriptor.LARGEST_LABEL + 1], np.int64), 0, []
+    with shards.ShardWriter(task.path) as writer:
+        for example in task.examples:
+            try:
+                record, labels = encode(example, task.info, task.read_mask)
+            except decoding.InvalidExampleError as error:
+                skipped.append(str(error))
+            else:
+                good += 1
+                pixels += np.bincount(labels.ravel(), minlength=len(pixels))
+                if task.skip_bad or not skipped:
+                    writer.write(record)
+            report(1)
+    return manifest.Entry(
+        task.file, good, writer.num_bytes, writer.sha256(),
+        pixels[:task.info.number_of_classes].tolist(), int(pixels[task.info.ignore_label]),
+        task.sources[0] if task.sources else None, skipped)

@@ -1,0 +1,216 @@
+"""Moves finished shards of a split into place and enters them in dataset.json.
+
+At every moment dataset.json names only splits whose shards are all there.
+"""
+import collections
+import contextlib
+import fcntl  # POSIX alone has it, as the platforms that `make env` supports
+import os
+import re
+import shutil
+
+from dataset import descriptor
+from dataset.records import manifest
+
+# entries: dict from file name to `manifest.Entry` of shards that need not be built.
+# in_place: set of the names of those that are in the output directory itself.
+# is_damaged: bool, whether a published shard is not as it was written.
+Finished = collections.namedtuple('Finished', ['entries', 'in_place', 'is_damaged'])
+
+
+def partial_dir(output_dir, split):
+    """Returns the path of the hidden folder in which a split grows."""
+    return os.path.join(output_dir, '.partial-' + split)
+
+
+@contextlib.contextmanager
+def working_dir(output_dir, split):
+    """Makes the folder in which a split grows and keeps other builders of it out.
+
+    Yields:
+      str, its path.
+
+    Raises:
+      descriptor.DatasetError: another process is building this split.
+    """
+    folder = partial_dir(output_dir, split)
+    os.makedirs(folder, exist_ok=True)
+    try:
+        with _locked(folder, wait=False):
+            yield folder
+    except BlockingIOError:
+        raise descriptor.DatasetError(
+            'Another process is building split %r in %s. Wait for it, or give another '
+            '--output_dir.' % (split, output_dir))
+
+
+@contextlib.contextmanager
+def _locked(directory, wait):
+    """Holds a lock on a directory; the operating system lifts it when this process ends."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass  # Some network file systems have no locks: build without.
+        yield
+    finally:
+        os.close(handle)
+
+
+def present_splits(info, output_dir):
+    """Lists all splits in `output_dir`, after checking that they fit `info`.
+
+    Args:
+      info: `descriptor.DatasetInfo`; its splits are not looked at.
+      output_dir: str, which need not exist.
+
+    Returns:
+      Dict as `DatasetInfo.splits`, a copy.
+
+    Raises:
+      descriptor.DatasetError: `output_dir` holds other classes or another ignore label.
+    """
+    if not descriptor.exists(output_dir):
+        return {}
+    present = descriptor.load(output_dir)
+    for field in ('class_names', 'ignore_label'):
+        ours, theirs = getattr(info, field), getattr(present, field)
+        if ours != theirs:
+            raise descriptor.DatasetError(
+                '%s already holds splits with %s %s; this build has %s. Give the same ones, '
+                'or another --output_dir.' % (output_dir, field, theirs, ours))
+    return dict(present.splits)
+
+
+def find_finished(tasks, output_dir, split):
+    """Looks for shards that an earlier build finished.
+
+    Args:
+      tasks: list of `encoding.ShardTask`.
+      output_dir, split: str.
+
+    Returns:
+      `Finished`.
+    """
+    folder = partial_dir(output_dir, split)
+    growing, published = ({entry.file: entry for entry in manifest.load(directory, split)[1]}
+                          for directory in (folder, output_dir))
+    found = Finished({}, set(), False)
+    for task in tasks:
+        # A build that stopped while publishing left its manifest in the one
+        # directory and files in the other.
+        for entry in (growing.get(task.file), published.get(task.file)):
+            if task.file in found.entries or not _fits(entry, task):
+                continue
+            if manifest.is_whole(entry, output_dir):
+                found.entries[task.file] = entry
+                found.in_place.add(task.file)
+            elif manifest.is_whole(entry, folder):
+                found.entries[task.file] = entry
+            elif entry is published.get(task.file):
+                found = found._replace(is_damaged=True)
+    return found
+
+
+def _fits(entry, task):
+    """Whether what was built is what is to be built."""
+    return (entry is not None and entry.source in task.sources
+            and (task.skip_bad or not entry.skipped))
+
+
+def withdraw(info, output_dir, split):
+    """Takes a split, and the others that list its files, out of dataset.json.
+
+    Args:
+      info: `descriptor.DatasetInfo`; its splits are not looked at.
+      output_dir, split: str.
+    """
+    with _locked(output_dir, wait=True):
+        present = present_splits(info, output_dir)
+        names = {split} | _followers(present, split)
+        if names & set(present):
+            _save_without(info, output_dir, present, names)
+
+
+def publish(info, output_dir, split, aliases, entries, in_place):
+    """Gives the shards their final names and enters them in dataset.json.
+
+    A split that lists this one's files (VOC's test lists validation's) lists the
+    new ones from now on.
+
+    Args:
+      info: `descriptor.DatasetInfo`; its splits are not looked at.
+      output_dir, split: str.
+      aliases: further split names that list the same shards.
+      entries: list of `manifest.Entry`, in the order of the examples.
+      in_place: set of str, names of the shards that are in `output_dir` already;
+        the others are in `partial_dir`.
+    """
+    with _locked(output_dir, wait=True):
+        present = present_splits(info, output_dir)
+        earlier_aliases, earlier_entries = manifest.load(output_dir, split)
+        names = {split} | set(aliases) | _followers(present, split) | (
+            set(earlier_aliases) - set(present))
+        files = [entry.file for entry in entries if entry.records]
+        entered = {'num_examples': sum(entry.records for entry in entries), 'shards': files}
+        splits = dict(present, **{name: entered for name in names})
+        if splits == present and set(files) <= in_place and entries == earlier_entries:
+            return
+        # While files are being exchanged no dataset.json may promise this split.
+        others = _save_without(info, output_dir, present, names)
+        _exchange(output_dir, split, names, others, files, in_place)
+        manifest.save(output_dir, split, names - {split}, entries)
+        descriptor.save(info._replace(splits=splits), output_dir)
+
+
+def _followers(present, split):
+    """Returns the names of the splits that list shards of `split`, as a set."""
+    return {name for name, entry in present.items()
+            if any(_belongs_to([split], shard) for shard in entry['shards'])}
+
+
+def _save_without(info, output_dir, present, names):
+    """Rewrites dataset.json without `names`; returns the splits that stay."""
+    others = {name: entry for name, entry in present.items() if name not in names}
+    if others:
+        descriptor.save(info._replace(splits=others), output_dir)
+    elif descriptor.exists(output_dir):
+        os.remove(os.path.join(output_dir, descriptor.FILE_NAME))
+    return others
+
+
+def _exchange(output_dir, split, names, others, files, in_place):
+    """Removes the files of the earlier split and moves the new ones to their places."""
+    kept = {shard for entry in others.values() for shard in entry['shards']} | in_place
+    for file_name in os.listdir(output_dir):
+        if _belongs_to(names, file_name) and file_name not in kept:
+            os.remove(os.path.join(output_dir, file_name))
+    folder = partial_dir(output_dir, split)
+    for file_name in files:
+        if file_name not in in_place:
+            os.replace(os.path.join(folder, file_name), os.path.join(output_dir, file_name))
+
+
+def _belongs_to(splits, file_name):
+    pattern = r'(%s)(-\d{5}-of-\d{5}\.tfrecord|-manifest\.json)\Z' % '|'.join(
+        map(re.escape, splits))
+    return re.match(pattern, file_name) is not None
+
+
+def clean(folder, split):
+    """Removes all but finished shards from the folder in which a split grows, and it when empty.
+
+    Args:
+      folder: str, see `partial_dir`; it need not be there.
+      split: str.
+    """
+    keep = {entry.file for entry in manifest.load(folder, split)[1]}
+    files = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+    if not keep & files:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for file_name in files - keep - {os.path.basename(manifest.path(folder, split))}:
+        os.remove(os.path.join(folder, file_name))

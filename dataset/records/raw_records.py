@@ -1,0 +1,51 @@
+"""The raw records of the post's code: one file per split and no dataset.json.
+
+Their features are `height` and `width` (int64), `image_raw` (uint8 RGB pixels)
+and `annotation_raw` (uint8 label ids), in PASCAL VOC's classes. They are read as
+they are. Free of TensorFlow.
+"""
+import os
+
+SPLIT_FILES = {'train': 'train.tfrecords', 'validation': 'validation.tfrecords',
+               'test': 'test.tfrecords'}
+
+HEIGHT = 'height'
+WIDTH = 'width'
+IMAGE_RAW = 'image_raw'
+ANNOTATION_RAW = 'annotation_raw'
+
+
+def present(dataset_dir):
+    """Whether `dataset_dir` holds a file of raw records. Returns bool."""
+    return any(os.path.isfile(os.path.join(dataset_dir, name)) for name in SPLIT_FILES.values())
+
+
+def splits(dataset_dir):
+    """Lists the splits of a directory of raw records, as dataset.json would.
+
+    Args:
+      dataset_dir: str.
+
+    Returns:
+      Dict from split name to {'num_examples': int, 'shards': [file name]}.
+
+    Raises:
+      ValueError: a file is empty, damaged or cut short, as far as the records'
+        lengths tell: they themselves are not read.
+    """
+    # Not at the top: shards imports descriptor, which imports this module.
+    from dataset.records import shards
+    found = {}
+    for split, name in SPLIT_FILES.items():
+        path = os.path.join(dataset_dir, name)
+        if not os.path.isfile(path):
+            continue
+        try:
+            count = shards.count_records(path)
+        except shards.DamagedShardError as error:
+            raise ValueError('%s is damaged: %s. Build or copy it again.'
+                             % (path, error.description))
+        if not count:
+            raise ValueError('%s is empty. Build or copy it again.' % path)
+        found[split] = {'num_examples': count, 'shards': [name]}
+    return found

@@ -1,0 +1,308 @@
+"""Writes one split of a data set as TFRecord shards, after checking every pair.
+
+Shards are built by several processes in a hidden directory and get their final
+names only when the whole split is there; dataset.json is updated last. A build
+that stops half-way leaves what was there before, and its finished shards to the
+next one. Free of TensorFlow.
+"""
+import collections
+import collections.abc
+import errno
+import itertools
+import os
+import re
+import shutil
+import signal
+
+import numpy as np
+from tqdm import tqdm
+
+from dataset import descriptor
+from dataset.records import encoding, manifest, publishing, workers
+from dataset.records.encoding import (IMAGE_ENCODED, IMAGE_FILENAME,
+                                      IMAGE_FORMAT, IMAGE_HEIGHT, IMAGE_WIDTH,
+                                      LABEL_ENCODED, LABEL_FORMAT, encode)
+from dataset.sources import decoding
+from dataset.sources.decoding import (Example, InvalidExampleError, read_image,
+                                      read_labels)
+
+__all__ = ['Example', 'InvalidExampleError', 'SplitSummary', 'read_image', 'read_labels',
+           'encode', 'write_split', 'describe', 'IMAGE_ENCODED', 'IMAGE_FILENAME',
+           'IMAGE_FORMAT', 'IMAGE_HEIGHT', 'IMAGE_WIDTH', 'LABEL_ENCODED', 'LABEL_FORMAT']
+
+# num_examples: int. class_pixels: int64 [number_of_classes]. ignored_pixels: int.
+# skipped: tuple of str, what was wrong with each example that was left out.
+# num_reused: int, how many of the num_shards shards were there already.
+SplitSummary = collections.namedtuple(
+    'SplitSummary',
+    ['num_examples', 'class_pixels', 'ignored_pixels', 'skipped', 'num_reused', 'num_shards'],
+    defaults=((), 0, 0))
+
+# Fewer examples than this are done before further processes have started.
+_FEW_EXAMPLES = 300
+# So many bad files are named on the screen; the text file names all.
+_LISTED = 50
+_MIB = 1024. * 1024
+# Ends the names of files that are being written.
+TEMPORARY = '.tmp'
+
+
+def write_split(examples, num_examples, info, output_dir, split, num_shards=4, aliases=(),
+                read_mask=None, num_workers=None, skip_bad=False):
+    """Checks the examples and writes them as `split` of the data set in `output_dir`.
+
+    Replaces an earlier `split` and keeps all others. Shards hold consecutive
+    examples; each process has one example in memory at a time. A shard that an
+    earlier call finished from the same files is kept when its SHA-256 is right,
+    so a second call builds only what is missing, damaged or out of date.
+
+    Args:
+      examples: sequence of `Example`, or an iterator, whose examples are taken in
+        this process and never reused.
+      num_examples: int, how many `examples` holds.
+      info: `descriptor.DatasetInfo`; its splits are not looked at.
+      output_dir: str, made when absent.
+      split: str of letters, digits, '_' and '-'.
+      num_shards: int, lowered to `num_examples` when larger.
+      aliases: further split names that list the same shards.
+      read_mask: None for `read_labels`, or a picklable function that takes
+        (`Example`, `info`), returns uint8 [height, width] of labels and raises
+        `InvalidExampleError`. Its attribute `key` is a text that is another one
+        whenever it reads the same file differently: shards are built again then.
+        With an attribute `may_crash` that is true it never runs in this process.
+      num_workers: int, processes to use, at most one per shard; None for the
+        number of cores, or 1 where that is faster. A script that uses more than
+        1 needs the usual `if __name__ == '__main__'`.
+      skip_bad: bool, whether to leave out examples that fail a check. They are
+        listed in `split`-bad-files.txt either way.
+
+    Returns:
+      `SplitSummary`.
+
+    Raises:
+      InvalidExampleError: examples fail a check, none is left, or all masks hold
+        nothing but background. All examples have been checked by then.
+      descriptor.DatasetError: `output_dir` holds other classes or another ignore
+        label, is full or cannot be written, or a name or number is unusable.
+    """
+    _check_request(examples, num_examples, split, num_shards, aliases, num_workers)
+    publishing.present_splits(info, output_dir)
+    try:
+        with publishing.working_dir(output_dir, split) as folder:
+            tasks = _plan(examples, num_examples, min(num_shards, num_examples), folder, split,
+                          (info, read_mask, skip_bad))
+            try:
+                summary = _build(tasks, num_examples, output_dir, split, aliases, num_workers)
+                shutil.rmtree(folder)
+                return summary
+            except OSError as error:
+                raise descriptor.DatasetError(_explain(error, output_dir, folder, split))
+            finally:
+                publishing.clean(folder, split)
+    except OSError as error:
+        raise descriptor.DatasetError('%s cannot be written: %s.' % (output_dir, error))
+
+
+def _check_request(examples, num_examples, split, num_shards, aliases, num_workers):
+    for name in (split,) + tuple(aliases):
+        if not re.match(r'[A-Za-z0-9_-]+\Z', name):
+            raise descriptor.DatasetError(
+                'Split name %r: use letters, digits, "_" and "-" only.' % name)
+    if num_shards < 1 or num_examples < 1:
+        raise descriptor.DatasetError(
+            'Split %r: %d examples in %d shards; both must be at least 1.'
+            % (split, num_examples, num_shards))
+    if num_workers is not None and num_workers < 1:
+        raise descriptor.DatasetError('num_workers is %d; give 1 or more.' % num_workers)
+    if _is_sequence(examples):
+        _check_count(split, num_examples, len(examples))
+
+
+def _is_sequence(examples):
+    return isinstance(examples, collections.abc.Sequence)
+
+
+def _check_count(split, announced, found):
+    if announced != found:
+        raise descriptor.DatasetError('Split %r was announced with %d examples but has %d.'
+                                      % (split, announced, found))
+
+
+def _plan(examples, num_examples, num_shards, folder, split, how):
+    """Divides the examples among shards; returns a list of `ShardTask`.
+
+    The tasks of an iterator must be run in their order, in this process.
+    """
+    tasks, stream = [], iter(examples)
+    starts = [-(-index * num_examples // num_shards) for index in range(num_shards + 1)]
+    for index, (start, stop) in enumerate(zip(starts, starts[1:])):
+        file_name = '%s-%05d-of-%05d.tfrecord' % (split, index, num_shards)
+        if _is_sequence(examples):
+            part = examples[start:stop]
+            sources = manifest.source_fingerprints(part, *how[:2])
+        else:
+            # The last takes all that come, so that a wrong number is noticed.
+            is_last = index == num_shards - 1
+            part = itertools.islice(stream, None if is_last else stop - start)
+            sources = ()
+        path = os.path.join(folder, file_name + TEMPORARY)
+        tasks.append(encoding.ShardTask(file_name, path, part, sources, *how))
+    return tasks
+
+
+def _build(tasks, num_examples, output_dir, split, aliases, num_workers):
+    """Builds the shards that are not there and publishes the split; returns `SplitSummary`."""
+    info, skip_bad = tasks[0].info, tasks[0].skip_bad
+    finished = publishing.find_finished(tasks, output_dir, split)
+    if finished.is_damaged:
+        # Until it is mended no dataset.json may promise this split.
+        publishing.withdraw(info, output_dir, split)
+    left = [task for task in tasks if task.file not in finished.entries]
+    built = _build_shards(left, num_examples, num_workers, finished.entries, split)
+    entries = [built[task.file] for task in tasks]
+    summary = SplitSummary(
+        sum(entry.records for entry in entries),
+        np.sum([entry.class_pixels for entry in entries], axis=0, dtype=np.int64),
+        sum(entry.ignored_pixels for entry in entries),
+        tuple(message for entry in entries for message in entry.skipped),
+        len(tasks) - len(left), len(tasks))
+    _check_count(split, num_examples, summary.num_examples + len(summary.skipped))
+    _list_bad_files(summary, output_dir, split, skip_bad)
+    _check_not_only_background(summary, info, split)
+    publishing.publish(info, output_dir, split, aliases, entries, finished.in_place)
+    return summary
+
+
+def _build_shards(tasks, num_examples, num_workers, finished, split):
+    """Runs the tasks; returns `finished` (dict from file name to `manifest.Entry`) and theirs.
+
+    Each shard that can be used gets its name and enters the manifest of the hidden
+    folder at once: what is finished then survives whatever happens next.
+    """
+    entries, by_file = dict(finished), {task.file: task for task in tasks}
+    is_stream = not all(task.sources for task in tasks)
+    if not is_stream:
+        num_examples = sum(len(task.examples) for task in tasks)
+    if num_workers is None:
+        num_workers = workers.default_number() if num_examples >= _FEW_EXAMPLES else 1
+    may_crash = any(getattr(task.read_mask, 'may_crash', False) for task in tasks)
+
+    def keep(entry):
+        entries[entry.file] = entry
+        _keep(by_file[entry.file], entries, split)
+
+    try:
+        with tqdm(total=num_examples, desc=split, unit='image', disable=not tasks) as bar:
+            workers.run(encoding.build_shard, tasks, 1 if is_stream else num_workers,
+                        bar.update, keep, isolated=may_crash and not is_stream)
+    except workers.WorkerDiedError as error:
+        raise descriptor.DatasetError(_explain_death(error))
+    return entries
+
+
+def _keep(task, entries, split):
+    """Gives the shard of a task its name and enters it in the manifest, if it is of use."""
+    entry = entries[task.file]
+    if not entry.records or entry.skipped and not task.skip_bad:
+        os.remove(task.path)
+    else:
+        os.replace(task.path, task.path[:-len(TEMPORARY)])
+    if task.sources:
+        manifest.save(os.path.dirname(task.path), split, (), [
+            entry for entry in entries.values() if task.skip_bad or not entry.skipped])
+
+
+def _explain_death(error):
+    """Words what the end of a process means, by what it was working on."""
+    done, examples = error.done, error.task.examples
+    if error.status == -signal.SIGKILL:
+        advice = 'Usually memory ran out: give a smaller --num_workers'
+    else:
+        advice = 'If it dies there again, one of these files is damaged: replace it or leave it out'
+    example = examples[min(done, len(examples) - 1)]
+    return ('A process that was building %s died (exit status %s) at number %d of its %d '
+            'examples:\n  image %s\n  mask %s\n%s. The same command again goes on with the '
+            'shards that are finished.'
+            % (error.task.file, error.status, done + 1, len(examples),
+               decoding.name_of(example, 'image'), decoding.name_of(example, 'mask'), advice))
+
+
+def _list_bad_files(summary, output_dir, split, skip_bad):
+    """Writes SPLIT-bad-files.txt, or removes an old one; raises unless enough is left."""
+    path = os.path.join(output_dir, split + '-bad-files.txt')
+    bad = summary.skipped
+    if not bad:
+        if os.path.exists(path):
+            os.remove(path)
+        return
+    with open(path, 'w', encoding='utf-8', errors='backslashreplace') as list_file:
+        list_file.writelines(message + '\n' for message in bad)
+    if skip_bad and summary.num_examples:
+        return
+    count = len(bad) + summary.num_examples
+    raise InvalidExampleError(
+        '%d of %d examples of split %r cannot be used:\n%s\nAll are listed in %s. %s'
+        % (len(bad), count, split, _first_lines(bad), path,
+           'None is left to build from: mend them and run the same command again.'
+           if not summary.num_examples else
+           'Mend them and run the same command again: finished shards are kept. --skip_bad '
+           'leaves them out instead.'))
+
+
+def _first_lines(messages):
+    lines = ['  ' + message for message in messages[:_LISTED]]
+    if len(messages) > _LISTED:
+        lines.append('  ... and %d more' % (len(messages) - _LISTED))
+    return '\n'.join(lines)
+
+
+def _check_not_only_background(summary, info, split):
+    """A folder of 0/255 masks passes pixel by pixel when 255 is the ignore label."""
+    if (info.number_of_classes > 1 and summary.ignored_pixels
+            and not summary.class_pixels[1:].any()):
+        raise InvalidExampleError(
+            'All masks of split %r hold nothing but 0 and the ignore label %d. If %d stands '
+            'for an object, give its pixels the class id instead (1 for %r).'
+            % (split, info.ignore_label, info.ignore_label, info.class_names[1]))
+
+
+def _explain(error, output_dir, folder, split):
+    """Words what an OSError while building means; call it before the folder is cleaned."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return '%s cannot be written: %s.' % (output_dir, error)
+    written = sum(entry.stat().st_size for entry in os.scandir(folder))
+    return ('The disk that holds %s is full (%.1f MiB free, or a quota): %.1f MiB of split %r '
+            'had been written to %s. Make room and run the same command again, finished shards '
+            'are kept; or give another --output_dir.'
+            % (output_dir, shutil.disk_usage(output_dir).free / _MIB, written / _MIB, split,
+               folder))
+
+
+def describe(summary, info, split):
+    """Writes the table that the builders print: pixel share per class.
+
+    Args:
+      summary: `SplitSummary`.
+      info: `descriptor.DatasetInfo`.
+      split: str.
+
+    Returns:
+      str of several lines. A class without pixels is pointed out, as is what was
+      left out and what was there already.
+    """
+    labelled = int(summary.class_pixels.sum())
+    total = labelled + summary.ignored_pixels
+    lines = ['%s: %d images, %d classes, pixel shares:'
+             % (split, summary.num_examples, info.number_of_classes)]
+    for class_id, (name, count) in enumerate(zip(info.class_names, summary.class_pixels)):
+        lines.append('  %3d %-16s %6.2f %%%s' % (class_id, name, 100. * count / total,
+                                                 '' if count else '  <- no pixel in this split'))
+    lines.append('  %3d %-16s %6.2f %%' % (info.ignore_label, '(ignored)',
+                                           100. * summary.ignored_pixels / total))
+    if summary.num_reused:
+        lines.append('%d of %d shards were there already, whole and up to date.'
+                     % (summary.num_reused, summary.num_shards))
+    if summary.skipped:
+        lines.append('%d examples were left out (see the file of bad files beside the shards):\n%s'
+                     % (len(summary.skipped), _first_lines(summary.skipped)))
+    return '\n'.join(lines)

@@ -1,0 +1,304 @@
+"""Reads images and masks of any common kind with Pillow, or says what is wrong with them.
+
+Nothing here imports TensorFlow: the processes that build a data set start quickly.
+"""
+import collections
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from dataset import descriptor, voc
+from dataset.sources import file_formats
+
+# filename: str, stored in the record. image, mask: each the path of a file
+# (str) or the bytes of one.
+Example = collections.namedtuple('Example', ['filename', 'image', 'mask'])
+
+JPEG_FORMATS = ('JPEG', 'MPO')  # as Pillow calls them
+_MASK_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B', 'I;16L')
+_DEEP_IMAGE_MODES = ('I', 'I;16', 'I;16B', 'I;16L')
+_LARGEST_16_BIT = 65535
+# Colours that were multiplied by their alpha have to be divided before composition.
+_STRAIGHT_ALPHA = {'RGBa': 'RGBA', 'La': 'LA'}
+_EXIF_ORIENTATION = 0x0112
+_UNDECODABLE = {'image': 'image_unusable', 'mask': 'mask_undecodable'}
+_UPRIGHT = {2: Image.FLIP_LEFT_RIGHT, 3: Image.ROTATE_180, 4: Image.FLIP_TOP_BOTTOM,
+            5: Image.TRANSPOSE, 6: Image.ROTATE_270, 7: Image.TRANSVERSE, 8: Image.ROTATE_90}
+
+
+class InvalidExampleError(ValueError):
+    """An image or mask that cannot be trained on; the message names the file.
+
+    Attributes:
+      code: str, the kind of mistake, a key of `check_findings.CODES`; None of errors
+        that sum up many.
+    """
+
+    def __init__(self, message='', code=None):
+        super().__init__(message)
+        self.code = code
+
+
+def read_image(example):
+    """Reads the image as bytes that `tf.image.decode_jpeg(channels=3)` turns into upright RGB.
+
+    8-bit RGB and grey JPEG and PNG files pass untouched where TensorFlow and Pillow
+    see the same pixels (tests/test_dataset_decoding.py). All else becomes an RGB PNG
+    as a viewer would show it: turned upright as EXIF says, transparent parts on white,
+    16-bit grey scaled from 0..65535.
+
+    Args:
+      example: `Example`.
+
+    Returns:
+      (bytes, 'jpeg' or 'png', (width, height)).
+
+    Raises:
+      InvalidExampleError: the file is damaged, no image, or of a kind that has no
+        one way to be shown in 8 bits.
+    """
+    data, image_format, image = _upright(example)
+    return png(image) if data is None else data, image_format, image.size
+
+
+def read_rgb(example):
+    """Reads the image as pixels, those that a record of `read_image` is decoded to.
+
+    Args:
+      example: `Example`; its mask is not looked at.
+
+    Returns:
+      (upright RGB as uint8 [height, width, 3], whether `read_image` passes the file
+      untouched as bool).
+
+    Raises:
+      InvalidExampleError: as `read_image`.
+    """
+    data, _, image = _upright(example)
+    return np.array(image.convert('RGB')), data is not None
+
+
+def _upright(example):
+    """Returns (bytes of a file that TensorFlow reads alike or None, its format, the image)."""
+    data, image = decode(example, 'image')
+    turn = _UPRIGHT.get(_orientation(image))
+    if turn is None and image.mode in ('RGB', 'L'):
+        if image.format in JPEG_FORMATS and file_formats.jpeg_reads_alike(data):
+            return data, 'jpeg', image
+        if image.format == 'PNG' and file_formats.png_reads_alike(data):
+            return data, 'png', image
+    image = _to_rgb(image, name_of(example, 'image'))
+    return None, 'png', image if turn is None else image.transpose(turn)
+
+
+def read_labels(example, info):
+    """Reads the mask as class ids; a palette mask gives its indices, not its colours.
+
+    Args:
+      example: `Example`.
+      info: `descriptor.DatasetInfo`.
+
+    Returns:
+      uint8 [height, width], each a class id or the ignore label.
+
+    Raises:
+      InvalidExampleError: the mask is damaged, has colours instead of ids, or
+        holds a value that is neither a class id nor the ignore label.
+    """
+    return read_labels_and_png(example, info)[0]
+
+
+def read_labels_and_png(example, info):
+    """Reads the mask as `read_labels` does, and as a file that TensorFlow reads alike.
+
+    Args:
+      example, info: as in `read_labels`.
+
+    Returns:
+      (labels as `read_labels`, bytes of an 8-bit grey PNG that holds them).
+
+    Raises:
+      InvalidExampleError: as `read_labels`.
+    """
+    data, mask = decode(example, 'mask')
+    if mask.mode not in _MASK_MODES:
+        raise InvalidExampleError(
+            '%s has Pillow mode %s; masks must hold class ids in one channel (modes L, P, '
+            '1 or I). If its colours stand for classes, say which with --palette '
+            '(build_folder.py); else save class ids as PNG.'
+            % (name_of(example, 'mask'), mask.mode), 'mask_colors')
+    if mask.format in JPEG_FORMATS:
+        raise InvalidExampleError('%s is a JPEG, whose compression invents class ids around '
+                                  'borders; export masks as PNG.' % name_of(example, 'mask'),
+                                  'mask_jpeg')
+    labels = np.array(mask)
+    if labels.dtype == bool:
+        labels = labels.astype(np.uint8)
+    grey_png = None
+    if mask.format == 'PNG':
+        labels //= file_formats.png_grey_factor(data)
+        grey_png = file_formats.as_grey_png(data)
+    labels = check_labels(labels, info, name_of(example, 'mask'))
+    return labels, grey_png or png(Image.fromarray(labels))
+
+
+def check_labels(labels, info, name):
+    """Raises `InvalidExampleError` on values that are no label.
+
+    Args:
+      labels: integers [height, width].
+      info: `descriptor.DatasetInfo`.
+      name: str, what the message calls the mask, such as its path.
+
+    Returns:
+      `labels` as uint8.
+    """
+    if labels.dtype == np.uint8:  # some five times as fast as np.unique
+        values = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
+    else:
+        values = np.unique(labels)
+    bad = [int(value) for value in values
+           if value != info.ignore_label and not 0 <= value < info.number_of_classes]
+    if bad:
+        raise InvalidExampleError(
+            '%s holds %s; with %d classes labels are 0..%d, or the ignore label %d. '
+            'Likely cause: %s.'
+            % (name, _shorten(bad), info.number_of_classes, info.number_of_classes - 1,
+               info.ignore_label, _likely_cause(bad, info)), 'label_values')
+    return labels.astype(np.uint8, copy=False)
+
+
+def _likely_cause(bad, info):
+    colors = voc.color_map()[list(range(len(voc.CLASS_NAMES))) + [voc.IGNORE_LABEL]]
+    luma = colors.dot([0.299, 0.587, 0.114])
+    if bad == [descriptor.LARGEST_LABEL]:
+        return ('a void label that is not the --ignore_label (%d), or an object drawn as 255'
+                % info.ignore_label)
+    if bad == [info.number_of_classes]:
+        return 'ids that start at 1 instead of 0, or a void label that is not the --ignore_label'
+    if set(bad) <= {127, 128, 254, 255}:
+        return 'a mask of 0/128/255 made for viewing; store class ids instead'
+    # One small value says little: the greys of VOC's colours include 14 and 19.
+    if (len(bad) > 1 or bad[0] >= len(voc.CLASS_NAMES)) and set(bad) <= (
+            set(np.floor(luma)) | set(np.rint(luma)) | {descriptor.LARGEST_LABEL}):
+        return 'palette colours that were decoded as grey; keep the palette indices'
+    return 'more classes in the masks than in the class list, or a mask resized with blending'
+
+
+def _shorten(values):
+    text = ', '.join(str(value) for value in values[:8])
+    return text + (' and %d more values' % (len(values) - 8) if len(values) > 8 else '')
+
+
+def decode(example, part):
+    """Decodes a file to its last byte.
+
+    Args:
+      example: `Example`.
+      part: 'image' or 'mask'.
+
+    Returns:
+      (bytes of the file, `PIL.Image` with its pixels loaded).
+
+    Raises:
+      InvalidExampleError: it cannot be read, is damaged or no image.
+    """
+    data = getattr(example, part)
+    try:
+        if not isinstance(data, bytes):
+            with open(data, 'rb') as image_file:
+                data = image_file.read()
+        with warnings.catch_warnings():
+            # Pillow's warnings about metadata would appear among the progress bars.
+            warnings.simplefilter('ignore')
+            image = Image.open(io.BytesIO(data))
+            image.load()
+        if image.format == 'PNG':
+            file_formats.check_png(data)
+    except UnidentifiedImageError:
+        cause = ('it is no image, or its header is damaged (it starts with %r)' % data[:16]
+                 if data else 'it is empty')
+    except OSError as error:
+        cause = error.strerror or str(error)
+    # Pillow's readers raise nearly anything on damaged files, IndexError and
+    # MemoryError among it; here all of them mean the same.
+    except Exception as error:
+        cause = str(error) or type(error).__name__
+    else:
+        return data, image
+    raise InvalidExampleError('%s cannot be decoded: %s. Fetch or export it again, or '
+                              'leave it out.' % (name_of(example, part), cause),
+                              _UNDECODABLE[part])
+
+
+def _orientation(image):
+    """Returns the EXIF orientation, 1 to 8, or 1 where EXIF cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return image.getexif().get(_EXIF_ORIENTATION, 1)
+    # As in decode. Viewers show a photograph whose metadata are damaged as it is.
+    except Exception:
+        return 1
+
+
+def _to_rgb(image, name):
+    """Converts a decoded image to mode RGB as a viewer shows it.
+
+    Args:
+      image: `PIL.Image` of any mode.
+      name: str, for messages.
+
+    Returns:
+      `PIL.Image` of mode RGB.
+
+    Raises:
+      InvalidExampleError: floating-point or larger than 16-bit values, or a mode
+        that Pillow does not convert.
+    """
+    if image.mode == 'F':
+        raise InvalidExampleError('%s holds floating-point values, which have no agreed range; '
+                                  'scale it to 8 bits first.' % name, 'image_unusable')
+    transparency = image.info.get('transparency')
+    if image.mode in _DEEP_IMAGE_MODES:
+        return _scale_to_8_bits(image, transparency, name).convert('RGB')
+    try:
+        image = image.convert(_STRAIGHT_ALPHA.get(image.mode, image.mode))
+        if transparency is None and image.mode not in ('RGBA', 'LA', 'PA'):
+            return image.convert('RGB')
+        image = image.convert('RGBA')
+        ground = Image.new('RGBA', image.size, 'white')
+        ground.alpha_composite(image)
+        return ground.convert('RGB')
+    except ValueError as error:
+        raise InvalidExampleError('%s has Pillow mode %s, which cannot be converted to RGB (%s). '
+                                  'Export it as 8-bit RGB.' % (name, image.mode, error),
+                                  'image_unusable')
+
+
+def _scale_to_8_bits(image, transparency, name):
+    """Scales 16-bit grey by its range, not by its contents, so that equal stays equal."""
+    values = np.array(image).astype(np.int64)
+    if values.min() < 0 or values.max() > _LARGEST_16_BIT:
+        raise InvalidExampleError(
+            '%s holds values of %d to %d, more than 16 bits; scale it to 8 bits first.'
+            % (name, values.min(), values.max()), 'image_unusable')
+    scaled = (values * 255 + _LARGEST_16_BIT // 2) // _LARGEST_16_BIT
+    if isinstance(transparency, int):
+        scaled[values == transparency] = 255
+    return Image.fromarray(scaled.astype(np.uint8))
+
+
+def name_of(example, part):
+    """Returns what messages call a part: its path, or 'PART of FILENAME' of bytes."""
+    source = getattr(example, part)
+    return '%s of %s' % (part, example.filename) if isinstance(source, bytes) else source
+
+
+def png(image):
+    """Returns a `PIL.Image` as the bytes of a PNG."""
+    buffer = io.BytesIO()
+    image.save(buffer, 'PNG')
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Scores of a trained network on a split, and the report of them."""

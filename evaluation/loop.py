@@ -1,0 +1,307 @@
+"""Evaluation of a whole split, shared by `train.py` and `test.py`."""
+import contextlib
+import os
+from collections import deque, namedtuple
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from tqdm import tqdm
+
+import losses
+import metrics
+import network
+from dataset import descriptor
+from dataset.records import shards
+from experiment import checkpoints
+from inference import options, restored
+from preprocessing import inputs
+from runtime import is_out_of_memory, session_config, slim, tf
+
+# Images whose scores and pictures wait while the network goes on with the next.
+QUEUED_IMAGES = 2
+
+# labels, predictions: of whole images. confidences: of the predictions. crop_labels,
+# crop_predictions: of the post's center crops, or None. passes: `options.Passes`.
+# num_examples: int, how many the data hold.
+EvalGraph = namedtuple('EvalGraph', [
+    'graph', 'initializer', 'name', 'image', 'labels', 'predictions', 'confidences',
+    'probabilities', 'loss', 'crop_labels', 'crop_predictions', 'variables', 'saver', 'paths',
+    'passes', 'num_examples'])
+
+# matrix: int64 [classes, classes]. image_counts: int64 [images, 3, classes], see
+# `metrics.counts`. names: list of str. post_scores: float64 [images, 4], see
+# `metrics.post_image_scores`, or None. mean_loss: float, the mean over images of their mean
+# cross-entropy. bin_counts, boundary_counts: sums of those of `metrics` over the images, or
+# None without `details`.
+Evaluation = namedtuple('Evaluation', ['matrix', 'image_counts', 'names', 'post_scores',
+                                       'mean_loss', 'bin_counts', 'boundary_counts'])
+
+TITLES = (('pixel_accuracy', 'pixel accuracy'), ('mean_accuracy', 'mean accuracy'),
+          ('mean_iou', 'mean IoU'), ('frequency_weighted_iou', 'frequency-weighted IoU'))
+BENCHMARK_DEFINITION = 'one confusion matrix over the split, whole images (the VOC benchmark)'
+
+
+def post_definition(crop_size):
+    """Says what the post's scores are. Returns str."""
+    return ('means over images of the scores of each, on center crops of %dx%d padded with black '
+            '(the post)' % (crop_size, crop_size))
+
+
+def center_crop(images, labels, crop_size, ignore_label):
+    """The post's crops of images for its evaluation: centred, padded with black and ignore.
+
+    Args:
+      images: float32 [batch, height, width, 3] in 0..255.
+      labels: int32 [batch, height, width].
+      crop_size: int.
+      ignore_label: int.
+
+    Returns:
+      images float32 [batch, crop_size, crop_size, 3], labels int32
+      [batch, crop_size, crop_size].
+    """
+    def cropped(values):
+        return tf.image.resize_image_with_crop_or_pad(values, crop_size, crop_size)
+
+    # What is padded becomes 0: ids are moved up by one and back.
+    padded = cropped(labels[..., tf.newaxis] + 1)[..., 0]
+    return cropped(images), tf.where(tf.equal(padded, 0), tf.fill(tf.shape(padded), ignore_label),
+                                     padded - 1)
+
+
+def build_eval_graph(args, info, dataset_dir, split, post_scores=False, num_examples=None,
+                     averaged=False, passes=options.SINGLE_PASS):
+    """Builds the network in evaluation mode over one pass of a split.
+
+    Args:
+      args: the run's flags, see `network.deeplab_v3`.
+      info: `dataset.descriptor.DatasetInfo`.
+      dataset_dir: str.
+      split: str.
+      post_scores: bool, whether to predict the post's crops of `args.crop_size` too.
+      num_examples: None, or int: only the first of the split.
+      averaged: bool, whether to restore the averages of --ema_decay.
+      passes: `options.Passes`, of the whole images; the post's crops pass once.
+
+    Returns:
+      `EvalGraph`: the graph; the initializer of its data; name string [1]; image
+      float32 [1, height, width, 3]; labels int32, predictions uint8 and confidences
+      float32 [1, height, width]; probabilities float32 [1, height, width, classes];
+      loss float32 scalar; labels and predictions of the crops; the model's variables,
+      and a Saver of them; the shards' paths; `passes`; the number of images.
+
+    Raises:
+      ValueError: no such split, or a shard is not there.
+    """
+    graph = tf.Graph()
+    with graph.as_default():
+        iterator = tf.data.make_initializable_iterator(
+            inputs.eval_dataset(info, dataset_dir, split, num_examples))
+        example = iterator.get_next()
+        logits = restored.averaged_logits(example.image, args, passes.scales, passes.flip)
+        loss = losses.masked_cross_entropy(logits, example.labels, info.ignore_label)
+        crop_labels = crop_predictions = None
+        if post_scores:
+            crop, crop_labels = center_crop(example.image, example.labels, args.crop_size,
+                                            info.ignore_label)
+            crop_predictions = restored.label_map(
+                network.deeplab_v3(crop, args, is_training=False, reuse=True))
+        variables = slim.get_model_variables()
+        return EvalGraph(graph, iterator.initializer, example.name, example.image,
+                         example.labels, restored.label_map(logits),
+                         tf.exp(tf.reduce_max(tf.nn.log_softmax(logits), axis=3)),
+                         tf.nn.softmax(logits), loss, crop_labels, crop_predictions, variables,
+                         tf.train.Saver(checkpoints.averaged_names(variables) if averaged
+                                        else variables),
+                         descriptor.shard_paths(info, dataset_dir, split), passes,
+                         inputs.epoch_size(info, split, num_examples))
+
+
+class NoMemoryError(ValueError):
+    """An image does not fit into memory whole."""
+
+
+class _Sums:
+    """Adds up what `Evaluation` holds, image by image.
+
+    Args:
+      info: `dataset.descriptor.DatasetInfo`.
+      details: bool, see `evaluate`.
+      on_example: see `evaluate`.
+    """
+
+    def __init__(self, info, details, on_example):
+        self.info, self.details, self.on_example = info, details, on_example
+        self.matrix, self.bin_counts, self.boundary_counts = 0, 0, 0
+        self.image_counts, self.names, self.post_scores, self.losses = [], [], [], []
+
+    def add(self, values):
+        """Adds one image; `values` is a dict of arrays by the fields of `EvalGraph`."""
+        matrix = _matrix(values, 'labels', 'predictions', self.info)
+        self.matrix = self.matrix + matrix
+        self.image_counts.append(metrics.counts(matrix))
+        self.names.append(values['name'][0].decode())
+        self.losses.append(values['loss'])
+        if 'crop_labels' in values:
+            self.post_scores.append(metrics.post_image_scores(
+                _matrix(values, 'crop_labels', 'crop_predictions', self.info)))
+        labels, predictions = values['labels'][0], values['predictions'][0]
+        if self.details:
+            valid = labels != self.info.ignore_label
+            self.bin_counts = self.bin_counts + metrics.calibration_counts(
+                values['confidences'][0][valid], (labels == predictions)[valid])
+            self.boundary_counts = self.boundary_counts + metrics.boundary_counts(
+                labels, predictions, self.info.number_of_classes, self.info.ignore_label)
+        if self.on_example:
+            self.on_example(self.names[-1], values['image'][0].astype('uint8'), labels,
+                            predictions, matrix)
+
+    def result(self):
+        """Returns the `Evaluation` of the images so far."""
+        post_scores = [scores for scores in self.post_scores if scores is not None]
+        return Evaluation(self.matrix, np.stack(self.image_counts), self.names,
+                          np.array(post_scores) if post_scores else None,
+                          float(np.mean(self.losses)),
+                          self.bin_counts if self.details else None,
+                          self.boundary_counts if self.details else None)
+
+
+def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=None,
+             details=False):
+    """Sums one confusion matrix over a whole split, each image at its own size.
+
+    Scores and `on_example` run in a thread of their own, beside the network.
+
+    Args:
+      eval_graph: `EvalGraph`.
+      checkpoint: str, the prefix to restore.
+      info: `dataset.descriptor.DatasetInfo`.
+      split: str, the split that the graph reads.
+      on_example: None, or a function that is called with name str, image uint8
+        [height, width, 3], labels and predictions [height, width], and the image's
+        confusion matrix, in the order of the split.
+      should_stop: None, or a function that is asked before each image.
+      details: bool, whether to count calibration and boundaries too.
+
+    Returns:
+      `Evaluation`, or None where `should_stop` said so.
+
+    Raises:
+      ValueError: a label is neither a class nor ignored, or a shard is damaged.
+      NoMemoryError: an image does not fit into memory.
+      SystemExit: the checkpoint is damaged.
+    """
+    sums, waiting = _Sums(info, details, on_example), deque()
+    eval_graph.graph.finalize()
+    with _explained(eval_graph.paths), \
+            tf.Session(graph=eval_graph.graph, config=session_config()) as session, \
+            ThreadPoolExecutor(max_workers=1) as executor:
+        checkpoints.restore(eval_graph.saver, session, checkpoint)
+        session.run(eval_graph.initializer)
+        # position: on the line of the bar of training, where there is one.
+        for values in tqdm(_examples(session, eval_graph, info, details),
+                           total=eval_graph.num_examples, desc=split, unit='image', leave=False,
+                           disable=None, position=0):
+            if should_stop and should_stop():
+                return None
+            waiting.append(executor.submit(sums.add, values))
+            if len(waiting) > QUEUED_IMAGES:
+                waiting.popleft().result()
+        for added in waiting:
+            added.result()
+    return sums.result()
+
+
+@contextlib.contextmanager
+def _explained(paths):
+    """Turns TensorFlow's errors into those of `evaluate`; `paths` are the split's shards."""
+    try:
+        yield
+    except tf.errors.DataLossError:
+        raise ValueError(shards.explain_data_loss(paths))
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(shards.explain_invalid(paths, error.message))
+    except tf.errors.OpError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise NoMemoryError('An image in %s does not fit into memory: test.py --window 513 cuts '
+                            'larger images.' % os.path.dirname(paths[0]))
+
+
+def _examples(session, eval_graph, info, details):
+    """Yields a dict of arrays for each example of the split."""
+    fields = ['name', 'image', 'labels', 'crop_labels', 'crop_predictions']
+    predicted = ['predictions', 'loss'] + ['confidences'] * details
+    window = eval_graph.passes.window
+    fetches = {field: getattr(eval_graph, field)
+               for field in fields + ([] if window else predicted)
+               if getattr(eval_graph, field) is not None}
+    while True:
+        try:
+            values = session.run(fetches)
+        except tf.errors.OutOfRangeError:
+            return
+        if window:
+            values.update(_predicted_by_windows(session, eval_graph, values, info))
+        yield values
+
+
+def _predicted_by_windows(session, eval_graph, values, info):
+    """Returns a dict of predictions, confidences and loss, from windows of the image.
+
+    The feeds take the place of what the split would give.
+    """
+    passes = eval_graph.passes
+    if max(values['image'].shape[1:3]) <= passes.window:
+        return session.run(
+            {field: getattr(eval_graph, field) for field in ('predictions', 'confidences', 'loss')},
+            {eval_graph.image: values['image'], eval_graph.labels: values['labels']})
+    probabilities = restored.predict_windows(
+        lambda part: session.run(eval_graph.probabilities, {eval_graph.image: part}),
+        values['image'], passes.window, passes.overlap)
+    valid = values['labels'] != info.ignore_label
+    # A label outside the classes is complained of where it is counted.
+    safe_labels = np.where(valid, values['labels'], 0).clip(0, info.number_of_classes - 1)
+    of_labels = np.take_along_axis(probabilities, safe_labels[..., np.newaxis], axis=3)[..., 0]
+    entropies = -np.log(np.maximum(of_labels, np.finfo(np.float32).tiny))[valid]
+    return {'predictions': probabilities.argmax(axis=3).astype(np.uint8),
+            'confidences': probabilities.max(axis=3),
+            'loss': entropies.mean() if entropies.size else 0.0}
+
+
+def _matrix(values, labels, predictions, info):
+    try:
+        return metrics.confusion_matrix(values[labels], values[predictions],
+                                        info.number_of_classes, info.ignore_label)
+    except ValueError as error:
+        raise ValueError('%s: %s' % (values['name'][0].decode(), error))
+
+
+def report(scores, class_names, interval=None, post_scores=None, crop_size=None):
+    """Formats per-class IoU and the scores, in both definitions, as lines of text.
+
+    Args:
+      scores: `metrics.Scores`, the benchmark's.
+      class_names: tuple of str.
+      interval: None, or the (low, high) of `metrics.bootstrap_mean_iou`.
+      post_scores: None, or float64 [images, 4] of `Evaluation`.
+      crop_size: int, of the post's crops.
+
+    Returns:
+      str.
+    """
+    width = max(map(len, class_names + ('frequency-weighted IoU',)))
+    lines = ['%-*s %s' % (width, name, 'absent' if iou != iou else '%.4f' % iou)
+             for name, iou in zip(class_names, scores.per_class_iou)]
+    lines.append('-' * (width + 7))
+    lines.append('Benchmark: ' + BENCHMARK_DEFINITION)
+    for field, title in TITLES:
+        line = '%-*s %.4f' % (width, title, getattr(scores, field))
+        if field == 'mean_iou' and interval:
+            line += '  (95%% interval over images: %.4f to %.4f)' % interval
+        lines.append(line)
+    if post_scores is not None:
+        lines.append('Post: ' + post_definition(crop_size))
+        lines += ['%-*s %.4f' % (width, title, value)
+                  for (_, title), value in zip(TITLES, post_scores.mean(axis=0))]
+    return '\n'.join(lines)

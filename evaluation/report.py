@@ -1,0 +1,118 @@
+"""report.html of test.py: all results of an evaluation on one page that needs no other file."""
+import io
+
+import numpy as np
+from PIL import Image
+
+import metrics
+from common import html
+from evaluation import loop
+from experiment import curves
+from inference import drawing
+
+
+def _score(value):
+    return '-' if value is None or value != value else '%.4f' % value
+
+
+def _share(part, total):
+    return '-' if not total else '%.2f %%' % (100. * part / total)
+
+
+def _scores_html(result):
+    """Both definitions side by side, and what they are. Returns (HTML, HTML)."""
+    columns = [result['benchmark']] + [result['post']] * bool(result['post'])
+    rows = [['', 'benchmark', 'post'][:1 + len(columns)]]
+    for name, title in loop.TITLES:
+        rows.append([title] + [_score(column[name]) for column in columns])
+    rows.append(['mean boundary IoU', _score(result['boundary_iou']['mean'])]
+                + [''] * (len(columns) - 1))
+    rows.append(['expected calibration error',
+                 _score(result['calibration']['expected_calibration_error'])]
+                + [''] * (len(columns) - 1))
+    notes = ['<p class="info">%s: %s.</p>' % (name, html.escape(column['definition']))
+             for name, column in zip(('benchmark', 'post'), columns)]
+    return html.table(rows), ''.join(notes)
+
+
+def class_rows(evaluated, class_names):
+    """The per-class table of the report.
+
+    Args:
+      evaluated: `loop.Evaluation` with details.
+      class_names: tuple of str.
+
+    Returns:
+      List of rows of str: headings, then one row a class.
+    """
+    correct, in_labels, predicted = metrics.counts(evaluated.matrix)
+    iou = metrics.scores(evaluated.matrix).per_class_iou
+    boundary = metrics.boundary_iou(evaluated.boundary_counts)
+    rows = [['class', 'IoU', 'boundary IoU', 'accuracy', 'precision', 'pixels in labels',
+             'pixels predicted']]
+    for index, name in enumerate(class_names):
+        rows.append([name, _score(iou[index]), _score(boundary[index]),
+                     _share(correct[index], in_labels[index]),
+                     _share(correct[index], predicted[index]),
+                     _share(in_labels[index], in_labels.sum()),
+                     _share(predicted[index], predicted.sum())])
+    return rows
+
+
+def _settings_html(result, args):
+    passes = result['passes']
+    rows = [['setting', '']]
+    rows += [[name, str(value)] for name, value in (
+        ('checkpoint', result['checkpoint']), ('step', result['step']),
+        ('data set', '%s, split %s, %d images' % (result['dataset'], result['split'],
+                                                  result['num_images'])),
+        ('backbone', args.resnet_model), ('output stride', result['output_stride']),
+        ('ASPP rates', ' '.join(map(str, result['aspp_rates']))),
+        ('scales', ' '.join('%g' % scale for scale in passes['scales'])),
+        ('flip', 'yes' if passes['flip'] else 'no'),
+        ('window', '%d, overlap %d' % (passes['window'], passes['overlap'])
+         if passes['window'] else 'none'),
+        ('mean loss', _score(result['mean_loss'])))]
+    return html.table(rows)
+
+
+def _png(content):
+    return Image.open(io.BytesIO(content))
+
+
+def as_html(result, evaluated, info, args, worst, sheet):
+    """Puts the page together.
+
+    Args:
+      result: dict, the content of scores.json.
+      evaluated: `loop.Evaluation` with details.
+      info: `dataset.descriptor.DatasetInfo`.
+      args: the run's flags.
+      worst: list of (name, mean IoU, `PIL.Image` of `drawing.comparison`).
+      sheet: `PIL.Image`, the contact sheet.
+
+    Returns:
+      str, HTML.
+    """
+    benchmark = result['benchmark']
+    colors = drawing.palette(info.ignore_label)
+    swatches = [''] + [html.swatch(colors[index]) for index in range(info.number_of_classes)]
+    low, high = benchmark['mean_iou_95_interval']
+    confusion = curves.confusion_png(np.asarray(evaluated.matrix), info.class_names)[0]
+    scores, definitions = _scores_html(result)
+    parts = ['<p class="verdict">mean IoU %s <span class="note">(95%% interval over images: '
+             '%s to %s)</span></p>' % (_score(benchmark['mean_iou']), _score(low), _score(high)),
+             '<div class="columns"><div><h2>Scores</h2>%s</div><div><h2>Settings</h2>%s</div></div>'
+             % (scores, _settings_html(result, args)), definitions,
+             '<h2>Classes</h2>', html.table(class_rows(evaluated, info.class_names), swatches),
+             '<div class="columns"><div><h2>Confusion matrix</h2>%s</div>'
+             '<div><h2>Calibration</h2>%s</div></div>'
+             % (html.image(_png(confusion), 'confusion matrix, each row a label'),
+                html.image(_png(curves.calibration_png(evaluated.bin_counts)),
+                           'accuracy over confidence'))]
+    parts.append('<h2>The %d images with the lowest mean IoU</h2>' % len(worst))
+    for name, score, picture in worst:
+        parts.append('<div class="example"><h3>%s: %s</h3>%s</div>' % (
+            html.escape(name), _score(score), html.image(picture, name, 'JPEG')))
+    parts += ['<h2>Images across the split</h2>', html.image(sheet, 'contact sheet', 'JPEG')]
+    return html.page('%s on %s' % (result['checkpoint'], result['dataset']), parts)

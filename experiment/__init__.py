@@ -1,0 +1,1 @@
+"""The run directory: how a run is configured, kept, found again and gone on with."""

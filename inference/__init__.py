@@ -1,0 +1,1 @@
+"""A trained network on pictures and videos."""

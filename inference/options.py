@@ -1,0 +1,103 @@
+"""How images pass the network when it is used: flags of test.py and predict.py.
+
+Free of TensorFlow, so that flags are checked before it is imported.
+"""
+import argparse
+import os
+from collections import namedtuple
+
+from common import flag_types
+from dataset import voc
+
+# scales: tuple of float. flip: bool. window: None, or int, the side of the squares that larger
+# images are cut into. overlap: int, pixels that neighbouring squares share at least.
+Passes = namedtuple('Passes', ['scales', 'flip', 'window', 'overlap'])
+SINGLE_PASS = Passes((1.0,), False, None, 0)
+
+SMALLEST_WINDOW = 33  # pixels: three features at output stride 16
+# The paper's, section 4.1.
+PAPER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+# Of PASCAL VOC's server: trained on VOC's own data alone, or on others too, such as SBD's
+# labels and ImageNet's images.
+COMPETITIONS = ('comp5', 'comp6')
+VOC_SPLITS = {'validation': 'val'}
+
+
+def _scale(text):
+    value = float(text)
+    if not 0 < value <= 8:
+        raise argparse.ArgumentTypeError('%s is not above 0 and at most 8' % text)
+    return value
+
+
+def _window(text):
+    value = int(text)
+    if value < SMALLEST_WINDOW:
+        raise argparse.ArgumentTypeError('%s is less than %d' % (text, SMALLEST_WINDOW))
+    return value
+
+
+def add_flags(parser):
+    """Adds --scales, --flip, --window, --overlap and --save_submission.
+
+    Args:
+      parser: `argparse.ArgumentParser`.
+    """
+    parser.add_argument('--scales', type=_scale, nargs='+', default=[1.0], metavar='SCALE',
+                        help='resize images by each of these and average the probabilities; the '
+                             "paper's: %s" % ' '.join('%g' % scale for scale in PAPER_SCALES))
+    parser.add_argument('--flip', action='store_true',
+                        help='average with the mirrored image too')
+    parser.add_argument('--window', type=_window, metavar='PIXELS',
+                        help='cut images that are larger into overlapping squares of this side, '
+                             'for images too large for memory')
+    parser.add_argument('--overlap', type=flag_types.non_negative_int, metavar='PIXELS',
+                        help='what neighbouring squares share (default: a quarter of --window)')
+    parser.add_argument('--save_submission', nargs='?', const='comp6', choices=COMPETITIONS,
+                        help="also write what PASCAL VOC's server takes, as results/VOC2012/"
+                             'Segmentation/COMPETITION_SPLIT_cls/ID.png; comp6 (default) is for '
+                             'networks that saw more than VOC, comp5 for others')
+
+
+def passes_of(flags):
+    """Reads what `add_flags` added.
+
+    Returns:
+      `Passes`.
+
+    Raises:
+      SystemExit: flags that do not go together.
+    """
+    if flags.overlap is not None and not flags.window:
+        raise SystemExit('--overlap %d without --window: give the side of the squares too.'
+                         % flags.overlap)
+    overlap = flags.overlap
+    if overlap is None:
+        overlap = (flags.window or 0) // 4
+    if flags.window and overlap >= flags.window:
+        raise SystemExit('--window %d --overlap %d: the overlap must be smaller.'
+                         % (flags.window, overlap))
+    return Passes(tuple(flags.scales), flags.flip, flags.window, overlap)
+
+
+def submission_folder(output_dir, competition, split, class_names):
+    """The folder in which PASCAL VOC's server looks for label maps.
+
+    Args:
+      output_dir: str.
+      competition: str, one of `COMPETITIONS`.
+      split: str; `validation` is VOC's val.
+      class_names: sequence of str, the network's.
+
+    Returns:
+      str.
+
+    Raises:
+      SystemExit: the classes are not VOC's.
+    """
+    if tuple(class_names) != voc.CLASS_NAMES:
+        raise SystemExit("--save_submission: PASCAL VOC's server takes its own %d classes, and "
+                         'these are %d (%s, ...). Leave the flag out.'
+                         % (len(voc.CLASS_NAMES), len(class_names), ', '.join(class_names[:3])))
+    return os.path.join(output_dir, 'results', 'VOC2012', 'Segmentation',
+                        '%s_%s_cls' % (competition, VOC_SPLITS.get(split, split)))

@@ -1,0 +1,184 @@
+"""The drawings of the notebooks, with matplotlib, free of TensorFlow.
+
+Each function draws one figure, which Jupyter shows at the end of the cell.
+"""
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib import patches
+from matplotlib.ticker import MaxNLocator
+
+from inference import drawing
+
+_GREY, _LIGHT, _MARK, _SECOND = '0.45', '0.93', 'tab:orange', 'tab:blue'
+
+
+def colors_of(ids, ignore_label):
+    """Colours a label map like VOC's masks: uint8 [height, width, 3] of integer ids."""
+    return drawing.palette(ignore_label)[np.asarray(ids)]
+
+
+def add_class_legend(figure, label_maps, class_names, ignore_label):
+    """Puts a legend of the classes that occur in some label maps below a figure.
+
+    Args:
+      figure: `matplotlib.figure.Figure`.
+      label_maps: list of integer arrays.
+      class_names: sequence of str.
+      ignore_label: int, which is called void.
+    """
+    colors = drawing.palette(ignore_label) / 255.
+    names = dict(enumerate(class_names))
+    names[ignore_label] = 'void'
+    present = np.unique(np.concatenate([np.ravel(ids) for ids in label_maps]))
+    handles = [patches.Patch(facecolor=colors[label], edgecolor=_GREY, label=names[label])
+               for label in present]
+    # The lower edge: room for it is made by bbox_inches, which Jupyter sets to 'tight'.
+    figure.legend(handles=handles, loc='upper center', bbox_to_anchor=(0.5, 0), frameon=False,
+                  ncol=min(len(handles), 7))
+
+
+def _pictures(rows, columns, width, height, **spacing):
+    """Makes a figure of axes without ticks; returns (figure, array [rows, columns] of axes)."""
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False,
+                                gridspec_kw=spacing)
+    for one in axes.flat:
+        one.set(xticks=[], yticks=[])
+    return figure, axes
+
+
+def show_predictions(pictures, class_names, ignore_label):
+    """Draws rows of image, label where there is one, prediction and its probability.
+
+    Args:
+      pictures: list of (name str, image uint8 [h, w, 3], labels [h, w] or None,
+        predictions [h, w], probabilities float [h, w]).
+      class_names, ignore_label: as in `add_class_legend`.
+    """
+    labelled = any(labels is not None for _, _, labels, _, _ in pictures)
+    titles = ['image'] + ['label'] * labelled + ['prediction', 'its probability']
+    heights = [image.shape[0] / image.shape[1] for _, image, _, _, _ in pictures]
+    figure, axes = _pictures(len(pictures), len(titles), 11,
+                             11 / len(titles) * sum(heights) + 0.6, height_ratios=heights)
+    for row, (name, image, labels, predictions, probabilities) in zip(axes, pictures):
+        row[0].imshow(image)
+        row[0].set_ylabel(name, fontsize=8)
+        if labels is not None:
+            row[1].imshow(colors_of(labels, ignore_label))
+        row[-2].imshow(colors_of(predictions, ignore_label))
+        shown = row[-1].imshow(probabilities, cmap='viridis', vmin=0, vmax=1)
+    for column, title in zip(axes[0], titles):
+        column.set_title(title)
+    figure.tight_layout()
+    place = axes[0, -1].get_position()
+    figure.colorbar(shown, cax=figure.add_axes([place.x1 + 0.01, place.y0, 0.012, place.height]))
+    maps = [ids for _, _, labels, predictions, _ in pictures
+            for ids in (labels, predictions) if ids is not None]
+    add_class_legend(figure, maps, class_names, ignore_label)
+
+
+def show_variants(image, labels, variants, class_names, ignore_label):
+    """Draws an image and what variants of a network make of it, two in a row.
+
+    Args:
+      image: uint8 [height, width, 3].
+      labels: integer [height, width], or None.
+      variants: list of (title str, predictions [height, width]).
+      class_names, ignore_label: as in `add_class_legend`.
+    """
+    rows = (len(variants) + 1) // 2
+    width = 10
+    figure, axes = _pictures(rows, 3, width, rows * (width / 3 * image.shape[0] / image.shape[1]
+                                                     + 0.6))
+    axes[0, 0].imshow(image)
+    axes[0, 0].set_title('image')
+    if labels is not None and rows > 1:
+        axes[1, 0].imshow(colors_of(labels, ignore_label))
+        axes[1, 0].set_title('label')
+    for one, (title, predictions) in zip(axes[:, 1:].flat, variants):
+        one.imshow(colors_of(predictions, ignore_label))
+        one.set_title(title, fontsize=10)
+    for one in axes.flat:
+        one.set_visible(one.has_data())
+    figure.tight_layout()
+    maps = [predictions for _, predictions in variants] + [labels] * (labels is not None)
+    add_class_legend(figure, maps, class_names, ignore_label)
+
+
+def plot_receptive_fields(variants, image_side):
+    """Plots how the receptive field grows from layer to layer.
+
+    Args:
+      variants: list of (title str, list of `layers.Layer`); those without a
+        receptive field are left out.
+      image_side: int, pixels, drawn as a line.
+    """
+    figure, axes = plt.subplots(figsize=(10, 4.2))
+    # Ever narrower, since lines that lie upon each other are what there is to see.
+    for width, (title, found) in zip(np.linspace(9, 1.5, len(variants)), variants):
+        found = [layer for layer in found if layer.receptive_field]
+        axes.plot([layer.receptive_field for layer in found], label=title, linewidth=width)
+    axes.axhline(image_side, color=_GREY, linestyle=':', label='longer side of the image')
+    axes.set_xticks(range(len(found)))
+    axes.set_xticklabels(['%s %s' % (layer.block, layer.unit) for layer in found], rotation=90,
+                         fontsize=8)
+    axes.set(ylabel='receptive field, pixels', title='What one value of each layer depends on')
+    axes.legend()
+    axes.grid(axis='y', alpha=0.3)
+    figure.tight_layout()
+
+
+def show_confusion(matrix, class_names):
+    """Draws a confusion matrix as the share of each label's pixels.
+
+    Args:
+      matrix: int [classes, classes], rows are labels, columns predictions.
+      class_names: sequence of str.
+    """
+    in_labels = matrix.sum(axis=1, keepdims=True)
+    shares = np.divide(matrix, in_labels, out=np.full(matrix.shape, np.nan), where=in_labels > 0)
+    side = 3 + 0.32 * len(class_names)
+    figure, axes = plt.subplots(figsize=(side + 1, side))
+    shown = axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
+    axes.set_facecolor(_LIGHT)
+    ticks = np.arange(len(class_names))
+    axes.set(xticks=ticks, yticks=ticks, xlabel='predicted', ylabel='label',
+             title='Where the pixels of each class go')
+    axes.set_xticklabels(class_names, rotation=90)
+    axes.set_yticklabels(class_names)
+    for row, column in np.argwhere(np.nan_to_num(shares) >= 0.005):
+        axes.text(column, row, '%.0f' % (100 * shares[row, column]), ha='center', va='center',
+                  fontsize=7, color='white' if shares[row, column] > 0.5 else 'black')
+    figure.colorbar(shown, label="share of the label's pixels (numbers: %)", fraction=0.046)
+    figure.tight_layout()
+
+
+def plot_scores(per_class_iou, image_mean_iou, mean_iou, class_names, ignore_label):
+    """Plots the benchmark's IoU of each class beside the post's mean IoU of each image.
+
+    Args:
+      per_class_iou: float [classes], NaN for absent classes.
+      image_mean_iou: float [images].
+      mean_iou: float, the benchmark's.
+      class_names: sequence of str.
+      ignore_label: int.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 1.6 + 0.3 * len(class_names)))
+    colors = drawing.palette(ignore_label)[:len(class_names)] / 255.
+    places = np.arange(len(class_names))
+    left.barh(places, np.nan_to_num(per_class_iou), color=colors, edgecolor=_GREY)
+    for place, iou in zip(places, per_class_iou):
+        text = 'absent' if np.isnan(iou) else '%.2f' % iou
+        left.text(np.nan_to_num(iou) + 0.01, place, text, va='center', fontsize=8)
+    left.set(yticks=places, xlim=(0, 1.12), xlabel='IoU over all images',
+             title='Benchmark: mean over the classes')
+    left.set_yticklabels(class_names)
+    left.invert_yaxis()
+    right.bar(np.arange(len(image_mean_iou)), np.sort(image_mean_iou), color='0.75', width=0.9)
+    right.axhline(np.mean(image_mean_iou), color=_MARK,
+                  label='the post: their mean, %.3f' % np.mean(image_mean_iou))
+    right.axhline(mean_iou, color=_SECOND, linestyle='--', label='the benchmark, %.3f' % mean_iou)
+    right.set(ylim=(0, 1.35), yticks=np.linspace(0, 1, 6), xlabel='images, sorted',
+              ylabel='mean IoU of the image', title='Post: mean over the images')
+    right.xaxis.set_major_locator(MaxNLocator(integer=True))
+    right.legend(loc='upper left')
+    figure.tight_layout()

@@ -1,0 +1,113 @@
+"""The benchmarks run and measure what they say."""
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+import runtime
+from benchmarks import (atrous_convolution, build_records, evaluation_work,
+                        training_memory)
+from experiment import config
+from tests.helpers import ROOT
+from training import failures
+
+
+def test_atrous_benchmark_prints_the_median_of_its_pairs(tiny_backbone, capsys, monkeypatch):
+    if not runtime.has_native_dilated_gradient():
+        pytest.skip('this build has no gradient of native dilated convolutions')
+    monkeypatch.setattr(runtime, '_native_dilated_gradient', True)  # put back afterwards
+    times = iter([9.0] * 4 + [3.0, 2.0] + [1.0, 2.0] * 3 + [4.0, 2.0] * 3)
+    real, steps_run = atrous_convolution.seconds, []
+
+    def seconds(step):
+        if len(steps_run) < 2:  # each way once
+            steps_run.append(real(step))
+        return next(times)
+    monkeypatch.setattr(atrous_convolution, 'seconds', seconds)
+    atrous_convolution.main(['--resnet_model', tiny_backbone, '--crop_size', '33'])
+    assert len(steps_run) == 2 and min(steps_run) > 0
+    assert capsys.readouterr().out.endswith('median ratio slim / native: 1.50\n')
+
+
+def test_atrous_benchmark_builds_the_two_ways(tiny_backbone, monkeypatch):
+    monkeypatch.setattr(runtime, '_native_dilated_gradient', True)
+    args = atrous_convolution.config.parse_train_flags(
+        ['--resnet_model', tiny_backbone, '--crop_size', '33', '--batch_size', '1'])
+    args.number_of_classes = 3
+    for native in (True, False):
+        session, _ = atrous_convolution.build_step(args, native)
+        types = {op.type for op in session.graph.get_operations()}
+        assert ('SpaceToBatchND' in types) != native
+
+
+def test_peak_memory_is_that_of_the_command():
+    # Asked from a small process: a child of this one starts with this one's peak.
+    root = ROOT
+    small, large = (float(subprocess.check_output(
+        [sys.executable, '-c', 'import sys; from benchmarks.training_memory import peak_mib;'
+         'print(peak_mib([sys.executable, "-c", "list(bytearray(%d << 20))"]))' % mib], cwd=root))
+        for mib in (1, 30))
+    # A list of 30 Mi small ints holds 240 MiB of pointers.
+    assert small < 100 and large - small > 200
+
+
+def test_peak_memory_of_a_failing_command_is_refused():
+    with pytest.raises(SystemExit, match='failed'):
+        training_memory.peak_mib([sys.executable, '-c', 'raise SystemExit(3)'])
+
+
+def test_memory_table_has_a_cheaper_neighbour_for_each_flag(tmp_path, monkeypatch, capsys):
+    def measure(data, model_dir, flags):
+        assert os.path.exists(os.path.join(data, 'dataset.json'))
+        return 100.0 * int(flags[flags.index('--batch_size') + 1])
+    path = str(tmp_path / 'table.json')
+    training_memory.measure_table(str(tmp_path), measure, path)
+    monkeypatch.setattr(failures, 'MEMORY_TABLE', path)
+    text = failures.explain_no_memory(config.parse_train_flags(
+        ['--batch_size', '4', '--output_stride', '8', '--resnet_model', 'resnet_v2_101']))
+    assert '--batch_size 2 (measured: 0.50 of the memory)' in text
+    assert text.count('measured: 1.00') == 3
+    assert capsys.readouterr().out.count(': peak ') == 6
+
+
+def test_the_committed_memory_table_is_of_the_settings_that_are_measured():
+    with open(training_memory.TABLE_PATH) as table_file:
+        rows = json.load(table_file)['rows']
+    assert training_memory.TABLE_PATH == failures.MEMORY_TABLE
+    settings = [{name: value for name, value in row.items() if name != 'peak_mib'} for row in rows]
+    assert settings == [dict(training_memory.TABLE_BASE, **changes)
+                        for changes in training_memory.TABLE_CHANGES]
+    assert all(row['peak_mib'] > 500 for row in rows)
+
+
+def test_build_benchmark_counts_images_bytes_and_memory(tmp_path):
+    num_bytes = build_records.write_pairs(str(tmp_path), build_records.DIFFERENT + 2)
+    # As large as VOC's: its images take some 80 kB, its masks some 3 kB.
+    assert 50e3 < num_bytes / float(build_records.DIFFERENT + 2) < 150e3
+    assert os.path.samefile(str(tmp_path / '00000.jpg'), str(tmp_path / '00016.jpg'))
+    root = ROOT
+    printed = subprocess.check_output(
+        [sys.executable, 'benchmarks/build_records.py', '--num_pairs', '6', '8'], cwd=root,
+        stderr=subprocess.DEVNULL).decode().splitlines()
+    assert [line.split(' images/s')[0].split(':')[0] for line in printed] == [
+        '6 pairs, 1 worker', '8 pairs, 1 worker']
+    for line in printed:
+        speed, ratio, peak = (float(re.search(pattern, line).group(1)) for pattern in (
+            r'(\d+) per second of processor', r'output/input ([\d.]+)', r'process (\d+) MiB'))
+        # Nothing is encoded again, and the process that builds holds no TensorFlow.
+        assert speed > 0 and 0.97 < ratio < 1.03 and 20 < peak < 100
+
+
+def test_evaluation_benchmark_prints_the_median_share_of_a_forward_pass(tiny_backbone, capsys):
+    evaluation_work.main(['--resnet_model', tiny_backbone, '--num_images', '3', '--num_pairs', '3'])
+    printed = capsys.readouterr().out
+    assert float(re.search(r'confusion matrix of 500x375: (.*) ms', printed).group(1)) > 0
+    forward = float(re.search(r'513x513: (.*) s', printed).group(1))
+    rows = re.findall(r'evaluation (.*) s an image, network alone (.*) s: (.*) % of', printed)
+    shares = sorted(float(row[2]) for row in rows)
+    assert float(re.search('median: (.*) % of', printed).group(1)) == shares[1]
+    for whole, alone, share in rows:
+        assert 100 * (float(whole) - float(alone)) / forward == pytest.approx(float(share), abs=2)

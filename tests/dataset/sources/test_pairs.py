@@ -1,0 +1,178 @@
+"""dataset/pairs.py: files find their partners, and those that do not are named."""
+import os
+
+import pytest
+
+from dataset import descriptor
+from dataset.sources import pairs
+from tests.helpers import SHARED
+
+SHARED_DATA = os.path.join(SHARED, 'data')
+
+
+def write(folder, *names):
+    """Writes empty files, folders included; returns the folder as str."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b'')
+    return str(folder)
+
+
+def write_both(folder, images, masks):
+    return [write(folder / 'images', *images), write(folder / 'masks', *masks)]
+
+
+def names(examples):
+    return [example.filename for example in examples]
+
+
+def test_files_match_by_stem_and_hidden_ones_are_left_out(tmp_path):
+    folders = write_both(tmp_path, ['b.jpg', 'a.png', '.DS_Store', 'Thumbs.db', '.git/c.jpg'],
+                         ['a.png', 'b.png'])
+    examples = pairs.find(*folders)
+    assert names(examples) == ['a.png', 'b.jpg']
+    assert examples[1][1:] == (os.path.join(folders[0], 'b.jpg'), os.path.join(folders[1], 'b.png'))
+
+
+def test_nested_folders_match_by_path_and_keep_it_in_the_name(tmp_path):
+    folders = write_both(tmp_path, ['day/1.jpg', 'night/1.jpg', 'night/v1.2/x.y.jpg'],
+                         ['day/1.png', 'night/1.png', 'night/v1.2/x.y.png'])
+    examples = pairs.find(*folders)
+    assert names(examples) == ['day/1.jpg', 'night/1.jpg', 'night/v1.2/x.y.jpg']
+    assert examples[1].mask == os.path.join(folders[1], 'night', '1.png')
+
+
+def test_same_name_in_another_folder_is_no_partner(tmp_path):
+    with pytest.raises(descriptor.DatasetError) as error:
+        pairs.find(*write_both(tmp_path, ['day/1.jpg'], ['night/1.png']))
+    assert '1 images without mask: day/1\n' in str(error.value)
+    assert '1 masks without image: night/1\n' in str(error.value)
+
+
+def test_two_files_of_one_stem_are_ambiguous(tmp_path):
+    with pytest.raises(descriptor.DatasetError, match='x/a.jpg and .*x/a.png share a stem'):
+        pairs.find(*write_both(tmp_path, ['x/a.jpg', 'x/a.png'], ['x/a.png']))
+
+
+@pytest.mark.parametrize('broken', ['images', 'masks'])
+def test_absent_and_empty_folders_are_named_with_their_flag(tmp_path, broken):
+    folders = dict(images=write(tmp_path / 'images', 'a.jpg'), masks=write(tmp_path / 'masks', 'a'))
+    folders[broken] = str(tmp_path / 'absent')
+    with pytest.raises(descriptor.DatasetError, match='--%s .*absent is no folder' % broken):
+        pairs.find(folders['images'], folders['masks'])
+    os.mkdir(folders[broken])
+    with pytest.raises(descriptor.DatasetError, match='--%s .*absent holds no file' % broken):
+        pairs.find(folders['images'], folders['masks'])
+
+
+@pytest.mark.parametrize('ending', ['_mask', '_gt', '_labelIds', '.seg'])
+def test_a_common_suffix_of_masks_is_suggested_and_works(tmp_path, ending):
+    folders = write_both(tmp_path, ['x/a.jpg', 'x/ab.jpg'],
+                         ['x/a%s.png' % ending, 'x/ab%s.png' % ending, 'x/c.png'])
+    with pytest.raises(descriptor.DatasetError) as error:
+        pairs.find(*folders)
+    message = str(error.value)
+    assert 'Give --mask_suffix %s: with it all 2 images have a partner' % ending in message
+    assert '2 images without mask: x/a, x/ab\n' in message
+    examples = pairs.find(*folders, mask_suffix=ending)
+    assert names(examples) == ['x/a.jpg', 'x/ab.jpg']
+    assert examples[0].mask.endswith('a%s.png' % ending)
+
+
+def test_suffixes_of_images_are_suggested_too_and_both_combine(tmp_path, capsys):
+    folders = write_both(tmp_path, ['a_leftImg8bit.png', 'b_leftImg8bit.png'],
+                         ['a_gtFine_labelIds.png', 'b_gtFine_labelIds.png', 'a_gtFine_color.png',
+                          'b_gtFine_color.png'])
+    with pytest.raises(descriptor.DatasetError, match='--mask_suffix _gtFine_(color|labelIds): '):
+        pairs.find(*folders, image_suffix='_leftImg8bit')
+    examples = pairs.find(*folders, image_suffix='_leftImg8bit', mask_suffix='_gtFine_labelIds')
+    assert names(examples) == ['a_leftImg8bit.png', 'b_leftImg8bit.png']
+    assert "2 files whose stem does not end with '_gtFine_labelIds' are left out" in (
+        capsys.readouterr().out)
+    for mask in ('a', 'b'):
+        write(tmp_path / 'plain', mask + '.png')
+    with pytest.raises(descriptor.DatasetError, match='--image_suffix _leftImg8bit: .* 2 masks'):
+        pairs.find(folders[0], str(tmp_path / 'plain'))
+
+
+def test_no_suffix_is_suggested_that_would_not_match_all(tmp_path):
+    with pytest.raises(descriptor.DatasetError) as error:
+        pairs.find(*write_both(tmp_path, ['a.jpg', 'b.jpg'], ['a_mask.png', 'b_other.png']))
+    assert '--' not in str(error.value)
+    assert 'Rename, add or remove those files' in str(error.value)
+
+
+def test_a_suffix_that_no_file_has_is_an_error(tmp_path):
+    folders = write_both(tmp_path, ['a.jpg'], ['a.png'])
+    with pytest.raises(descriptor.DatasetError, match="ends with '_gt', but 1 others"):
+        pairs.find(*folders, mask_suffix='_gt')
+
+
+def test_list_of_stems_chooses_in_its_order_and_needs_partners_for_its_own_only(tmp_path):
+    folders = write_both(tmp_path, ['a.jpg', 'x/b.jpg', 'c.jpg', 'd.e.jpg'],
+                         ['a.png', 'x/b.png', 'd.e.png', 'f.png'])
+    list_file = tmp_path / 'list.txt'
+    list_file.write_text('# chosen\nd.e\n\nx/b.jpg\n')
+    assert names(pairs.find(*folders, list_file=str(list_file))) == ['d.e.jpg', 'x/b.jpg']
+    list_file.write_text('a\nc\nf\n')
+    with pytest.raises(descriptor.DatasetError) as error:
+        pairs.find(*folders, list_file=str(list_file))
+    assert '1 images without mask: c\n' in str(error.value)
+    assert '1 masks without image: f\n' in str(error.value)
+
+
+def test_list_of_pairs_is_relative_to_itself_or_to_the_folders(tmp_path):
+    folders = write_both(tmp_path, ['one/a.jpg', 'two/b.jpg'], ['7.png', '8.png'])
+    list_file = tmp_path / 'list.txt'
+    list_file.write_text('images/two/b.jpg masks/7.png\nimages/one/a.jpg   masks/8.png\n')
+    examples = pairs.find(None, None, list_file=str(list_file))
+    # No name leads out of the folder that predictions are written to.
+    assert names(examples) == ['two/b.jpg', 'one/a.jpg']
+    assert os.path.samefile(examples[0].mask, str(tmp_path / 'masks' / '7.png'))
+    list_file.write_text('two/b.jpg 7.png\none/a.jpg %s\n' % (tmp_path / 'masks' / '8.png'))
+    examples = pairs.find(*folders, list_file=str(list_file))
+    assert names(examples) == ['two/b.jpg', 'one/a.jpg']
+    assert os.path.samefile(examples[1].mask, str(tmp_path / 'masks' / '8.png'))
+
+
+def test_tabs_allow_spaces_in_listed_names(tmp_path):
+    folders = write_both(tmp_path, ['my cat.jpg'], ['my mask.png'])
+    (tmp_path / 'list.txt').write_text('my cat.jpg\tmy mask.png\n')
+    assert names(pairs.find(*folders, list_file=str(tmp_path / 'list.txt'))) == ['my cat.jpg']
+
+
+@pytest.mark.parametrize('text, words', [
+    ('', 'names no image'), ('# only\n', 'names no image'),
+    ('a\na b\n', 'line 2: .* 2 columns but the lines before have 1'),
+    ('a b c\n', 'line 1: .* 3 columns'), ('a\tb\n\nc d\n', 'line 3: .* 1 columns'),
+    ('images/a.jpg masks/a.png\nimages/q.jpg masks/a.png', '1 of the 4 files .*q.jpg'),
+    ('images/a.jpg masks/a.png\n./images/a.jpg masks/b.png', 'which share a stem'),
+    ('a\na.jpg\n', 'which share a stem')])
+def test_unusable_lists_are_errors_that_name_the_line(tmp_path, text, words):
+    folders = write_both(tmp_path, ['a.jpg'], ['a.png', 'b.png'])
+    (tmp_path / 'list.txt').write_text(text)
+    if 'images/' in text:
+        folders = [None, None]
+    with pytest.raises(descriptor.DatasetError, match=words) as error:
+        pairs.find(*folders, list_file=str(tmp_path / 'list.txt'))
+    assert 'list.txt' in str(error.value)
+
+
+def test_flags_that_a_list_cannot_use_or_lacks_are_errors(tmp_path):
+    (tmp_path / 'list.txt').write_text('a\n')
+    with pytest.raises(descriptor.DatasetError, match='--images and --masks are needed, as .*list'):
+        pairs.find(None, 'masks', list_file=str(tmp_path / 'list.txt'))
+    (tmp_path / 'list.txt').write_text('a b\n')
+    with pytest.raises(descriptor.DatasetError, match='two columns, so nothing is matched by stem'):
+        pairs.find(None, None, list_file=str(tmp_path / 'list.txt'), mask_suffix='_gt')
+    with pytest.raises(descriptor.DatasetError, match='absent.txt cannot be read'):
+        pairs.find(None, None, list_file=str(tmp_path / 'absent.txt'))
+
+
+@pytest.mark.parametrize('split, count', [('train', 120), ('val', 30)])
+def test_real_camvid_pairs_match(split, count):
+    folders = [os.path.join(SHARED_DATA, 'camvid', split + part) for part in ('', 'annot')]
+    if not os.path.isdir(folders[0]):
+        pytest.skip('needs %s, which is not part of a clone' % os.path.normpath(folders[0]))
+    assert len(pairs.find(*folders)) == count

@@ -1,0 +1,140 @@
+"""Small image and mask files for the tests of dataset/, and readers of masks; no TensorFlow."""
+import io
+import os
+import signal
+import struct
+import time
+import zlib
+
+import numpy as np
+from PIL import Image
+
+from dataset import descriptor
+from dataset.sources import decoding
+
+INFO = descriptor.create('toy', ('ground', 'cat', 'dog'), 255)
+
+
+def encoded(pixels, image_format='PNG', mode=None, **options):
+    """Returns the bytes of an image file holding `pixels`."""
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    buffer = io.BytesIO()
+    (image.convert(mode) if mode else image).save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def noise(height=6, width=8, channels=3, seed=0):
+    """Returns random uint8 pixels."""
+    return np.random.RandomState(seed).randint(0, 256, [height, width, channels]).astype(np.uint8)
+
+
+def grid(values, height=6, width=8):
+    """Returns uint8 [height, width] that repeats `values`."""
+    return np.resize(np.array(values, np.uint8), [height, width])
+
+
+def pair(image=None, mask=None, name='a.png'):
+    """Returns a good example, or one with the given bytes."""
+    return decoding.Example(name, encoded(noise()) if image is None else image,
+                            encoded(grid([0, 1, 2, 255])) if mask is None else mask)
+
+
+def pixels_of(data):
+    """Returns what Pillow decodes."""
+    return np.array(Image.open(io.BytesIO(data)))
+
+
+def png_chunk(kind, content):
+    """Returns a chunk of a PNG with its right CRC."""
+    return (struct.pack('>I', len(content)) + kind + content
+            + struct.pack('>I', zlib.crc32(kind + content)))
+
+
+def png_file(pixels, depth, color_type, chunks=b'', interlaced=False):
+    """Writes a PNG by hand, of kinds that Pillow does not write.
+
+    Args:
+      pixels: uint8 or big-endian uint16 [height, width] or [height, width, channels];
+        with a depth under 8, bytes of packed rows.
+      depth, color_type: int, as in the PNG header.
+      chunks: bytes put before the image data.
+      interlaced: bool.
+    """
+    height, width = pixels.shape[:2]
+    passes = [(0, 0, 1, 1)] if not interlaced else [
+        (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2),
+        (1, 0, 2, 1)]
+    parts = [pixels[row::row_step, column::column_step]
+             for row, column, row_step, column_step in passes]
+    rows = b''.join(b'\0' + row.tobytes() for part in parts if part.size for row in part)
+    header = struct.pack('>2I5B', width * 8 // depth if depth < 8 else width, height, depth,
+                         color_type, 0, 0, int(interlaced))
+    return (b'\x89PNG\r\n\x1a\n' + png_chunk(b'IHDR', header) + chunks
+            + png_chunk(b'IDAT', zlib.compress(rows)) + png_chunk(b'IEND', b''))
+
+
+def write_pairs(directory, names, masks=None):
+    """Writes NAME.png and NAME_mask.png; returns their examples."""
+    examples = []
+    for index, name in enumerate(names):
+        image, mask = (str(directory / (name + end)) for end in ('.png', '_mask.png'))
+        with open(image, 'wb') as image_file:
+            image_file.write(encoded(noise(seed=index)))
+        with open(mask, 'wb') as mask_file:
+            mask_file.write((masks or {}).get(name, encoded(grid([0, 1, 2, 255]))))
+        examples.append(decoding.Example(name + '.png', image, mask))
+    return examples
+
+
+def all_cats(example, info):
+    """A reader of masks: every pixel is class 1."""
+    return np.ones([6, 8], np.uint8)
+
+
+all_cats.key = 'all cats'
+
+
+def out_of_range(example, info):
+    """A reader of masks that is wrong."""
+    return np.full([6, 8], 77)
+
+
+out_of_range.key = 'out of range'
+
+
+def dies(example, info):
+    """A reader of masks that ends its process, as the kernel does when memory runs out."""
+    os._exit(9)
+
+
+dies.key = 'dies'
+
+
+def crashes_at_c(example, info):
+    """A reader of masks that the system stops at c.png, as damaged files do to some libraries."""
+    if example.filename == 'c.png':
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return all_cats(example, info)
+
+
+crashes_at_c.may_crash = True
+crashes_at_c.key = 'crashes at c'
+
+
+def fails(example, info):
+    """A reader of masks with a programming error."""
+    raise ZeroDivisionError('in the reader of %s' % example.filename)
+
+
+fails.key = 'fails'
+
+
+def waits(example, info):
+    """A reader of masks that waits at 'slow...' until a file is there."""
+    while (example.filename.startswith('slow')
+           and not os.path.exists(os.path.join(os.path.dirname(example.mask), 'go'))):
+        time.sleep(0.01)
+    return all_cats(example, info)
+
+
+waits.key = 'waits'
