@@ -30,6 +30,9 @@ from collections import namedtuple
 import numpy as np
 from PIL import Image
 
+import network
+from common.errors import UserError
+from inference import options
 from serving import runners
 
 FORMATS = tuple(runners.RUNNERS)
@@ -51,31 +54,20 @@ LARGEST_DIFFERENCE = 0.01
 Check = namedtuple('Check', ['name', 'size', 'agreement', 'difference'])
 
 
-class ExportError(ValueError):
-    """An export that cannot be written, or does not answer as its checkpoint."""
-
-
 def parse_flags(argv=None):
     """Parses the flags of `export.py`."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--checkpoint', required=True,
-                        help="a run directory (its best checkpoint), also one of the post's "
-                             'code, or a checkpoint in one')
+    options.add_checkpoint_flags(parser)
     parser.add_argument('--output_dir', required=True,
                         help='a folder that is empty or not there yet')
     parser.add_argument('--overwrite', action='store_true',
                         help='replace an earlier export in --output_dir')
     parser.add_argument('--formats', nargs='+', default=list(FORMATS), choices=FORMATS,
                         help='what to write (default: all)')
-    parser.add_argument('--output_stride', type=int, metavar='STRIDE',
-                        help='default: that of the run; the ASPP rates are adapted')
-    parser.add_argument('--classes', metavar='FILE',
-                        help='text file, one class name per line, class 0 first (default: the '
-                             "names of the run's data set)")
+    options.add_classes_flag(parser)
     parser.add_argument('--opset', type=int, choices=OPSETS,
                         help='version of the ONNX operators (default: %d)' % DEFAULT_OPSET)
-    parser.add_argument('--gpu_id', help='the GPUs to use; -1: none')
     flags = parser.parse_args(argv)
     if flags.opset and 'onnx' not in flags.formats:
         parser.error('--opset %d has no effect without --formats onnx' % flags.opset)
@@ -89,28 +81,28 @@ def check_output_dir(output_dir, overwrite):
     """Makes sure that writing an export loses nothing else.
 
     Raises:
-      ExportError: the folder holds something that may not be replaced.
+      UserError: the folder holds something that may not be replaced.
     """
     if not os.path.exists(output_dir):
         return
     if not os.path.isdir(output_dir):
-        raise ExportError('--output_dir %s is a file.' % output_dir)
+        raise UserError('--output_dir %s is a file.' % output_dir)
     files = files_in(output_dir)
     if not files:
         return
     if not overwrite:
-        raise ExportError('--output_dir %s is not empty: give another, or --overwrite to replace '
-                          'an earlier export.' % output_dir)
+        raise UserError('--output_dir %s is not empty: give another, or --overwrite to replace '
+                        'an earlier export.' % output_dir)
     try:
         with open(os.path.join(output_dir, runners.DESCRIPTION)) as description:
             known = set(json.load(description)['files']) | {runners.DESCRIPTION}
     except (OSError, ValueError, KeyError, TypeError):
-        raise ExportError('--overwrite: %s holds no export.json, so it is not an earlier export: '
-                          'give another --output_dir.' % output_dir)
+        raise UserError('--overwrite: %s holds no export.json, so it is not an earlier export: '
+                        'give another --output_dir.' % output_dir)
     foreign = sorted(set(files) - known)
     if foreign:
-        raise ExportError('--overwrite: %s holds files that export.py did not write, such as %s: '
-                          'move them, or give another --output_dir.' % (output_dir, foreign[0]))
+        raise UserError('--overwrite: %s holds files that export.py did not write, such as %s: '
+                        'move them, or give another --output_dir.' % (output_dir, foreign[0]))
 
 
 def files_in(folder):
@@ -168,19 +160,19 @@ def write_formats(run, flags, folder):
       folder: str, an empty folder.
 
     Raises:
-      SystemExit: the checkpoint does not fit its settings, or is damaged.
+      UserError: the checkpoint does not fit its settings, or is damaged.
       ValueError: a setting that cannot be built.
-      ExportError: TensorFlow cannot write.
+      UserError: TensorFlow cannot write.
     """
     from runtime import tf
     from serving import formats
-    export_graph = formats.build_export_graph(run.args)
+    export_graph = formats.build_export_graph(network.options_of(run.args))
     with formats.restored_session(export_graph, run.checkpoint) as session:
         try:
             if 'saved_model' in flags.formats:
                 formats.write_saved_model(export_graph, session, folder)
         except tf.errors.OpError as error:
-            raise ExportError('saved_model: %s' % error.message.splitlines()[0])
+            raise UserError('saved_model: %s' % error.message.splitlines()[0])
         if flags.formats == ['saved_model']:
             return
         graph_def = formats.frozen_graph_def(export_graph, session)
@@ -202,7 +194,7 @@ def answers_of(format_name, folder, images):
       List of dicts, see `runners.run_saved_model`.
 
     Raises:
-      ExportError: it cannot be loaded or run.
+      UserError: it cannot be loaded or run.
     """
     with tempfile.TemporaryDirectory() as temporary:
         paths = [os.path.join(temporary, name) for name in ('images.npz', 'answers.npz')]
@@ -212,8 +204,8 @@ def answers_of(format_name, folder, images):
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if child.returncode:
             lines = child.stdout.decode(errors='replace').strip().splitlines()
-            raise ExportError('%s: what was written cannot be used (exit status %d): %s'
-                              % (format_name, child.returncode, lines[-1] if lines else ''))
+            raise UserError('%s: what was written cannot be used (exit status %d): %s'
+                            % (format_name, child.returncode, lines[-1] if lines else ''))
         answers = [{} for _ in images]
         with np.load(paths[1]) as stored:
             for key in stored.files:
@@ -268,11 +260,11 @@ def describe(check):
 
 
 def require_agreement(checks):
-    """Raises `ExportError` for the first check in which a format is not its checkpoint."""
+    """Raises `UserError` for the first check in which a format is not its checkpoint."""
     for check in checks:
         if (check.agreement < SMALLEST_AGREEMENT
                 or check.difference is not None and check.difference > LARGEST_DIFFERENCE):
-            raise ExportError(
+            raise UserError(
                 '%s. It must be %.2f%%, and at most %g: nothing was written.'
                 % (describe(check), 100 * SMALLEST_AGREEMENT, LARGEST_DIFFERENCE))
 
@@ -289,7 +281,7 @@ def verify(run, flags, folder):
       List of `Check`.
 
     Raises:
-      ExportError: a format cannot be used, or does not agree.
+      UserError: a format cannot be used, or does not agree.
     """
     from inference import restored
     images = checked_images()
@@ -351,12 +343,12 @@ def write_description(run, flags, folder, checks):
 
 
 def check_packages(flags):
-    """Raises `ExportError` where a package that a format needs is not there."""
+    """Raises `UserError` where a package that a format needs is not there."""
     try:
         versions_of(flags)
     except ImportError as error:
-        raise ExportError('--formats onnx needs tf2onnx, onnx and onnxruntime (%s): run '
-                          '`make env`, or leave onnx out of --formats.' % error)
+        raise UserError('--formats onnx needs tf2onnx, onnx and onnxruntime (%s): run '
+                        '`make env`, or leave onnx out of --formats.' % error)
 
 
 def main(argv=None):
@@ -365,7 +357,7 @@ def main(argv=None):
         check_output_dir(flags.output_dir, flags.overwrite)
         # TensorFlow takes seconds to import; what is wrong with the folder is said before.
         from inference import restored
-        from runtime import select_gpu
+        from runtime.devices import select_gpu
         select_gpu(flags.gpu_id)
         check_packages(flags)
         run = restored.load_run(flags.checkpoint, flags.output_stride, flags.classes)

@@ -9,6 +9,8 @@ from collections import namedtuple
 import numpy as np
 from scipy import ndimage
 
+from common.errors import UserError
+
 BOOTSTRAP_SAMPLES = 1000
 CALIBRATION_BINS = 15  # as in C. Guo et al., 2017
 BOUNDARY_SHARE = 0.02  # of the image's diagonal, as in B. Cheng et al., 2021
@@ -31,17 +33,17 @@ def confusion_matrix(labels, predictions, number_of_classes, ignore_label):
       int64 [number_of_classes, number_of_classes].
 
     Raises:
-      ValueError: shapes differ, or an id is outside the classes.
+      UserError: shapes differ, or an id is outside the classes.
     """
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     if labels.shape != predictions.shape:
-        raise ValueError('labels are %s and predictions %s; they must have one shape.'
-                         % (labels.shape, predictions.shape))
+        raise UserError('labels are %s and predictions %s; they must have one shape.'
+                        % (labels.shape, predictions.shape))
 
     def outside(name, low, high):
-        return ValueError('%s ids run from %d to %d; with %d classes they must be 0..%d (or the '
-                          'ignore label %d).' % (name, low, high, number_of_classes,
-                                                 number_of_classes - 1, ignore_label))
+        return UserError('%s ids run from %d to %d; with %d classes they must be 0..%d (or the '
+                         'ignore label %d).' % (name, low, high, number_of_classes,
+                                                number_of_classes - 1, ignore_label))
 
     for name, ids in (('label', labels), ('prediction', predictions)):
         if ids.dtype != np.uint8 and ids.size and (ids.min() < 0 or ids.max() > 255):

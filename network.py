@@ -3,10 +3,13 @@
 arXiv 1706.05587, as built by the post "Deeplab Image Semantic Segmentation
 Network" (S. Silva, 2018), with its variable names.
 """
-from tf_slim.nets import resnet_utils as slim_resnet_utils
+from typing import NamedTuple, Optional, Tuple
 
-from resnet import resnet_utils, resnet_v2
-from runtime import slim, tf
+from common.errors import UserError
+from resnet import architecture, resnet_utils, resnet_v2
+from resnet.architecture import Architecture
+from runtime import nets, slim, tf
+from runtime.devices import has_native_dilated_gradient
 
 # ImageNet means in RGB order, the values of the post.
 RGB_MEAN = (123.68, 116.78, 103.94)
@@ -16,30 +19,60 @@ RGB_MEAN = (123.68, 116.78, 103.94)
 INPUT_NORMALIZATIONS = ('mean', 'inception')
 INCEPTION_CENTER = 127.5
 
-# The paper doubles the rates when the feature map is twice as dense (section 3.3);
-# 32 follows the same rule.
-ASPP_RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
+# Of the variables.
+HEAD_SCOPE = 'DeepLab_v3'
+LOGITS_SCOPE = HEAD_SCOPE + '/logits'
 
 
-def default_aspp_rates(output_stride):
-    """Returns the three ASPP rates for an output stride (paper, section 3.3)."""
-    if output_stride not in ASPP_RATES:
-        raise ValueError('output_stride %r: choose one of %s.'
-                         % (output_stride, tuple(sorted(ASPP_RATES))))
-    return ASPP_RATES[output_stride]
+class NetworkOptions(NamedTuple):
+    """What `deeplab_v3` reads of a run's flags, under their names.
+
+    Attributes:
+      resnet_model: str, the backbone's variable scope.
+      architecture: `Architecture`.
+      aspp_rates: None for those of the output stride.
+      others: see the flags of `train.py`.
+    """
+    number_of_classes: int
+    resnet_model: str
+    architecture: Architecture
+    output_stride: int
+    multi_grid: Tuple[int, int, int]
+    aspp_rates: Optional[Tuple[int, int, int]]
+    aspp_relu: bool
+    align_corners: bool
+    input_normalization: str
+    l2_regularizer: float
+    batch_norm_decay: float
+    batch_norm_epsilon: float
 
 
-def check_aspp_rates(rates):
-    """Raises ValueError for rates that are not three positive whole numbers."""
-    if len(rates) != 3 or any(int(rate) != rate or rate < 1 for rate in rates):
-        raise ValueError('aspp_rates %s: give three positive whole numbers.' % (tuple(rates),))
+def options_of(args):
+    """Picks the network's options from flags; call it before a graph is built.
+
+    The build is asked, once, whether it differentiates native atrous convolutions.
+
+    Args:
+      args: an object with the flags of `NetworkOptions`.
+
+    Returns:
+      `NetworkOptions`.
+
+    Raises:
+      UserError: an unknown model.
+    """
+    architecture.check_model(args.resnet_model)
+    model = architecture.MODELS[args.resnet_model]
+    return NetworkOptions(
+        architecture=model._replace(native_atrous=has_native_dilated_gradient()),
+        **{name: getattr(args, name) for name in NetworkOptions._fields if name != 'architecture'})
 
 
 def check_input_normalization(input_normalization):
     """Raises ValueError for a name that is not in `INPUT_NORMALIZATIONS`."""
     if input_normalization not in INPUT_NORMALIZATIONS:
-        raise ValueError('input_normalization %r: choose one of %s.'
-                         % (input_normalization, ', '.join(INPUT_NORMALIZATIONS)))
+        raise UserError('input_normalization %r: choose one of %s.'
+                        % (input_normalization, ', '.join(INPUT_NORMALIZATIONS)))
 
 
 def padding_color(input_normalization):
@@ -52,7 +85,7 @@ def padding_color(input_normalization):
       Three floats in 0..255, RGB.
 
     Raises:
-      ValueError: another name.
+      UserError: another name.
     """
     check_input_normalization(input_normalization)
     return RGB_MEAN if input_normalization == 'mean' else (INCEPTION_CENTER,) * 3
@@ -69,14 +102,14 @@ def normalize(images, input_normalization):
       float32 of the same shape; `padding_color` becomes 0.
 
     Raises:
-      ValueError: another name.
+      UserError: another name.
     """
     centered = images - tf.constant(padding_color(input_normalization))
     return centered if input_normalization == 'mean' else centered / INCEPTION_CENTER
 
 
 def atrous_spatial_pyramid_pooling(net, scope, depth=256, rates=(6, 12, 18), is_training=True,
-                                   reuse=None, activation_fn=None):
+                                   reuse=None, activation_fn=None, native_atrous=False):
     """ASPP with image-level features (paper, section 3.3; the post's Figure of ASPP).
 
     One 1x1 and three atrous 3x3 convolutions and the globally pooled features
@@ -97,9 +130,9 @@ def atrous_spatial_pyramid_pooling(net, scope, depth=256, rates=(6, 12, 18), is_
       float32 [batch, height, width, depth].
 
     Raises:
-      ValueError: `rates` is not three positive ints.
+      UserError: `rates` is not three positive ints.
     """
-    check_aspp_rates(rates)
+    architecture.check_aspp_rates(rates)
     with tf.variable_scope(scope, reuse=reuse), \
             slim.arg_scope([slim.batch_norm], is_training=is_training), \
             slim.arg_scope([slim.conv2d], activation_fn=activation_fn):
@@ -110,7 +143,7 @@ def atrous_spatial_pyramid_pooling(net, scope, depth=256, rates=(6, 12, 18), is_
         branches = [image_level, slim.conv2d(net, depth, 1, scope='conv_1x1_0')]
         for index, rate in enumerate(rates, start=1):
             branches.append(resnet_utils.atrous_conv2d(
-                net, depth, 3, int(rate), scope='conv_3x3_%d' % index))
+                net, depth, 3, int(rate), scope='conv_3x3_%d' % index, native=native_atrous))
         net = tf.concat(branches, axis=3, name='concat')
         return slim.conv2d(net, depth, 1, scope='conv_1x1_output')
 
@@ -121,11 +154,7 @@ def deeplab_v3(inputs, args, is_training, reuse, output_size=None):
     Args:
       inputs: float32 [batch, height, width, 3], RGB in 0..255; height and width
         may be unknown when the graph is built. `normalize` is applied here.
-      args: an object with `number_of_classes`, `l2_regularizer`,
-        `batch_norm_decay`, `batch_norm_epsilon`, `resnet_model`, `output_stride`,
-        `multi_grid`, and these, which may be absent: `aspp_rates` (None:
-        `default_aspp_rates`), `align_corners` (False, as in the post),
-        `aspp_relu` (False) and `input_normalization` ('mean').
+      args: `NetworkOptions`.
       is_training: bool, whether batch norm uses the statistics of the batch and
         adds its updates to `tf.GraphKeys.UPDATE_OPS`.
       reuse: bool or None, whether to reuse the variables.
@@ -136,30 +165,30 @@ def deeplab_v3(inputs, args, is_training, reuse, output_size=None):
       resized to `output_size`.
 
     Raises:
-      ValueError: an option that cannot be built, before any op is made.
+      UserError: an option that cannot be built, before any op is made.
     """
-    resnet_v2.checked_blocks(args.resnet_model, args.output_stride, args.multi_grid)
-    aspp_rates = getattr(args, 'aspp_rates', None) or default_aspp_rates(args.output_stride)
-    check_aspp_rates(aspp_rates)
-    input_normalization = getattr(args, 'input_normalization', 'mean')
-    check_input_normalization(input_normalization)
-    aspp_activation = tf.nn.relu if getattr(args, 'aspp_relu', False) else None
-    with slim.arg_scope(slim_resnet_utils.resnet_arg_scope(
+    architecture.check_output_stride(args.output_stride, args.multi_grid)
+    aspp_rates = args.aspp_rates or architecture.default_aspp_rates(args.output_stride)
+    architecture.check_aspp_rates(aspp_rates)
+    check_input_normalization(args.input_normalization)
+    size = args.architecture
+    with slim.arg_scope(nets.resnet_utils.resnet_arg_scope(
             weight_decay=args.l2_regularizer, batch_norm_decay=args.batch_norm_decay,
             batch_norm_epsilon=args.batch_norm_epsilon)):
         _, end_points = resnet_v2.resnet_v2(
-            normalize(inputs, input_normalization), args.resnet_model, is_training,
+            normalize(inputs, args.input_normalization), args.resnet_model, size, is_training,
             output_stride=args.output_stride, multi_grid=args.multi_grid, reuse=reuse)
-        with tf.variable_scope('DeepLab_v3', reuse=reuse):
+        with tf.variable_scope(HEAD_SCOPE, reuse=reuse):
             # Before 'postnorm', the backbone's last batch norm and ReLU, as the post does.
             net = end_points[args.resnet_model + '/block4']
-            net = atrous_spatial_pyramid_pooling(net, 'ASPP_layer', rates=aspp_rates,
-                                                 is_training=is_training, reuse=reuse,
-                                                 activation_fn=aspp_activation)
+            net = atrous_spatial_pyramid_pooling(
+                net, 'ASPP_layer', size.aspp_depth, aspp_rates, is_training, reuse,
+                tf.nn.relu if args.aspp_relu else None, size.native_atrous)
             net = slim.conv2d(net, args.number_of_classes, 1, activation_fn=None,
                               normalizer_fn=None, scope='logits')
             # A feature stands on every output_stride-th pixel, first and last included:
             # only with aligned corners do the logits land where they were computed.
-            size = tf.shape(inputs)[1:3] if output_size is None else output_size
-            return tf.image.resize_bilinear(net, size, name='upsampled_logits',
-                                            align_corners=getattr(args, 'align_corners', False))
+            if output_size is None:
+                output_size = tf.shape(inputs)[1:3]
+            return tf.image.resize_bilinear(net, output_size, name='upsampled_logits',
+                                            align_corners=args.align_corners)

@@ -27,6 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 from common import flag_types
+from common.errors import UserError
 from dataset.sources import decoding
 from inference import drawing, media, options
 
@@ -42,18 +43,12 @@ def parse_flags(argv=None):
     """Parses the flags of `predict.py`."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--checkpoint', required=True,
-                        help="a run directory (its best checkpoint), also one of the post's "
-                             'code, or a checkpoint in one')
+    options.add_checkpoint_flags(parser)
     parser.add_argument('--input', required=True, nargs='+', metavar='PATH',
                         help='pictures, videos, folders of them (subfolders included), and '
                              'patterns such as "photos/**/*.jpg"')
     parser.add_argument('--output_dir', required=True, help='where the results are written')
-    parser.add_argument('--output_stride', type=int, metavar='STRIDE',
-                        help='default: that of the run; the ASPP rates are adapted')
-    parser.add_argument('--classes', metavar='FILE',
-                        help='text file, one class name per line, class 0 first (default: the '
-                             "names of the run's data set)")
+    options.add_classes_flag(parser)
     parser.add_argument('--batch_size', type=flag_types.positive_int,
                         help='how many pictures of one size, or frames, pass the network '
                              'together (default: as many as hold %d pixels, at most %d)'
@@ -65,7 +60,6 @@ def parse_flags(argv=None):
                         help='write the probability of each class in each pixel of a picture')
     parser.add_argument('--save_frames', action='store_true',
                         help='write the class ids of each frame of a video')
-    parser.add_argument('--gpu_id', help='the GPUs to use; -1: none')
     return parser.parse_args(argv)
 
 
@@ -105,7 +99,7 @@ def predict_pictures(batch, predictor, run, flags):
       List of dicts, the entries of predictions.json.
 
     Raises:
-      PredictionError: they do not fit into memory.
+      UserError: they do not fit into memory.
     """
     predicted = predictor.predict(np.stack([image for _, image in batch]),
                                   flags.save_probabilities)
@@ -151,8 +145,8 @@ def predict_video(item, predictor, run, flags):
       Dict, the entry of predictions.json; shares are of the pixels of all frames.
 
     Raises:
-      MediaError: it cannot be read, or its overlay not be written.
-      PredictionError: a frame does not fit into memory.
+      UserError: it cannot be read, or its overlay not be written.
+      UserError: a frame does not fit into memory.
     """
     video = media.open_video(item.path)
     counts = np.zeros(len(run.class_names), np.int64)
@@ -214,7 +208,7 @@ def readable(items, fail):
     for item in items:
         try:
             yield item, None if media.is_video(item.path) else media.read_picture(item.path)
-        except (media.MediaError, decoding.InvalidExampleError) as error:
+        except (UserError, decoding.InvalidExampleError) as error:
             fail([item], error)
 
 
@@ -271,12 +265,12 @@ def main(argv=None):
         items = media.find_inputs(
             flags.input, [os.path.join(flags.output_dir, folder) for folder in FOLDERS])
         os.makedirs(flags.output_dir, exist_ok=True)
-    except (media.MediaError, OSError) as error:
+    except (UserError, OSError) as error:
         raise SystemExit(str(error))
     # TensorFlow takes seconds to import; what is wrong with the inputs is said before.
     from experiment import checkpoints, config
     from inference import restored
-    from runtime import select_gpu
+    from runtime.devices import select_gpu
     select_gpu(flags.gpu_id)
     try:
         run = restored.load_run(flags.checkpoint, flags.output_stride, flags.classes)
@@ -289,7 +283,7 @@ def main(argv=None):
             if os.path.exists(result):
                 os.remove(result)  # of an earlier run: it is there when this one is complete
             pictures, videos, failures = predict_inputs(
-                items, predictor, run, flags, (media.MediaError, restored.PredictionError))
+                items, predictor, run, flags, (UserError, UserError))
     except (ValueError, OSError) as error:
         raise SystemExit(str(error))
     config.write_json({

@@ -21,13 +21,14 @@ import os
 import shutil
 
 import metrics
+import network
 from common import html
+from common.errors import UserError
 from dataset import descriptor
 from evaluation import loop, report
 from experiment import checkpoints, config, curves
 from inference import drawing, options
-from resnet import resnet_v2
-from runtime import select_gpu
+from runtime.devices import select_gpu
 
 SHEET_ROWS = 12
 WORST_SHOWN = 16
@@ -39,19 +40,14 @@ def parse_flags(argv=None):
     """Parses the flags of `test.py`."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--checkpoint', required=True,
-                        help="a run directory (its best checkpoint), also one of the post's "
-                             'code, or a checkpoint in one')
+    options.add_checkpoint_flags(parser)
     parser.add_argument('--dataset_dir', help='default: that of the run')
     parser.add_argument('--split', default='test', help='default: test')
-    parser.add_argument('--output_stride', type=int, choices=resnet_v2.OUTPUT_STRIDES,
-                        help='default: that of the run; the ASPP rates are adapted')
     parser.add_argument('--output_dir', help='default: results_SPLIT in the run directory')
     parser.add_argument('--no_post_scores', dest='post_scores', action='store_false',
                         help="leave out the scores in the post's definition, which take a second "
                              'pass of the network')
     options.add_flags(parser)
-    parser.add_argument('--gpu_id', help='the GPUs to use; -1: none')
     return parser.parse_args(argv)
 
 
@@ -63,19 +59,19 @@ def load_run(flags):
       data set directory, output directory).
 
     Raises:
-      SystemExit: no checkpoint, no config.json, or a data set with other classes.
+      UserError: no checkpoint, no config.json, or a data set with other classes.
     """
     checkpoint, run_dir = checkpoints.find(flags.checkpoint)
     if run_dir is None:
-        raise SystemExit("No config.json beside %s, and no data.json of the post's code: give a "
-                         'checkpoint in the run directory that train.py wrote.' % checkpoint)
+        raise UserError("No config.json beside %s, and no data.json of the post's code: give a "
+                        'checkpoint in the run directory that train.py wrote.' % checkpoint)
     args = config.with_output_stride(config.load(run_dir), flags.output_stride)
     dataset_dir = flags.dataset_dir or args.dataset_dir
     info = descriptor.load(dataset_dir)
     if info.number_of_classes != args.number_of_classes:
-        raise SystemExit('%s has %d classes, but %s was trained on %d. Give the --dataset_dir '
-                         'that fits.' % (dataset_dir, info.number_of_classes, checkpoint,
-                                         args.number_of_classes))
+        raise UserError('%s has %d classes, but %s was trained on %d. Give the --dataset_dir '
+                        'that fits.' % (dataset_dir, info.number_of_classes, checkpoint,
+                                        args.number_of_classes))
     output_dir = flags.output_dir or os.path.join(run_dir, 'results_' + flags.split)
     return checkpoint, args, info, dataset_dir, output_dir
 
@@ -236,8 +232,9 @@ def main(argv=None):
         submission_dir = flags.save_submission and options.submission_folder(
             output_dir, flags.save_submission, flags.split, info.class_names)
         eval_graph = loop.build_eval_graph(
-            args, info, dataset_dir, flags.split, flags.post_scores,
-            averaged=checkpoints.is_averaged(checkpoint), passes=passes)
+            network.options_of(args), info, dataset_dir, loop.EvaluationOptions(
+                flags.split, args.crop_size if flags.post_scores else None,
+                averaged=checkpoints.is_averaged(checkpoint), passes=passes))
         checkpoints.names_in(checkpoint, eval_graph.variables)
         print('%s on split "%s" of %s, output stride %d.'
               % (checkpoint, flags.split, dataset_dir, args.output_stride))

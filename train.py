@@ -18,14 +18,15 @@ from tqdm import tqdm
 
 import metrics
 import network
-from dataset import descriptor
+from common.errors import UserError
+from dataset import descriptor, voc
 from dataset.records import shards
 from evaluation import loop
 from experiment import checkpoints, config, curves, run_log
-from inference import drawing
 from preprocessing import augmentation, inputs
-from runtime import (is_out_of_memory, limit_threads, select_gpu,
-                     session_config, slim, tf)
+from runtime import slim, tf
+from runtime.devices import (is_out_of_memory, limit_threads, select_gpu,
+                             session_config)
 from training import class_weights, failures, optimization
 
 PANELS_SHOWN = 3
@@ -47,7 +48,7 @@ def build_panels(example, logits, ignore_label):
     Returns:
       string scalar, a serialized summary.
     """
-    colors = tf.constant(drawing.palette(ignore_label))
+    colors = tf.constant(voc.palette(ignore_label))
     predictions = tf.argmax(logits, axis=3, output_type=tf.int32)
     wrong = tf.not_equal(predictions, example.labels) & tf.not_equal(example.labels, ignore_label)
     panels = tf.concat([tf.cast(tf.round(example.image), tf.uint8),
@@ -93,8 +94,9 @@ def build_train_graph(args, info, start_step, weights=None):
       `TrainGraph`, still open for a restore to be added.
 
     Raises:
-      ValueError: no train split, or a shard is not there.
+      UserError: no train split, or a shard is not there.
     """
+    options = network.options_of(args)
     graph = tf.Graph()
     with graph.as_default():
         tf.set_random_seed(args.seed)
@@ -105,7 +107,7 @@ def build_train_graph(args, info, start_step, weights=None):
             args.seed, start_step * args.accumulate_steps, num_examples=args.overfit))
         example, data_wait = timed_next(iterator)
         # Nothing but batch norm differs between training and evaluation mode.
-        logits = network.deeplab_v3(example.image, args, not args.freeze_batch_norm, reuse=None)
+        logits = network.deeplab_v3(example.image, options, not args.freeze_batch_norm, reuse=None)
         global_step = tf.train.get_or_create_global_step()
         learning_rate = optimization.build_learning_rate(args, global_step)
         step = optimization.build_train_step(logits, example.labels, info.ignore_label, args,
@@ -132,7 +134,7 @@ def restore_weights(train, args, checkpoint):
       A function of a session that restores or initialises all variables.
 
     Raises:
-      SystemExit: the checkpoint does not fit.
+      UserError: the checkpoint does not fit.
     """
     with train.graph.as_default():
         initialise = tf.group(tf.global_variables_initializer(), tf.local_variables_initializer())
@@ -171,16 +173,16 @@ def save_checkpoint(saver, session, directory, step):
     """Writes a checkpoint; TensorFlow writes it under a temporary name and renames it.
 
     Raises:
-      SystemExit: it cannot be written; the older ones stay whole.
+      UserError: it cannot be written; the older ones stay whole.
     """
     try:
         return saver.save(session, os.path.join(directory, checkpoints.PREFIX), global_step=step,
                           write_meta_graph=False)
     except (tf.errors.OpError, OSError) as error:
-        raise SystemExit('The checkpoint of step %d cannot be written to %s: %s.\nMake room there; '
-                         'older checkpoints are whole, and the same command goes on from the last '
-                         'one.' % (step, directory,
-                                   getattr(error, 'message', str(error)).splitlines()[0]))
+        raise UserError('The checkpoint of step %d cannot be written to %s: %s.\nMake room there; '
+                        'older checkpoints are whole, and the same command goes on from the last '
+                        'one.' % (step, directory,
+                                  getattr(error, 'message', str(error)).splitlines()[0]))
 
 
 class Trainer:
@@ -214,7 +216,7 @@ class Trainer:
           (dict of scalars to log, without those of `speed`; serialized panels or None).
 
         Raises:
-          SystemExit: loss or gradients are not finite.
+          UserError: loss or gradients are not finite.
         """
         start, waited = time.time(), 0.0
         for _ in range(self.args.accumulate_steps - 1):
@@ -255,7 +257,7 @@ class Trainer:
         options = augmentation_options(self.args, self.info.ignore_label)
         batch = failures.read_batch(self.info, self.args.dataset_dir, options, self.args, step)
         norms = dict(zip(self.train.step.variable_names, values['norms']))
-        raise SystemExit(failures.explain_non_finite(
+        raise UserError(failures.explain_non_finite(
             step, float(values['learning_rate']), values['losses'], norms, list(self.history),
             batch, self.args, self.info))
 
@@ -279,15 +281,15 @@ class Trainer:
           evaluates this step first.
 
         Raises:
-          SystemExit: an image does not fit into memory.
+          UserError: an image does not fit into memory.
         """
         checkpoint = os.path.join(self.args.model_dir, '%s-%d' % (checkpoints.PREFIX, step))
         try:
             evaluated = loop.evaluate(self.eval_graph, checkpoint, self.info,
                                       self.eval_split, should_stop=self.stop.is_due)
         except loop.NoMemoryError:
-            raise SystemExit(failures.explain_no_memory_evaluating(self.args, step,
-                                                                   self.eval_split))
+            raise UserError(failures.explain_no_memory_evaluating(self.args, step,
+                                                                  self.eval_split))
         if evaluated is None:
             return False
         result = metrics.scores(evaluated.matrix)
@@ -395,7 +397,7 @@ def run_training(train, restore, eval_graph, eval_split, info, args, start_step,
       (int, the step reached; None, or str, why it ended before the last one).
 
     Raises:
-      SystemExit: the run cannot go on; the message says why and what to do.
+      UserError: the run cannot go on; the message says why and what to do.
     """
     log = run_log.RunLog(args.model_dir, start_step,
                          checkpoints.is_validated(args.model_dir, start_step))
@@ -415,16 +417,16 @@ def run_training(train, restore, eval_graph, eval_split, info, args, start_step,
                     trainer.save_finished()
                 raise
     except tf.errors.DataLossError:
-        raise SystemExit(shards.explain_data_loss(train.paths))
+        raise UserError(shards.explain_data_loss(train.paths))
     except tf.errors.InvalidArgumentError as error:
-        raise SystemExit(shards.explain_invalid(train.paths, error.message))
+        raise UserError(shards.explain_invalid(train.paths, error.message))
     except tf.errors.OpError as error:
         if is_out_of_memory(error):
-            raise SystemExit(failures.explain_no_memory(args))
+            raise UserError(failures.explain_no_memory(args))
         if not is_of_input(error):
             raise
-        raise SystemExit('Images could not be read on: %s\nMend this, and the same command goes '
-                         'on.' % error.message.splitlines()[0])
+        raise UserError('Images could not be read on: %s\nMend this, and the same command goes '
+                        'on.' % error.message.splitlines()[0])
     finally:
         log.close()
 
@@ -441,19 +443,19 @@ def find_start(args):
       (prefix or None, int step, dict of damaged checkpoints of `checkpoints.latest_readable`).
 
     Raises:
-      SystemExit: --resume does not fit what is in --model_dir, or the run there has
+      UserError: --resume does not fit what is in --model_dir, or the run there has
         other flags.
     """
     checkpoint, damaged = checkpoints.latest_readable(args.model_dir)
     if args.resume == 'always' and not checkpoint:
-        raise SystemExit('--resume always: there is no checkpoint in %s.' % args.model_dir)
+        raise UserError('--resume always: there is no checkpoint in %s.' % args.model_dir)
     if checkpoint and args.resume == 'never':
-        raise SystemExit('--resume never: %s holds a run already (%s). Give another --model_dir.'
-                         % (args.model_dir, os.path.basename(checkpoint)))
+        raise UserError('--resume never: %s holds a run already (%s). Give another --model_dir.'
+                        % (args.model_dir, os.path.basename(checkpoint)))
     if checkpoint and checkpoints.step_of(checkpoint) is None:
-        raise SystemExit("%s is no checkpoint of this train.py, so it cannot be continued: give "
-                         'another --model_dir, and --init_from %s to start from its weights.'
-                         % (checkpoint, args.model_dir))
+        raise UserError("%s is no checkpoint of this train.py, so it cannot be continued: give "
+                        'another --model_dir, and --init_from %s to start from its weights.'
+                        % (checkpoint, args.model_dir))
     if checkpoint:
         config.check_resume(args, args.model_dir)
     else:
@@ -494,20 +496,20 @@ def build_evaluation(args, info):
       (`loop.EvalGraph` or None, str, its split, or None).
 
     Raises:
-      ValueError: --patience, and nothing to evaluate.
+      UserError: --patience, and nothing to evaluate.
     """
     split = evaluated_split(args, info)
     if split is None:
         if args.patience:
-            raise ValueError('--patience %d: %s has no split "%s", so nothing is evaluated. Leave '
-                             'the flag out, or build the data set with such a split.'
-                             % (args.patience, args.dataset_dir, VALIDATION_SPLIT))
+            raise UserError('--patience %d: %s has no split "%s", so nothing is evaluated. Leave '
+                            'the flag out, or build the data set with such a split.'
+                            % (args.patience, args.dataset_dir, VALIDATION_SPLIT))
         print('%s has no split "%s": nothing is evaluated during training and no best checkpoint '
               'is kept.' % (args.dataset_dir, VALIDATION_SPLIT))
         return None, None
-    return loop.build_eval_graph(args, info, args.dataset_dir, split,
-                                 num_examples=args.overfit,
-                                 averaged=args.ema_decay > 0), split
+    return loop.build_eval_graph(network.options_of(args), info, args.dataset_dir,
+                                 loop.EvaluationOptions(split, num_examples=args.overfit,
+                                                        averaged=args.ema_decay > 0)), split
 
 
 def train(args, stop):
@@ -529,13 +531,13 @@ def make_run_dir(args, stack):
     """Makes a run directory and locks it in `stack`.
 
     Raises:
-      SystemExit: another process was faster.
+      UserError: another process was faster.
     """
     os.makedirs(args.model_dir, exist_ok=True)
     stack.enter_context(run_log.locked(args.model_dir))
     if config.is_run_dir(args.model_dir):
-        raise SystemExit('%s was begun by another process meanwhile. Give another --model_dir, '
-                         'or the same command again to go on from there.' % args.model_dir)
+        raise UserError('%s was begun by another process meanwhile. Give another --model_dir, '
+                        'or the same command again to go on from there.' % args.model_dir)
 
 
 def is_finished(args, info, start_step):

@@ -15,20 +15,23 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import losses  # noqa: E402
 import network  # noqa: E402
-import runtime  # noqa: E402
 from dataset import voc  # noqa: E402
 from experiment import config  # noqa: E402
-from runtime import session_config, slim, tf  # noqa: E402
+from runtime import slim, tf  # noqa: E402
+from runtime.devices import has_native_dilated_gradient  # noqa: E402
+from runtime.devices import session_config  # noqa: E402
 
 
 def build_step(args, native):
     """Returns (session, train op) of one way to run atrous convolutions."""
-    runtime.force_dilated_gradient(native)
+    options = network.options_of(args)
+    options = options._replace(
+        architecture=options.architecture._replace(native_atrous=native))
     with tf.Graph().as_default() as graph:
         shape = [args.batch_size, args.crop_size, args.crop_size]
         images = tf.random_uniform(shape + [3], 0.0, 255.0, seed=0)
         labels = tf.random_uniform(shape, 0, args.number_of_classes, tf.int32, seed=0)
-        logits = network.deeplab_v3(images, args, is_training=True, reuse=None)
+        logits = network.deeplab_v3(images, options, is_training=True, reuse=None)
         loss = losses.sum_losses(losses.masked_cross_entropy(logits, labels, voc.IGNORE_LABEL),
                                  losses.regularization())
         train_op = slim.learning.create_train_op(
@@ -53,7 +56,7 @@ def main(argv=None):
     print('%s, output stride %d, %d x %d, batch %d, TensorFlow %s'
           % (args.resnet_model, args.output_stride, args.crop_size, args.crop_size,
              args.batch_size, tf.__version__))
-    if not runtime.has_native_dilated_gradient():
+    if not has_native_dilated_gradient():
         raise SystemExit('This build has no gradient of native dilated convolutions: the network '
                          'falls back to slim\'s, there is nothing to compare.')
     slims, native = build_step(args, False), build_step(args, True)

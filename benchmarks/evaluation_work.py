@@ -21,12 +21,14 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import test  # noqa: E402
 
 import metrics  # noqa: E402
+import network  # noqa: E402
 from benchmarks import build_records  # noqa: E402
 from dataset import descriptor, voc  # noqa: E402
 from dataset.records import writing  # noqa: E402
 from evaluation import loop  # noqa: E402
 from experiment import config  # noqa: E402
-from runtime import session_config, tf  # noqa: E402
+from runtime import tf  # noqa: E402
+from runtime.devices import session_config  # noqa: E402
 
 CROP_SIZE = 513
 
@@ -46,7 +48,8 @@ def build_dataset(folder, num_images):
 
 def save_random_weights(args, data, folder):
     """Writes a checkpoint of random weights; returns its prefix."""
-    eval_graph = loop.build_eval_graph(args, descriptor.load(data), data, 'test')
+    eval_graph = loop.build_eval_graph(network.options_of(args), descriptor.load(data), data,
+                                       loop.EvaluationOptions('test'))
     with tf.Session(graph=eval_graph.graph, config=session_config()) as session:
         session.run(tf.variables_initializer(eval_graph.variables))
         return eval_graph.saver.save(session, os.path.join(folder, 'model.ckpt-0'))
@@ -61,14 +64,16 @@ def seconds_of_evaluation(args, data, checkpoint, folder):
     def add(*values):
         pictures.add(*values)
         ends.append(time.perf_counter())
-    loop.evaluate(loop.build_eval_graph(args, info, data, 'test'), checkpoint, info,
+    loop.evaluate(loop.build_eval_graph(
+        network.options_of(args), info, data, loop.EvaluationOptions('test')), checkpoint, info,
                   'test', add, details=True)
     return (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
 def seconds_of_network(args, data, checkpoint, images):
     """Seconds an image of the network alone, over images that are decoded already."""
-    eval_graph = loop.build_eval_graph(args, descriptor.load(data), data, 'test')
+    eval_graph = loop.build_eval_graph(network.options_of(args), descriptor.load(data), data,
+                                       loop.EvaluationOptions('test'))
     with tf.Session(graph=eval_graph.graph, config=session_config()) as session:
         eval_graph.saver.restore(session, checkpoint)
         ends = []

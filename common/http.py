@@ -20,6 +20,8 @@ import requests
 import urllib3
 from tqdm import tqdm
 
+from common.errors import UserError
+
 BY_HAND = 'Or fetch it by hand and pass it with --file PATH.'
 
 # Seconds to wait for a connection, and for the next bytes on it.
@@ -36,7 +38,7 @@ _NAMES_SHOWN = 5
 _GZIP_MAGIC = b'\x1f\x8b'
 
 
-class DownloadError(ValueError):
+class DownloadError(UserError):
     """A file that could not be fetched, is not the expected one or cannot be unpacked."""
 
 

@@ -14,6 +14,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from common.errors import UserError  # noqa: E402
 from dataset import building, descriptor, voc  # noqa: E402
 from dataset.sources import color_masks, pairs, splits  # noqa: E402
 
@@ -72,7 +73,7 @@ def read_classes(classes, palette, ignore_label):
       (list of class names, `read_mask` of `writing.write_split`).
 
     Raises:
-      DatasetError: a file cannot be read, or they do not fit each other.
+      UserError: a file cannot be read, or they do not fit each other.
     """
     class_names = descriptor.read_class_names(classes) if classes else None
     if not palette:
@@ -94,7 +95,7 @@ def choose_splits(examples, validation_fraction, seed):
       their names, are in one split (tests/test_dataset_builders.py).
 
     Raises:
-      DatasetError: fewer than two different images.
+      UserError: fewer than two different images.
     """
     train, validation = splits.hold_out(
         [_content_hash(example.image) for example in examples], validation_fraction, seed)
@@ -107,7 +108,7 @@ def _content_hash(path):
         with open(path, 'rb') as image_file:
             return hashlib.sha256(image_file.read()).hexdigest()
     except OSError as error:
-        raise descriptor.DatasetError('%s cannot be read: %s' % (path, error))
+        raise UserError('%s cannot be read: %s' % (path, error))
 
 
 def build(args):

@@ -17,6 +17,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from common.errors import UserError  # noqa: E402
 from dataset import building, descriptor, voc  # noqa: E402
 from dataset.records import writing  # noqa: E402
 from dataset.sources import sbd, splits  # noqa: E402
@@ -94,7 +95,7 @@ def _complete(args, parser):
 
 
 def check_layout(args):
-    """Raises `DatasetError` naming the first folder that is needed but not there."""
+    """Raises `UserError` naming the first folder that is needed but not there."""
     lists = os.path.join('ImageSets', 'Segmentation')
     _check_folders(args.voc_root, [lists] if args.list else
                    ['JPEGImages', 'SegmentationClass', lists], 'VOC2012', HOW_TO_GET_VOC)
@@ -106,7 +107,7 @@ def _check_folders(root, parts, inner, advice):
     for folder in [root] + [os.path.join(root, part) for part in parts]:
         if not os.path.isdir(folder):
             below = os.path.join(root, inner)
-            raise descriptor.DatasetError('%s is no folder. %s' % (
+            raise UserError('%s is no folder. %s' % (
                 folder, 'Did you mean %s?' % below if os.path.isdir(below) else advice))
 
 
@@ -120,7 +121,7 @@ def choose_parts(args):
       (list of `Part`, list of str to tell the user).
 
     Raises:
-      DatasetError: a list is missing or, without --allow_other_lists, not the
+      UserError: a list is missing or, without --allow_other_lists, not the
         official one.
     """
     if args.split_source == 'voc':
@@ -129,13 +130,13 @@ def choose_parts(args):
     not_read = 'sbd_train' if args.split_source == 'post' else 'sbd_train_noval'
     missing = [key for key in sorted(paths) if key != not_read and not os.path.isfile(paths[key])]
     if missing:
-        raise descriptor.DatasetError('Lists are missing: %s. %s' % (
+        raise UserError('Lists are missing: %s. %s' % (
             ', '.join(paths[key] for key in missing),
             HOW_TO_GET_SBD if missing[0].startswith('sbd') else HOW_TO_GET_VOC))
     derive = splits.post_list if args.split_source == 'post' else splits.train_aug_list
     derived = derive(paths)
     if derived.problems and not args.allow_other_lists:
-        raise descriptor.DatasetError(
+        raise UserError(
             '%s\nUnpack the official file again (remove the folder that holds it and run '
             'python dataset/download_voc2012.py), or give --allow_other_lists to go on with '
             'these.' % '\n'.join(derived.problems))
@@ -175,7 +176,7 @@ def voc_parts(voc_root, train_list):
       (list of `Part`, list of str to tell the user).
 
     Raises:
-      DatasetError: `train_list` was asked for but is absent, or nothing is there.
+      UserError: `train_list` was asked for but is absent, or nothing is there.
     """
     folder = os.path.join(voc_root, 'ImageSets', 'Segmentation')
     present = sorted(file_name[:-len('.txt')] for file_name in os.listdir(folder)
@@ -185,7 +186,7 @@ def voc_parts(voc_root, train_list):
     if train_list in present:
         chosen.append(('train', train_list, ()))
     elif train_list != 'train' or not chosen:
-        raise descriptor.DatasetError(
+        raise UserError(
             '%s is missing; lists that are there: %s. %s'
             % (train_path, ', '.join(present) or 'none', HOW_TO_GET_VOC))
     else:
@@ -225,7 +226,7 @@ def find_examples(part, voc_root, sbd_root):
       List of `writing.Example` in the order of the ids.
 
     Raises:
-      DatasetError: files are not there.
+      UserError: files are not there.
     """
     examples, missing = [], []
     for image_id in part.ids:
@@ -239,7 +240,7 @@ def find_examples(part, voc_root, sbd_root):
                     for paths, path in zip((images, masks), found) if path is None]
         examples.append(writing.Example(image_id + '.jpg', *found))
     if missing:
-        raise descriptor.DatasetError('%s%s. %s%s' % (
+        raise UserError('%s%s. %s%s' % (
             missing[0],
             ' (and %d files more)' % (len(missing) - 1) if len(missing) > 1 else '',
             HOW_TO_GET_VOC, ' ' + HOW_TO_GET_SBD if sbd_root else ''))

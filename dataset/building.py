@@ -2,6 +2,7 @@
 import argparse
 
 from common import flag_types
+from common.errors import UserError
 from dataset import descriptor
 from dataset.records import writing
 
@@ -74,7 +75,7 @@ def print_next(output_dir):
       output_dir: str, a directory that a builder just wrote.
 
     Raises:
-      DatasetError: as `descriptor.load`.
+      UserError: as `descriptor.load`.
     """
     splits = descriptor.load(output_dir).splits
     if 'train' in splits:
@@ -88,7 +89,7 @@ def run(build, args):
     """Calls `build(args)`; what is wrong with the data, or Ctrl-C, ends it with one message."""
     try:
         build(args)
-    except (descriptor.DatasetError, writing.InvalidExampleError) as error:
+    except (UserError, writing.InvalidExampleError) as error:
         raise SystemExit(str(error))
     except KeyboardInterrupt:
         raise SystemExit('Stopped. The same command again goes on with the shards that are '

@@ -24,6 +24,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tqdm import tqdm  # noqa: E402
 
 from common import flag_types, html  # noqa: E402
+from common.errors import UserError  # noqa: E402
 from dataset import build_folder, building, descriptor, voc  # noqa: E402
 from dataset.checking import (check_examples, check_findings,  # noqa: E402
                               check_report)
@@ -43,7 +44,7 @@ Inputs = collections.namedtuple(
     defaults=(None,))
 
 
-class UsageError(ValueError):
+class UsageError(UserError):
     """Flags or paths with which there is nothing to look at."""
 
 
@@ -134,7 +135,7 @@ def find_inputs(args, findings):
 
     Raises:
       UsageError: there is nothing to look at.
-      DatasetError: the flags contradict each other.
+      UserError: the flags contradict each other.
       OSError: a folder cannot be listed.
     """
     if args.list_file:
@@ -174,7 +175,7 @@ def _load(directory, findings):
     """Returns dataset.json's `DatasetInfo`, or None after reporting why there is none."""
     try:
         return descriptor.load(directory)
-    except (descriptor.DatasetError, OSError, RecursionError) as error:
+    except (UserError, OSError, RecursionError) as error:
         findings.add('dataset_json', 'It cannot be used, the record files are looked at alone: %s'
                      % str(error).split('\n')[0], None,
                      os.path.join(directory, descriptor.FILE_NAME))
@@ -226,7 +227,7 @@ def _classes_of_files(args, paths):
     if args.ignore_label is None and directory and descriptor.exists(directory):
         try:
             return descriptor.load(directory), False
-        except (descriptor.DatasetError, OSError, RecursionError):
+        except (UserError, OSError, RecursionError):
             pass  # reported, or not asked for
     if args.ignore_label is None and any(check_examples.is_raw(path) for path in paths):
         return descriptor.create('PASCAL VOC 2012, raw records of the post', voc.CLASS_NAMES,
@@ -313,7 +314,7 @@ def total_images(inputs, limit):
     try:
         for split, path in inputs.files:
             totals[split] += shards.count_records(path)
-    except (descriptor.DatasetError, UnicodeError):
+    except (UserError, UnicodeError):
         return None
     return sum(total if limit is None else min(total, limit) for total in totals.values())
 
@@ -412,7 +413,7 @@ def check(args):
       `check_report.Report`.
 
     Raises:
-      UsageError, DatasetError, OSError: as `find_inputs`.
+      UsageError, UserError, OSError: as `find_inputs`.
     """
     findings = check_findings.Findings(args.accept)
     inputs = find_inputs(args, findings)
@@ -471,7 +472,7 @@ def main(argv=None):
         # The reader of the output, such as `head`, has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
-    except (UsageError, descriptor.DatasetError, OSError) as error:
+    except (UsageError, UserError, OSError) as error:
         check_report.emit('check.py: %s\n' % error, sys.stderr)
         return 2
     except KeyboardInterrupt:

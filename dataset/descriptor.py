@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 
+from common.errors import UserError
 from dataset import voc
 from dataset.records import raw_records
 
@@ -31,10 +32,6 @@ _HOW_TO_BUILD = '''Build one first, from the project's root, in one of these way
   python dataset/build_shapes.py --output_dir DIR'''
 
 
-class DatasetError(ValueError):
-    """A data set directory that is missing, incomplete or contradicts itself."""
-
-
 def create(name, class_names, ignore_label, splits=None):
     """Makes a validated `DatasetInfo`.
 
@@ -48,14 +45,14 @@ def create(name, class_names, ignore_label, splits=None):
       `DatasetInfo`.
 
     Raises:
-      DatasetError: a value is of the wrong type or contradicts another.
+      UserError: a value is of the wrong type or contradicts another.
     """
     _check_classes(class_names, ignore_label)
     if not isinstance(name, str) or not name:
-        raise DatasetError('name is %r; it must be a non-empty text.' % (name,))
+        raise UserError('name is %r; it must be a non-empty text.' % (name,))
     splits = {} if splits is None else splits
     if not isinstance(splits, dict):
-        raise DatasetError('splits is %r; it must map split names to shards.' % (splits,))
+        raise UserError('splits is %r; it must map split names to shards.' % (splits,))
     for split, entry in splits.items():
         _check_split(split, entry)
     return DatasetInfo(name, tuple(class_names), len(class_names), ignore_label, splits)
@@ -64,36 +61,36 @@ def create(name, class_names, ignore_label, splits=None):
 def _check_classes(class_names, ignore_label):
     if (not isinstance(class_names, (list, tuple)) or not class_names
             or not all(isinstance(name, str) and name for name in class_names)):
-        raise DatasetError('class_names is %r; it must list at least one non-empty name.'
-                           % (class_names,))
+        raise UserError('class_names is %r; it must list at least one non-empty name.'
+                        % (class_names,))
     repeated = sorted(name for name, count in collections.Counter(class_names).items()
                       if count > 1)
     if repeated:
-        raise DatasetError('These class names occur more than once: %s. '
-                           'Each class needs a name of its own.' % ', '.join(repeated))
+        raise UserError('These class names occur more than once: %s. '
+                        'Each class needs a name of its own.' % ', '.join(repeated))
     if len(class_names) > LARGEST_LABEL:
-        raise DatasetError(
+        raise UserError(
             '%d classes are too many: label maps have 8 bits, which leaves %d classes and '
             'the ignore label.' % (len(class_names), LARGEST_LABEL))
     if (not isinstance(ignore_label, int) or isinstance(ignore_label, bool)
             or not len(class_names) <= ignore_label <= LARGEST_LABEL):
-        raise DatasetError(
+        raise UserError(
             'ignore_label is %r, but class ids take 0..%d; choose a value in %d..%d.'
             % (ignore_label, len(class_names) - 1, len(class_names), LARGEST_LABEL))
 
 
 def _check_split(split, entry):
     if not isinstance(entry, dict) or set(entry) != {'num_examples', 'shards'}:
-        raise DatasetError('Split %r must hold num_examples and shards, not %r.'
-                           % (split, entry))
+        raise UserError('Split %r must hold num_examples and shards, not %r.'
+                        % (split, entry))
     count, shards = entry['num_examples'], entry['shards']
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise DatasetError('Split %r: num_examples is %r; it must be a positive integer.'
-                           % (split, count))
+        raise UserError('Split %r: num_examples is %r; it must be a positive integer.'
+                        % (split, count))
     if (not isinstance(shards, list) or not shards or len(set(map(str, shards))) != len(shards)
             or not all(isinstance(shard, str) and shard and shard == os.path.basename(shard)
                        for shard in shards)):
-        raise DatasetError(
+        raise UserError(
             'Split %r: shards is %r; it must list different file names of this directory.'
             % (split, shards))
 
@@ -108,16 +105,16 @@ def read_class_names(path):
       List of str, position is class id.
 
     Raises:
-      DatasetError: the file cannot be read or names no class.
+      UserError: the file cannot be read or names no class.
     """
     try:
         with open(path, encoding='utf-8-sig') as classes_file:
             names = [line.split('#')[0].strip() for line in classes_file]
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError('--classes %s cannot be read: %s' % (path, error))
+        raise UserError('--classes %s cannot be read: %s' % (path, error))
     names = [name for name in names if name]
     if not names:
-        raise DatasetError('--classes %s names no class; write one name per line.' % path)
+        raise UserError('--classes %s names no class; write one name per line.' % path)
     return names
 
 
@@ -140,54 +137,54 @@ def load(dataset_dir):
       `DatasetInfo`.
 
     Raises:
-      DatasetError: no dataset.json, no JSON, a missing or unknown key, an
+      UserError: no dataset.json, no JSON, a missing or unknown key, an
         unknown format version, or values that contradict each other.
     """
     path = os.path.join(dataset_dir, FILE_NAME)
     if not exists(dataset_dir):
         if raw_records.present(dataset_dir):
             return _load_raw(dataset_dir)
-        raise DatasetError('There is no %s in %s. %s'
-                           % (FILE_NAME, os.path.abspath(dataset_dir), _HOW_TO_BUILD))
+        raise UserError('There is no %s in %s. %s'
+                        % (FILE_NAME, os.path.abspath(dataset_dir), _HOW_TO_BUILD))
     try:
         with open(path, encoding='utf-8') as json_file:
             values = json.load(json_file)
     except ValueError as error:
-        raise DatasetError('%s is not JSON (%s). Build the data set again.' % (path, error))
+        raise UserError('%s is not JSON (%s). Build the data set again.' % (path, error))
     try:
         return _from_json(values)
-    except DatasetError as error:
-        raise DatasetError('%s: %s' % (path, error))
+    except UserError as error:
+        raise UserError('%s: %s' % (path, error))
 
 
 def _load_raw(dataset_dir):
     try:
         splits = raw_records.splits(dataset_dir)
     except ValueError as error:
-        raise DatasetError(str(error))
+        raise UserError(str(error))
     return create('PASCAL VOC 2012, raw records of the post', voc.CLASS_NAMES, voc.IGNORE_LABEL,
                   splits)
 
 
 def _from_json(values):
     if not isinstance(values, dict):
-        raise DatasetError('it must hold one JSON object, not %r.' % (values,))
+        raise UserError('it must hold one JSON object, not %r.' % (values,))
     expected = set(DatasetInfo._fields) | {'format_version'}
     missing, unknown = sorted(expected - set(values)), sorted(set(values) - expected)
     if missing or unknown:
-        raise DatasetError('missing keys: %s; unknown keys: %s.'
-                           % (', '.join(missing) or 'none', ', '.join(unknown) or 'none'))
+        raise UserError('missing keys: %s; unknown keys: %s.'
+                        % (', '.join(missing) or 'none', ', '.join(unknown) or 'none'))
     if values['format_version'] != FORMAT_VERSION:
-        raise DatasetError(
+        raise UserError(
             'format_version is %r, this code reads %d. Build the data set again.'
             % (values['format_version'], FORMAT_VERSION))
     info = create(values['name'], values['class_names'], values['ignore_label'],
                   values['splits'])
     if info.number_of_classes != values['number_of_classes']:
-        raise DatasetError('number_of_classes is %r, but class_names lists %d.'
-                           % (values['number_of_classes'], info.number_of_classes))
+        raise UserError('number_of_classes is %r, but class_names lists %d.'
+                        % (values['number_of_classes'], info.number_of_classes))
     if not info.splits:
-        raise DatasetError('it names no split. Build the data set again.')
+        raise UserError('it names no split. Build the data set again.')
     return info
 
 
@@ -199,7 +196,7 @@ def save(info, dataset_dir):
       dataset_dir: str, an existing directory.
 
     Raises:
-      DatasetError: `info` is not valid.
+      UserError: `info` is not valid.
     """
     values = dict(info._asdict(), class_names=list(info.class_names),
                   format_version=FORMAT_VERSION)
@@ -223,16 +220,16 @@ def shard_paths(info, dataset_dir, split):
       List of str, paths of existing files, in the order they were written.
 
     Raises:
-      DatasetError: unknown split, or a shard that is not there.
+      UserError: unknown split, or a shard that is not there.
     """
     if split not in info.splits:
-        raise DatasetError('%s has no split %r; it has: %s.'
-                           % (os.path.abspath(dataset_dir), split,
-                              ', '.join(sorted(info.splits)) or 'none'))
+        raise UserError('%s has no split %r; it has: %s.'
+                        % (os.path.abspath(dataset_dir), split,
+                           ', '.join(sorted(info.splits)) or 'none'))
     paths = [os.path.join(dataset_dir, shard) for shard in info.splits[split]['shards']]
     missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
-        raise DatasetError(
+        raise UserError(
             '%d of the %d files of split %r are missing, the first is %s. '
             'Build the split again, or copy the whole directory.'
             % (len(missing), len(paths), split, missing[0]))
@@ -252,7 +249,7 @@ def fingerprint(dataset_dir):
       str, 64 hexadecimal digits.
 
     Raises:
-      DatasetError: as `load` and `shard_paths`.
+      UserError: as `load` and `shard_paths`.
     """
     info = load(dataset_dir)
     digest = hashlib.sha256()

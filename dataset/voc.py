@@ -4,6 +4,8 @@ Free of TensorFlow, so notebooks and data scripts may import it cheaply.
 """
 import numpy as np
 
+from common.errors import UserError
+
 CLASS_NAMES = (
     'background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat',
     'chair', 'cow', 'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant',
@@ -41,15 +43,29 @@ def color_map(number_of_colors=256):
       uint8 [number_of_colors, 3], RGB.
 
     Raises:
-      ValueError: `number_of_colors` is out of range.
+      UserError: `number_of_colors` is out of range.
     """
     if not 1 <= number_of_colors <= 256:
-        raise ValueError('number_of_colors is %r; labels are 8 bits, so give 1 to 256.'
-                         % (number_of_colors,))
+        raise UserError('number_of_colors is %r; labels are 8 bits, so give 1 to 256.'
+                        % (number_of_colors,))
     labels = np.arange(number_of_colors)
     colors = np.zeros([number_of_colors, 3], np.uint8)
     for level in range(3):
         for channel in range(3):
             bits = labels >> (3 * level + channel) & 1
             colors[:, channel] |= (bits << (7 - level)).astype(np.uint8)
+    return colors
+
+
+def palette(ignore_label):
+    """The VOC colours for label ids, with VOC's void colour at `ignore_label`.
+
+    Args:
+      ignore_label: int in 0..255.
+
+    Returns:
+      uint8 [256, 3], RGB.
+    """
+    colors = color_map()
+    colors[ignore_label] = color_map()[IGNORE_LABEL]
     return colors

@@ -3,6 +3,7 @@ import contextlib
 import os
 from collections import deque, namedtuple
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Optional
 
 import numpy as np
 from tqdm import tqdm
@@ -10,12 +11,14 @@ from tqdm import tqdm
 import losses
 import metrics
 import network
+from common.errors import UserError
 from dataset import descriptor
 from dataset.records import shards
 from experiment import checkpoints
 from inference import options, restored
 from preprocessing import inputs
-from runtime import is_out_of_memory, session_config, slim, tf
+from runtime import slim, tf
+from runtime.devices import is_out_of_memory, session_config
 
 # Images whose scores and pictures wait while the network goes on with the next.
 QUEUED_IMAGES = 2
@@ -27,6 +30,24 @@ EvalGraph = namedtuple('EvalGraph', [
     'graph', 'initializer', 'name', 'image', 'labels', 'predictions', 'confidences',
     'probabilities', 'loss', 'crop_labels', 'crop_predictions', 'variables', 'saver', 'paths',
     'passes', 'num_examples'])
+
+
+class EvaluationOptions(NamedTuple):
+    """What `build_eval_graph` evaluates, and how.
+
+    Attributes:
+      split: str.
+      crop_size: None, or int: predict the post's crops of this size too.
+      num_examples: None, or int: only the first of the split.
+      averaged: bool, whether to restore the averages of --ema_decay.
+      passes: `options.Passes`, of the whole images; the post's crops pass once.
+    """
+    split: str
+    crop_size: Optional[int] = None
+    num_examples: Optional[int] = None
+    averaged: bool = False
+    passes: options.Passes = options.SINGLE_PASS
+
 
 # matrix: int64 [classes, classes]. image_counts: int64 [images, 3, classes], see
 # `metrics.counts`. names: list of str. post_scores: float64 [images, 4], see
@@ -69,19 +90,14 @@ def center_crop(images, labels, crop_size, ignore_label):
                                      padded - 1)
 
 
-def build_eval_graph(args, info, dataset_dir, split, post_scores=False, num_examples=None,
-                     averaged=False, passes=options.SINGLE_PASS):
+def build_eval_graph(network_options, info, dataset_dir, chosen):
     """Builds the network in evaluation mode over one pass of a split.
 
     Args:
-      args: the run's flags, see `network.deeplab_v3`.
+      network_options: `network.NetworkOptions`.
       info: `dataset.descriptor.DatasetInfo`.
       dataset_dir: str.
-      split: str.
-      post_scores: bool, whether to predict the post's crops of `args.crop_size` too.
-      num_examples: None, or int: only the first of the split.
-      averaged: bool, whether to restore the averages of --ema_decay.
-      passes: `options.Passes`, of the whole images; the post's crops pass once.
+      chosen: `EvaluationOptions`.
 
     Returns:
       `EvalGraph`: the graph; the initializer of its data; name string [1]; image
@@ -91,33 +107,35 @@ def build_eval_graph(args, info, dataset_dir, split, post_scores=False, num_exam
       and a Saver of them; the shards' paths; `passes`; the number of images.
 
     Raises:
-      ValueError: no such split, or a shard is not there.
+      UserError: no such split, or a shard is not there.
     """
+    split, passes = chosen.split, chosen.passes
     graph = tf.Graph()
     with graph.as_default():
         iterator = tf.data.make_initializable_iterator(
-            inputs.eval_dataset(info, dataset_dir, split, num_examples))
+            inputs.eval_dataset(info, dataset_dir, split, chosen.num_examples))
         example = iterator.get_next()
-        logits = restored.averaged_logits(example.image, args, passes.scales, passes.flip)
+        logits = restored.averaged_logits(example.image, network_options, passes.scales,
+                                          passes.flip)
         loss = losses.masked_cross_entropy(logits, example.labels, info.ignore_label)
         crop_labels = crop_predictions = None
-        if post_scores:
-            crop, crop_labels = center_crop(example.image, example.labels, args.crop_size,
+        if chosen.crop_size:
+            crop, crop_labels = center_crop(example.image, example.labels, chosen.crop_size,
                                             info.ignore_label)
             crop_predictions = restored.label_map(
-                network.deeplab_v3(crop, args, is_training=False, reuse=True))
+                network.deeplab_v3(crop, network_options, is_training=False, reuse=True))
         variables = slim.get_model_variables()
         return EvalGraph(graph, iterator.initializer, example.name, example.image,
                          example.labels, restored.label_map(logits),
                          tf.exp(tf.reduce_max(tf.nn.log_softmax(logits), axis=3)),
                          tf.nn.softmax(logits), loss, crop_labels, crop_predictions, variables,
-                         tf.train.Saver(checkpoints.averaged_names(variables) if averaged
+                         tf.train.Saver(checkpoints.averaged_names(variables) if chosen.averaged
                                         else variables),
                          descriptor.shard_paths(info, dataset_dir, split), passes,
-                         inputs.epoch_size(info, split, num_examples))
+                         inputs.epoch_size(info, split, chosen.num_examples))
 
 
-class NoMemoryError(ValueError):
+class NoMemoryError(UserError):
     """An image does not fit into memory whole."""
 
 
@@ -187,9 +205,9 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=N
       `Evaluation`, or None where `should_stop` said so.
 
     Raises:
-      ValueError: a label is neither a class nor ignored, or a shard is damaged.
+      UserError: a label is neither a class nor ignored, or a shard is damaged.
       NoMemoryError: an image does not fit into memory.
-      SystemExit: the checkpoint is damaged.
+      UserError: the checkpoint is damaged.
     """
     sums, waiting = _Sums(info, details, on_example), deque()
     eval_graph.graph.finalize()
@@ -218,9 +236,9 @@ def _explained(paths):
     try:
         yield
     except tf.errors.DataLossError:
-        raise ValueError(shards.explain_data_loss(paths))
+        raise UserError(shards.explain_data_loss(paths))
     except tf.errors.InvalidArgumentError as error:
-        raise ValueError(shards.explain_invalid(paths, error.message))
+        raise UserError(shards.explain_invalid(paths, error.message))
     except tf.errors.OpError as error:
         if not is_out_of_memory(error):
             raise
@@ -274,7 +292,7 @@ def _matrix(values, labels, predictions, info):
         return metrics.confusion_matrix(values[labels], values[predictions],
                                         info.number_of_classes, info.ignore_label)
     except ValueError as error:
-        raise ValueError('%s: %s' % (values['name'][0].decode(), error))
+        raise UserError('%s: %s' % (values['name'][0].decode(), error))
 
 
 def report(scores, class_names, interval=None, post_scores=None, crop_size=None):

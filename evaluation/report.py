@@ -6,9 +6,9 @@ from PIL import Image
 
 import metrics
 from common import html
+from dataset import voc
 from evaluation import loop
 from experiment import curves
-from inference import drawing
 
 
 def _score(value):
@@ -95,7 +95,7 @@ def as_html(result, evaluated, info, args, worst, sheet):
       str, HTML.
     """
     benchmark = result['benchmark']
-    colors = drawing.palette(info.ignore_label)
+    colors = voc.palette(info.ignore_label)
     swatches = [''] + [html.swatch(colors[index]) for index in range(info.number_of_classes)]
     low, high = benchmark['mean_iou_95_interval']
     confusion = curves.confusion_png(np.asarray(evaluated.matrix), info.class_names)[0]

@@ -7,7 +7,9 @@ from collections import namedtuple
 
 import numpy as np
 
+from common.errors import UserError
 from experiment import config
+from network import HEAD_SCOPE, LOGITS_SCOPE
 from resnet import download
 from runtime import slim, tf
 
@@ -20,8 +22,6 @@ DAMAGED_PREFIX = 'damaged-'
 # Where the post's train.py, whose run directory is its log folder, keeps its checkpoint.
 POST_DIR = 'train'
 IMAGENET = 'imagenet'
-HEAD_SCOPE = 'DeepLab_v3'
-LOGITS_SCOPE = HEAD_SCOPE + '/logits'
 _EXAMPLES_SHOWN = 5
 
 # Lists of variable names: in the network and the checkpoint; only in the network; only in
@@ -129,7 +129,7 @@ def latest_readable(model_dir):
       damaged checkpoints to what is wrong with them).
 
     Raises:
-      SystemExit: there are checkpoints, and all of them are damaged.
+      UserError: there are checkpoints, and all of them are damaged.
     """
     prefixes = all_in(model_dir)[::-1] or list(filter(None, [latest_in(model_dir)]))
     damaged = {}
@@ -139,8 +139,8 @@ def latest_readable(model_dir):
             return prefix, damaged
         damaged[prefix] = problem
     if damaged:
-        raise SystemExit('All checkpoints in %s are damaged: %s. Give another --model_dir%s.'
-                         % (model_dir, '; '.join('%s (%s)' % pair for pair in damaged.items()),
+        raise UserError('All checkpoints in %s are damaged: %s. Give another --model_dir%s.'
+                        % (model_dir, '; '.join('%s (%s)' % pair for pair in damaged.items()),
                             _with_best(model_dir)))
     return None, {}
 
@@ -155,12 +155,12 @@ def check_best_belongs(model_dir):
     """Makes sure that a run that starts at step 0 meets no best checkpoint of another.
 
     Raises:
-      SystemExit: there is one.
+      UserError: there is one.
     """
     if latest_in(os.path.join(model_dir, BEST_DIR)):
-        raise SystemExit('%s holds a best checkpoint, but none to go on from. Give another '
-                         '--model_dir%s; or take the folder %s away.'
-                         % (model_dir, _with_best(model_dir), os.path.join(model_dir, BEST_DIR)))
+        raise UserError('%s holds a best checkpoint, but none to go on from. Give another '
+                        '--model_dir%s; or take the folder %s away.'
+                        % (model_dir, _with_best(model_dir), os.path.join(model_dir, BEST_DIR)))
 
 
 def set_aside(damaged):
@@ -198,7 +198,7 @@ def names_in(prefix, variables):
       Dict from name to variable, for a `tf.train.Saver`.
 
     Raises:
-      SystemExit: some are missing or have another shape; says which, and a likely cause.
+      UserError: some are missing or have another shape; says which, and a likely cause.
     """
     stored = stored_shapes(prefix)
     names = {v.op.name: v for v in variables}
@@ -308,7 +308,7 @@ def find(path):
       data.json of the post's code is near).
 
     Raises:
-      SystemExit: nothing there.
+      UserError: nothing there.
     """
     if os.path.isdir(path):
         folders = [os.path.join(path, BEST_DIR), path, os.path.join(path, POST_DIR)]
@@ -317,8 +317,8 @@ def find(path):
         prefix = re.sub(r'\.(index|meta|data-\d+-of-\d+)$', '', path)
         prefix = prefix if _is_whole(prefix) or os.path.isfile(prefix) else None
     if prefix is None:
-        raise SystemExit('No checkpoint at %s. Give a run directory of train.py, or a checkpoint '
-                         'such as %s.' % (path, os.path.join('RUN', PREFIX + '-1000')))
+        raise UserError('No checkpoint at %s. Give a run directory of train.py, or a checkpoint '
+                        'such as %s.' % (path, os.path.join('RUN', PREFIX + '-1000')))
     folder = os.path.dirname(os.path.abspath(prefix))
     for run_dir in (folder, os.path.dirname(folder)):
         if config.is_run_dir(run_dir):
@@ -336,13 +336,13 @@ def stored_shapes(prefix):
       Dict from name to shape, a list of int.
 
     Raises:
-      SystemExit: the file is damaged or no checkpoint.
+      UserError: the file is damaged or no checkpoint.
     """
     try:
         return dict(tf.train.list_variables(prefix))
     except (tf.errors.OpError, ValueError) as error:
-        raise SystemExit('%s cannot be read as a checkpoint: %s. Give another checkpoint, or '
-                         'copy it again.' % (prefix, getattr(error, 'message', error)))
+        raise UserError('%s cannot be read as a checkpoint: %s. Give another checkpoint, or '
+                        'copy it again.' % (prefix, getattr(error, 'message', error)))
 
 
 def compare(stored, variables):
@@ -419,28 +419,28 @@ def check_complete(prefix, variables):
       variables: list of variables that will be restored.
 
     Raises:
-      SystemExit: some are missing or have another shape; says which, and a likely cause.
+      UserError: some are missing or have another shape; says which, and a likely cause.
     """
     _check_complete(prefix, compare(stored_shapes(prefix), {v.op.name: v for v in variables}))
 
 
 def _check_complete(prefix, comparison):
     if comparison.missing or comparison.reshaped:
-        raise SystemExit('%s does not fit this network. %s\n%s'
-                         % (prefix, guess_cause(comparison), describe(comparison)))
+        raise UserError('%s does not fit this network. %s\n%s'
+                        % (prefix, guess_cause(comparison), describe(comparison)))
 
 
 def restore(saver, session, prefix):
     """`saver.restore` with an error that names the file.
 
     Raises:
-      SystemExit: the checkpoint's data are damaged or cut short.
+      UserError: the checkpoint's data are damaged or cut short.
     """
     try:
         saver.restore(session, prefix)
     except (tf.errors.DataLossError, tf.errors.OutOfRangeError) as error:
-        raise SystemExit('%s is damaged: %s. Give another checkpoint, or copy it again.'
-                         % (prefix, error.message))
+        raise UserError('%s is damaged: %s. Give another checkpoint, or copy it again.'
+                        % (prefix, error.message))
 
 
 def _is_in(name, scopes):
@@ -464,14 +464,14 @@ def init_from(path, resnet_model, allow_missing=()):
       (function of a session that restores the weights, str that says what it does).
 
     Raises:
-      SystemExit: no checkpoint, or it does not fit.
+      UserError: no checkpoint, or it does not fit.
     """
     allowed = list(allow_missing)
     if path == IMAGENET:
         try:
             prefix = download.ensure(resnet_model)
         except download.DownloadError as error:
-            raise SystemExit(str(error))
+            raise UserError(str(error))
         allowed.append(HEAD_SCOPE)
     else:
         prefix, _ = find(path)
@@ -486,9 +486,9 @@ def init_from(path, resnet_model, allow_missing=()):
     fresh |= {name for name in comparison.reshaped if _is_in(name, [LOGITS_SCOPE])}
     wrong = set(comparison.missing + comparison.reshaped) - fresh
     if wrong or not comparison.matched:
-        raise SystemExit('--init_from %s does not fit this network. %s\n%s\nWhat may be missing '
-                         'can be named in --allow_missing.'
-                         % (prefix, guess_cause(comparison), describe(comparison)))
+        raise UserError('--init_from %s does not fit this network. %s\n%s\nWhat may be missing '
+                        'can be named in --allow_missing.'
+                        % (prefix, guess_cause(comparison), describe(comparison)))
     saver = tf.train.Saver({name + suffix: variables[name] for name in comparison.matched})
     message = ('at step 0 with the %sweights of %s (--init_from); its optimizer, step and learning '
                'rate are not used. %s'

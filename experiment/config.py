@@ -10,12 +10,13 @@ import platform
 import subprocess
 
 import network
+from common.errors import UserError
 from common.flag_types import (decay_rate, non_negative_float,
                                non_negative_int, positive_float, positive_int,
                                share)
 from dataset import descriptor
 from experiment import recipes
-from resnet import resnet_v2
+from resnet import architecture
 from runtime import tf
 
 CONFIG_NAME = 'config.json'
@@ -52,10 +53,11 @@ def add_switch(group, name, default, help):
 def add_network_flags(parser):
     """Adds the flags that decide the graph; most names are the post's."""
     group = parser.add_argument_group('network')
-    group.add_argument('--resnet_model', default='resnet_v2_50', choices=sorted(resnet_v2.UNITS),
+    group.add_argument('--resnet_model', default='resnet_v2_50',
+                       choices=sorted(architecture.MODELS),
                        help='the backbone')
     group.add_argument('--output_stride', type=int, default=16,
-                       choices=resnet_v2.OUTPUT_STRIDES,
+                       choices=architecture.OUTPUT_STRIDES,
                        help='input size over feature map size; 32 is without atrous convolution')
     group.add_argument('--multi_grid', type=positive_int, nargs=3, metavar='RATE',
                        help='rates of the units of block4 (default: 1 2 4; 1 1 1 at output '
@@ -214,7 +216,7 @@ def parse_train_flags(argv=None, description=None):
       `argparse.Namespace`; `number_of_classes` may still be None.
 
     Raises:
-      SystemExit: an unknown flag, a wrong type, or an impossible combination.
+      UserError: an unknown flag, a wrong type, or an impossible combination.
     """
     parser = build_parser(description)
     recipe = parser.parse_args(argv).recipe
@@ -223,7 +225,7 @@ def parse_train_flags(argv=None, description=None):
     if args.multi_grid is None:
         args.multi_grid = [1, 1, 1] if args.output_stride == 32 else [1, 2, 4]
     if args.aspp_rates is None:
-        args.aspp_rates = list(network.default_aspp_rates(args.output_stride))
+        args.aspp_rates = list(architecture.default_aspp_rates(args.output_stride))
     try:
         _check_combinations(args)
     except ValueError as error:
@@ -234,36 +236,36 @@ def parse_train_flags(argv=None, description=None):
 def _check_combinations(args):
     """Raises ValueError for flags that do not go together."""
     if not 0 < args.min_scale <= args.max_scale < float('inf'):
-        raise ValueError('--min_scale %g --max_scale %g: give 0 < min_scale <= max_scale'
-                         % (args.min_scale, args.max_scale))
+        raise UserError('--min_scale %g --max_scale %g: give 0 < min_scale <= max_scale'
+                        % (args.min_scale, args.max_scale))
     if set(args.model_dir) & set('*?[]'):
-        raise ValueError('--model_dir %s: TensorFlow cannot restore from a path with * ? [ or ]'
-                         % args.model_dir)
+        raise UserError('--model_dir %s: TensorFlow cannot restore from a path with * ? [ or ]'
+                        % args.model_dir)
     try:
-        resnet_v2.check_output_stride(args.output_stride, args.multi_grid)
+        architecture.check_output_stride(args.output_stride, args.multi_grid)
     except ValueError as error:
-        raise ValueError('--output_stride %d --multi_grid %s: %s'
-                         % (args.output_stride, ' '.join(map(str, args.multi_grid)), error))
+        raise UserError('--output_stride %d --multi_grid %s: %s'
+                        % (args.output_stride, ' '.join(map(str, args.multi_grid)), error))
     boundaries = args.learning_rate_boundaries
     if (args.learning_rate_policy == 'piecewise') != (boundaries is not None):
-        raise ValueError('--learning_rate_policy %s with%s --learning_rate_boundaries: piecewise '
-                         'needs them, and no other policy takes them'
-                         % (args.learning_rate_policy, '' if boundaries else 'out'))
+        raise UserError('--learning_rate_policy %s with%s --learning_rate_boundaries: piecewise '
+                        'needs them, and no other policy takes them'
+                        % (args.learning_rate_policy, '' if boundaries else 'out'))
     if boundaries and any(a >= b for a, b in zip(boundaries, boundaries[1:])):
-        raise ValueError('--learning_rate_boundaries %s: give them in rising order'
-                         % ' '.join(map(str, boundaries)))
+        raise UserError('--learning_rate_boundaries %s: give them in rising order'
+                        % ' '.join(map(str, boundaries)))
     if args.batch_size % args.accumulate_steps:
-        raise ValueError('--batch_size %d --accumulate_steps %d: the batch must divide into equal '
-                         'parts' % (args.batch_size, args.accumulate_steps))
+        raise UserError('--batch_size %d --accumulate_steps %d: the batch must divide into equal '
+                        'parts' % (args.batch_size, args.accumulate_steps))
     if args.hard_example_steps and args.hard_example_fraction == 1:
-        raise ValueError('--hard_example_steps %d without --hard_example_fraction: the share to '
-                         'fall to is missing' % args.hard_example_steps)
+        raise UserError('--hard_example_steps %d without --hard_example_fraction: the share to '
+                        'fall to is missing' % args.hard_example_steps)
     if args.freeze_batch_norm and not args.init_from:
-        raise ValueError('--freeze_batch_norm without --init_from: there are no statistics to '
-                         'freeze yet; give the weights of an earlier run')
+        raise UserError('--freeze_batch_norm without --init_from: there are no statistics to '
+                        'freeze yet; give the weights of an earlier run')
     if args.allow_missing and not args.init_from:
-        raise ValueError('--allow_missing %s without --init_from: nothing is restored'
-                         % ' '.join(args.allow_missing))
+        raise UserError('--allow_missing %s without --init_from: nothing is restored'
+                        % ' '.join(args.allow_missing))
 
 
 def describe_recipe(args):
@@ -281,12 +283,12 @@ def resolve_classes(args, info):
     """Fills in `args.number_of_classes` from the data set, or checks it against it.
 
     Raises:
-      SystemExit: the flag and the data set disagree.
+      UserError: the flag and the data set disagree.
     """
     if args.number_of_classes not in (None, info.number_of_classes):
-        raise SystemExit('--number_of_classes %d, but the data set "%s" in %s has %d classes (%s). '
-                         'Leave the flag out to take the number from the data set.'
-                         % (args.number_of_classes, info.name, args.dataset_dir,
+        raise UserError('--number_of_classes %d, but the data set "%s" in %s has %d classes (%s). '
+                        'Leave the flag out to take the number from the data set.'
+                        % (args.number_of_classes, info.name, args.dataset_dir,
                             info.number_of_classes, ', '.join(info.class_names)))
     args.number_of_classes = info.number_of_classes
 
@@ -298,20 +300,20 @@ def with_output_stride(args, output_stride):
     (paper, section 3.3).
 
     Raises:
-      SystemExit: a rate would not be whole, or the stride cannot be built.
+      UserError: a rate would not be whole, or the stride cannot be built.
     """
     scaled = argparse.Namespace(**vars(args))
     if output_stride in (None, args.output_stride):
         return scaled
     products = [rate * args.output_stride for rate in args.aspp_rates]
     try:
-        resnet_v2.check_output_stride(output_stride, args.multi_grid)
+        architecture.check_output_stride(output_stride, args.multi_grid)
         if any(product % output_stride for product in products):
-            raise ValueError('the ASPP rates %s at stride %d have no whole equivalent.'
-                             % (args.aspp_rates, args.output_stride))
+            raise UserError('the ASPP rates %s at stride %d have no whole equivalent.'
+                            % (args.aspp_rates, args.output_stride))
     except ValueError as error:
-        raise SystemExit('--output_stride %s for a run trained at %d: %s'
-                         % (output_stride, args.output_stride, error))
+        raise UserError('--output_stride %s for a run trained at %d: %s'
+                        % (output_stride, args.output_stride, error))
     scaled.output_stride = output_stride
     scaled.aspp_rates = [product // output_stride for product in products]
     return scaled
@@ -364,7 +366,7 @@ def load(run_dir):
       `argparse.Namespace` with exactly the flags that `train.py` has.
 
     Raises:
-      SystemExit: no config.json, one of another version, or missing or unknown flags.
+      UserError: no config.json, one of another version, or missing or unknown flags.
     """
     if is_post_run(run_dir):
         return _load_post(os.path.join(run_dir, POST_CONFIG_NAME))
@@ -387,8 +389,8 @@ def _load_post(path):
     flags = read_json(path)
     required = ('number_of_classes', 'output_stride')
     if not isinstance(flags, dict) or any(name not in flags for name in required):
-        raise SystemExit("%s does not hold the flags of the post's train.py: %s must be there."
-                         % (path, ' and '.join(required)))
+        raise UserError("%s does not hold the flags of the post's train.py: %s must be there."
+                        % (path, ' and '.join(required)))
     args = vars(parse_train_flags(['--recipe', 'post_code']))
     # Earlier versions of that code have neither --crop_size nor --resnet_model.
     for name in ('number_of_classes', 'output_stride', 'resnet_model', 'batch_norm_epsilon',
@@ -398,9 +400,10 @@ def _load_post(path):
     # --multi_grid and the rates at other strides never reach its network.
     args.update(multi_grid=[1, 2, 4], aspp_rates=[6, 12, 18])
     try:
-        resnet_v2.checked_blocks(args['resnet_model'], args['output_stride'], args['multi_grid'])
+        architecture.check_model(args['resnet_model'])
+        architecture.check_output_stride(args['output_stride'], args['multi_grid'])
     except ValueError as error:
-        raise SystemExit('%s: %s' % (path, error))
+        raise UserError('%s: %s' % (path, error))
     return argparse.Namespace(**args)
 
 
@@ -408,36 +411,36 @@ def read_json(path):
     """Reads JSON.
 
     Raises:
-      SystemExit: the file holds something else.
+      UserError: the file holds something else.
     """
     with open(path) as f:
         try:
             return json.load(f)
         except ValueError as error:
-            raise SystemExit('%s is not JSON (%s).' % (path, error))
+            raise UserError('%s is not JSON (%s).' % (path, error))
 
 
 def _read(run_dir):
     path = os.path.join(run_dir, CONFIG_NAME)
     if not os.path.exists(path):
-        raise SystemExit('%s is not there: %s is not a run directory of train.py.'
-                         % (path, run_dir))
+        raise UserError('%s is not there: %s is not a run directory of train.py.'
+                        % (path, run_dir))
     config = read_json(path)
     if not isinstance(config, dict):
-        raise SystemExit('%s is not a run configuration.' % path)
+        raise UserError('%s is not a run configuration.' % path)
     version = config.get('format_version')
     if version != FORMAT_VERSION and version not in ADDED_FLAGS:
-        raise SystemExit('%s has format_version %r; this code reads %d and older.'
-                         % (path, version, FORMAT_VERSION))
+        raise UserError('%s has format_version %r; this code reads %d and older.'
+                        % (path, version, FORMAT_VERSION))
     if not isinstance(config.get('flags'), dict) or not isinstance(config.get('dataset'), dict):
-        raise SystemExit('%s has no "flags" or no "dataset": it is damaged.' % path)
+        raise UserError('%s has no "flags" or no "dataset": it is damaged.' % path)
     config['flags'] = dict(ADDED_FLAGS.get(version, {}), **config['flags'])
     known = set(vars(parse_train_flags([])))
     difference = known.symmetric_difference(config['flags'])
     if difference:
-        raise SystemExit('%s: flags missing or unknown to this code: %s. It was written by '
-                         'commit %s.' % (path, ', '.join(sorted(difference)),
-                                         config.get('commit')))
+        raise UserError('%s: flags missing or unknown to this code: %s. It was written by '
+                        'commit %s.' % (path, ', '.join(sorted(difference)),
+                                        config.get('commit')))
     return config
 
 
@@ -445,7 +448,7 @@ def check_resume(args, model_dir):
     """Makes sure that a run is continued as it was begun.
 
     Raises:
-      SystemExit: a flag that decides the result, or the data set, is another one.
+      UserError: a flag that decides the result, or the data set, is another one.
     """
     config = _read(model_dir)
     flags = vars(args)
@@ -456,14 +459,14 @@ def check_resume(args, model_dir):
                for name, value in sorted(config['flags'].items())
                if name not in free and flags[name] != value]
     if changed:
-        raise SystemExit('%s holds a run with other flags: %s.\nContinue it with its own flags, '
-                         'or give another --model_dir (with --init_from %s to start from its '
-                         'weights).' % (model_dir, ', '.join(changed), model_dir))
+        raise UserError('%s holds a run with other flags: %s.\nContinue it with its own flags, '
+                        'or give another --model_dir (with --init_from %s to start from its '
+                        'weights).' % (model_dir, ', '.join(changed), model_dir))
     if config['dataset']['fingerprint'] != descriptor.fingerprint(args.dataset_dir):
-        raise SystemExit('%s was trained on another data set than %s now holds. Give the '
-                         '--dataset_dir it was begun with, or another --model_dir (with '
-                         '--init_from %s to start from its weights).'
-                         % (model_dir, args.dataset_dir, model_dir))
+        raise UserError('%s was trained on another data set than %s now holds. Give the '
+                        '--dataset_dir it was begun with, or another --model_dir (with '
+                        '--init_from %s to start from its weights).'
+                        % (model_dir, args.dataset_dir, model_dir))
 
 
 def check_class_weights(class_weights, model_dir):
@@ -474,10 +477,10 @@ def check_class_weights(class_weights, model_dir):
       model_dir: str.
 
     Raises:
-      SystemExit: the file of --class_weights was changed.
+      UserError: the file of --class_weights was changed.
     """
     before = _read(model_dir).get('class_weights', class_weights)
     if before != class_weights:
-        raise SystemExit('--class_weights are %s now, but %s was begun with %s. Continue it with '
-                         'those, or give another --model_dir (with --init_from %s).'
-                         % (class_weights, model_dir, before, model_dir))
+        raise UserError('--class_weights are %s now, but %s was begun with %s. Continue it with '
+                        'those, or give another --model_dir (with --init_from %s).'
+                        % (class_weights, model_dir, before, model_dir))

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+from common.errors import UserError
 from runtime import tf
 
 LOCK_NAME = '.lock'
@@ -25,7 +26,7 @@ def locked(model_dir):
     """Holds a run directory for this process; the lock ends with the process, however it ends.
 
     Raises:
-      SystemExit: another process trains there.
+      UserError: another process trains there.
     """
     path = os.path.join(model_dir, LOCK_NAME)
     with open(path, 'a+') as lock_file:
@@ -33,8 +34,8 @@ def locked(model_dir):
             fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock_file.seek(0)
-            raise SystemExit('%s is in use: process %s trains there. Stop it, or give another '
-                             '--model_dir.' % (model_dir, lock_file.read().strip() or '(unknown)'))
+            raise UserError('%s is in use: process %s trains there. Stop it, or give another '
+                            '--model_dir.' % (model_dir, lock_file.read().strip() or '(unknown)'))
         lock_file.truncate(0)
         lock_file.write('%d\n' % os.getpid())
         lock_file.flush()
@@ -237,7 +238,7 @@ def read_metrics(model_dir):
       List of dicts, each with `step`; empty where there is no file.
 
     Raises:
-      ValueError: another line is not what a run writes.
+      UserError: another line is not what a run writes.
     """
     path = os.path.join(model_dir, METRICS_NAME)
     entries = []
@@ -250,7 +251,7 @@ def read_metrics(model_dir):
                     entries.append(json.loads(line))
                     entries[-1]['step'] + 0
                 except (ValueError, TypeError, KeyError):
-                    raise ValueError('%s: line %d is no JSON object with a step (%.60r). Take the '
-                                     'line out, or the file away: a run goes on without it.'
-                                     % (path, number, line.strip()))
+                    raise UserError('%s: line %d is no JSON object with a step (%.60r). Take the '
+                                    'line out, or the file away: a run goes on without it.'
+                                    % (path, number, line.strip()))
     return entries

@@ -20,20 +20,6 @@ _COMPARISON_CELL, _COMPARISON_FONT = 420, 17
 _WRONG = (214, 39, 40)
 
 
-def palette(ignore_label):
-    """The VOC colours for label ids, with VOC's void colour at `ignore_label`.
-
-    Args:
-      ignore_label: int in 0..255.
-
-    Returns:
-      uint8 [256, 3], RGB.
-    """
-    colors = voc.color_map()
-    colors[ignore_label] = voc.color_map()[voc.IGNORE_LABEL]
-    return colors
-
-
 def save_palette_png(label_map, path, ignore_label):
     """Writes label ids as an 8-bit palette PNG, the format of VOC's masks.
 
@@ -43,7 +29,7 @@ def save_palette_png(label_map, path, ignore_label):
       ignore_label: int.
     """
     image = Image.fromarray(np.asarray(label_map, np.uint8), mode='P')
-    image.putpalette(palette(ignore_label).tobytes())
+    image.putpalette(voc.palette(ignore_label).tobytes())
     save_png(image, path)
 
 
@@ -93,7 +79,7 @@ def overlay(image, label_map, class_names, ignore_label, all_classes=False):
       `PIL.Image`, RGB; the image is at its upper left, and at least as wide.
     """
     label_map = np.asarray(label_map, np.uint8)
-    colors = palette(ignore_label)
+    colors = voc.palette(ignore_label)
     longer_side = max(label_map.shape)
     mask = Image.fromarray(colors[label_map])
     blended = Image.blend(Image.fromarray(np.asarray(image, np.uint8)), mask, _OPACITY)
@@ -185,7 +171,7 @@ def comparison(image, labels, predictions, class_names, ignore_label):
     """
     image, labels, predictions = shrink(image, labels, predictions)
     photo, size = Image.fromarray(image), image.shape[1::-1]
-    colors = palette(ignore_label)
+    colors = voc.palette(ignore_label)
     cells = [photo] + [Image.blend(photo, Image.fromarray(colors[ids]), _OPACITY)
                        for ids in (labels, predictions)]
     wrong = np.array(photo.convert('L').convert('RGB')) // 2 + 64
@@ -219,7 +205,7 @@ def contact_sheet(rows, ignore_label):
     Returns:
       `PIL.Image`, RGB, three columns wide.
     """
-    colors = palette(ignore_label)
+    colors = voc.palette(ignore_label)
     cells = []
     for name, image, labels, predictions in rows:
         scale = SHEET_CELL / max(image.shape[:2])

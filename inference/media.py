@@ -11,6 +11,7 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
+from common.errors import UserError
 from dataset.sources import decoding
 
 # What is looked for in folders; a file that is named may be of any other name.
@@ -30,10 +31,6 @@ Video = collections.namedtuple('Video', ['height', 'width', 'num_frames', 'frame
                                          'frames_per_second', 'durations', 'loop'])
 
 
-class MediaError(ValueError):
-    """An input that is missing or cannot be read, or a video that cannot be written."""
-
-
 def find_inputs(inputs, own_folders=()):
     """Lists the files that are meant and gives each a name of its own.
 
@@ -49,7 +46,7 @@ def find_inputs(inputs, own_folders=()):
       List of `Item`, not empty.
 
     Raises:
-      MediaError: an input does not exist, holds nothing, or would be overwritten.
+      UserError: an input does not exist, holds nothing, or would be overwritten.
     """
     own_folders = [os.path.realpath(folder) for folder in own_folders]
     relative, empty = collections.OrderedDict(), []
@@ -62,14 +59,14 @@ def find_inputs(inputs, own_folders=()):
             # A file that two inputs name is predicted once.
             relative.setdefault(os.path.abspath(path), (path, os.path.relpath(path, root)))
     if empty:
-        raise MediaError('--input: %s%s. Give files, folders or patterns; folders are searched '
-                         'for %s.' % ('; '.join(empty[:_SHOWN]),
-                                      '; ...' if len(empty) > _SHOWN else '',
-                                      ' '.join(PICTURE_EXTENSIONS + VIDEO_EXTENSIONS)))
+        raise UserError('--input: %s%s. Give files, folders or patterns; folders are searched '
+                        'for %s.' % ('; '.join(empty[:_SHOWN]),
+                                     '; ...' if len(empty) > _SHOWN else '',
+                                     ' '.join(PICTURE_EXTENSIONS + VIDEO_EXTENSIONS)))
     for path in relative:
         if any(_is_within(path, folder) for folder in own_folders):
-            raise MediaError('--input %s is in a folder of results that would be written to: '
-                             'give another --output_dir.' % path)
+            raise UserError('--input %s is in a folder of results that would be written to: '
+                            'give another --output_dir.' % path)
     names = _unique_names([inside for _, inside in relative.values()])
     return [Item(path, name) for (path, _), name in zip(relative.values(), names)]
 
@@ -174,7 +171,7 @@ def is_video(path):
     """Whether a file has the name of a video, or is a GIF of several frames.
 
     Raises:
-      MediaError: a GIF that is damaged.
+      UserError: a GIF that is damaged.
     """
     extension = os.path.splitext(path)[1].lower()
     return extension in VIDEO_EXTENSIONS or extension == '.gif' and len(_durations(path)[0]) > 1
@@ -187,10 +184,10 @@ def open_video(path):
       path: str, a file that `is_video`.
 
     Returns:
-      `Video`; its frames raise `MediaError` where the file is damaged.
+      `Video`; its frames raise `UserError` where the file is damaged.
 
     Raises:
-      MediaError: it cannot be read.
+      UserError: it cannot be read.
     """
     if os.path.splitext(path)[1].lower() == '.gif':
         durations, loop, (width, height) = _durations(path)
@@ -202,7 +199,7 @@ def open_video(path):
     try:
         meta = next(reader)
     except OSError as error:
-        raise MediaError('%s cannot be decoded as a video: %s' % (path, error))
+        raise UserError('%s cannot be decoded as a video: %s' % (path, error))
     width, height = meta['size']
     return Video(height, width, num_frames, _video_frames(reader, path, height, width, num_frames),
                  meta['fps'] or _FRAMES_PER_SECOND, None, None)
@@ -212,25 +209,25 @@ def count_frames(path):
     """Decodes a whole video and counts its frames, as `open_video` gives them.
 
     Raises:
-      MediaError: it is damaged, or no video.
+      UserError: it is damaged, or no video.
     """
     try:
         ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError as error:
-        raise MediaError('%s: videos need ffmpeg, and none was found (%s): install it, or '
-                         'imageio-ffmpeg as requirements-common.txt has it.' % (path, error))
+        raise UserError('%s: videos need ffmpeg, and none was found (%s): install it, or '
+                        'imageio-ffmpeg as requirements-common.txt has it.' % (path, error))
     result = subprocess.run(
         [ffmpeg, '-nostdin', '-v', 'error', '-xerror', '-progress',
          'pipe:1', '-i', 'file:' + path, '-map', '0:v:0', '-vsync', 'cfr', '-f', 'null', '-'],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     if result.returncode:
         lines = result.stderr.decode(errors='replace').strip().splitlines()
-        raise MediaError('%s cannot be decoded as a video: %s. Fetch or export it again.'
-                         % (path, '; '.join(lines[-2:]) or 'no reason given'))
+        raise UserError('%s cannot be decoded as a video: %s. Fetch or export it again.'
+                        % (path, '; '.join(lines[-2:]) or 'no reason given'))
     counts = [line[len(b'frame='):] for line in result.stdout.splitlines()
               if line.startswith(b'frame=')]
     if not counts or not int(counts[-1]):
-        raise MediaError('%s holds no frame.' % path)
+        raise UserError('%s holds no frame.' % path)
     return int(counts[-1])
 
 
@@ -241,10 +238,10 @@ def _video_frames(reader, path, height, width, num_frames):
             count += 1
             yield np.frombuffer(frame, np.uint8).reshape(height, width, 3)
     except (OSError, RuntimeError) as error:
-        raise MediaError('%s: %s' % (path, error))
+        raise UserError('%s: %s' % (path, error))
     if count != num_frames:
-        raise MediaError('%s: %d frames were read, %d a moment before.'
-                         % (path, count, num_frames))
+        raise UserError('%s: %d frames were read, %d a moment before.'
+                        % (path, count, num_frames))
 
 
 def _durations(path):
@@ -258,7 +255,7 @@ def _durations(path):
             return durations, image.info.get('loop'), image.size
     # As in dataset/decoding.py: Pillow raises nearly anything on damaged files.
     except Exception as error:
-        raise MediaError('%s cannot be decoded: %s. Fetch or export it again.' % (path, error))
+        raise UserError('%s cannot be decoded: %s. Fetch or export it again.' % (path, error))
 
 
 def _gif_frames(path):
@@ -273,7 +270,7 @@ def _gif_frames(path):
     except GeneratorExit:
         raise
     except Exception as error:
-        raise MediaError('%s cannot be decoded: %s. Fetch or export it again.' % (path, error))
+        raise UserError('%s cannot be decoded: %s. Fetch or export it again.' % (path, error))
 
 
 def video_extension(video):
@@ -293,7 +290,7 @@ def write_video(pictures, path, video):
       video: `Video`.
 
     Raises:
-      MediaError: it cannot be written.
+      UserError: it cannot be written.
     """
     temporary = path + '.tmp'
     try:
@@ -325,11 +322,11 @@ def _write_mp4(pictures, path, frames_per_second):
             writer.send(canvas.tobytes())
             count += 1
     except OSError as error:
-        raise MediaError('%s cannot be written: %s' % (path, str(error).strip()))
+        raise UserError('%s cannot be written: %s' % (path, str(error).strip()))
     finally:
         if writer is not None:
             writer.close()
     # ffmpeg's end does not say whether all went well.
     if count_frames(path) != count:
-        raise MediaError('%s does not hold the %d frames that were written: is the disk full?'
-                         % (path, count))
+        raise UserError('%s does not hold the %d frames that were written: is the disk full?'
+                        % (path, count))

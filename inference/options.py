@@ -7,7 +7,9 @@ import os
 from collections import namedtuple
 
 from common import flag_types
+from common.errors import UserError
 from dataset import voc
+from resnet import architecture
 
 # scales: tuple of float. flip: bool. window: None, or int, the side of the squares that larger
 # images are cut into. overlap: int, pixels that neighbouring squares share at least.
@@ -35,6 +37,23 @@ def _window(text):
     if value < SMALLEST_WINDOW:
         raise argparse.ArgumentTypeError('%s is less than %d' % (text, SMALLEST_WINDOW))
     return value
+
+
+def add_checkpoint_flags(parser):
+    """Adds --checkpoint, --output_stride and --gpu_id to the `argparse.ArgumentParser`."""
+    parser.add_argument('--checkpoint', required=True,
+                        help="a run directory (its best checkpoint), also one of the post's "
+                             'code, or a checkpoint in one')
+    parser.add_argument('--output_stride', type=int, choices=architecture.OUTPUT_STRIDES,
+                        help='default: that of the run; the ASPP rates are adapted')
+    parser.add_argument('--gpu_id', help='the GPUs to use; -1: none')
+
+
+def add_classes_flag(parser):
+    """Adds --classes to the `argparse.ArgumentParser`."""
+    parser.add_argument('--classes', metavar='FILE',
+                        help='text file, one class name per line, class 0 first (default: the '
+                             "names of the run's data set)")
 
 
 def add_flags(parser):
@@ -66,17 +85,17 @@ def passes_of(flags):
       `Passes`.
 
     Raises:
-      SystemExit: flags that do not go together.
+      UserError: flags that do not go together.
     """
     if flags.overlap is not None and not flags.window:
-        raise SystemExit('--overlap %d without --window: give the side of the squares too.'
-                         % flags.overlap)
+        raise UserError('--overlap %d without --window: give the side of the squares too.'
+                        % flags.overlap)
     overlap = flags.overlap
     if overlap is None:
         overlap = (flags.window or 0) // 4
     if flags.window and overlap >= flags.window:
-        raise SystemExit('--window %d --overlap %d: the overlap must be smaller.'
-                         % (flags.window, overlap))
+        raise UserError('--window %d --overlap %d: the overlap must be smaller.'
+                        % (flags.window, overlap))
     return Passes(tuple(flags.scales), flags.flip, flags.window, overlap)
 
 
@@ -93,11 +112,11 @@ def submission_folder(output_dir, competition, split, class_names):
       str.
 
     Raises:
-      SystemExit: the classes are not VOC's.
+      UserError: the classes are not VOC's.
     """
     if tuple(class_names) != voc.CLASS_NAMES:
-        raise SystemExit("--save_submission: PASCAL VOC's server takes its own %d classes, and "
-                         'these are %d (%s, ...). Leave the flag out.'
-                         % (len(voc.CLASS_NAMES), len(class_names), ', '.join(class_names[:3])))
+        raise UserError("--save_submission: PASCAL VOC's server takes its own %d classes, and "
+                        'these are %d (%s, ...). Leave the flag out.'
+                        % (len(voc.CLASS_NAMES), len(class_names), ', '.join(class_names[:3])))
     return os.path.join(output_dir, 'results', 'VOC2012', 'Segmentation',
                         '%s_%s_cls' % (competition, VOC_SPLITS.get(split, split)))

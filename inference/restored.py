@@ -11,10 +11,12 @@ from collections import namedtuple
 import numpy as np
 
 import network
+from common.errors import UserError
 from dataset import descriptor, voc
 from experiment import checkpoints, config
 from inference import options
-from runtime import is_out_of_memory, session_config, slim, tf
+from runtime import slim, tf
+from runtime.devices import is_out_of_memory, session_config
 
 # checkpoint: str, the prefix. args: the run's flags. class_names: tuple of str, position is
 # class id. ignore_label: int.
@@ -30,10 +32,6 @@ PredictGraph = namedtuple('PredictGraph', ['graph', 'images', 'labels', 'probabi
 Prediction = namedtuple('Prediction', ['labels', 'probabilities'])
 
 
-class PredictionError(ValueError):
-    """Images that the network cannot be run on."""
-
-
 def load_run(checkpoint, output_stride=None, classes_file=None):
     """Finds a checkpoint, the settings of its run and the names of its classes.
 
@@ -46,13 +44,13 @@ def load_run(checkpoint, output_stride=None, classes_file=None):
       `Run`.
 
     Raises:
-      SystemExit: no checkpoint, no settings, or settings that cannot be built.
-      DatasetError: `classes_file` cannot be read or does not fit.
+      UserError: no checkpoint, no settings, or settings that cannot be built.
+      UserError: `classes_file` cannot be read or does not fit.
     """
     prefix, run_dir = checkpoints.find(checkpoint)
     if run_dir is None:
-        raise SystemExit("No config.json beside %s, and no data.json of the post's code: give a "
-                         'checkpoint in the run directory that train.py wrote.' % prefix)
+        raise UserError("No config.json beside %s, and no data.json of the post's code: give a "
+                        'checkpoint in the run directory that train.py wrote.' % prefix)
     args = config.with_output_stride(config.load(run_dir), output_stride)
     class_names, ignore_label = class_names_of(args, classes_file)
     return Run(prefix, args, class_names, ignore_label)
@@ -73,7 +71,7 @@ def class_names_of(args, classes_file=None):
       (tuple of str, ignore label int).
 
     Raises:
-      DatasetError: `classes_file` cannot be read, repeats a name, or holds another
+      UserError: `classes_file` cannot be read, repeats a name, or holds another
         number of names than the run has classes.
     """
     ignore_label = voc.IGNORE_LABEL
@@ -82,7 +80,7 @@ def class_names_of(args, classes_file=None):
         names = voc.CLASS_NAMES
     try:
         info = descriptor.load(args.dataset_dir)
-    except (descriptor.DatasetError, OSError):
+    except (UserError, OSError):
         info = None  # trained elsewhere, or deleted since
     if info is not None and info.number_of_classes == args.number_of_classes:
         names, ignore_label = info.class_names, info.ignore_label
@@ -94,16 +92,16 @@ def class_names_of(args, classes_file=None):
 def _read_class_names(path, number_of_classes, ignore_label):
     names = descriptor.read_class_names(path)
     if len(names) != number_of_classes:
-        raise descriptor.DatasetError(
+        raise UserError(
             '--classes %s holds %d names, but the checkpoint has %d classes: write one name per '
             'line, class 0 first.' % (path, len(names), number_of_classes))
     try:
         return descriptor.create(os.path.basename(path), names, ignore_label).class_names
-    except descriptor.DatasetError as error:
-        raise descriptor.DatasetError('--classes %s: %s' % (path, error))
+    except UserError as error:
+        raise UserError('--classes %s: %s' % (path, error))
 
 
-def averaged_logits(images, args, scales=(1.0,), flip=False):
+def averaged_logits(images, network_options, scales=(1.0,), flip=False):
     """The network at several scales and mirrored; probabilities are averaged, as in the paper.
 
     At each scale the image is resized bilinearly, and the logits are resized from the
@@ -112,7 +110,7 @@ def averaged_logits(images, args, scales=(1.0,), flip=False):
 
     Args:
       images: float32 [batch, height, width, 3], RGB in 0..255.
-      args: the run's flags, see `network.deeplab_v3`.
+      network_options: `network.NetworkOptions`.
       scales: sequence of float above 0.
       flip: bool, whether to add the image mirrored left and right at each scale.
 
@@ -127,9 +125,9 @@ def averaged_logits(images, args, scales=(1.0,), flip=False):
         if scale != 1:
             scaled_size = tf.cast(tf.round(tf.cast(size, tf.float32) * scale), tf.int32)
             scaled = tf.image.resize_bilinear(images, tf.maximum(1, scaled_size),
-                                              align_corners=args.align_corners)
+                                              align_corners=network_options.align_corners)
         for mirrored in (False, True)[:1 + flip]:
-            logits = network.deeplab_v3(scaled[:, :, ::-1] if mirrored else scaled, args,
+            logits = network.deeplab_v3(scaled[:, :, ::-1] if mirrored else scaled, network_options,
                                         is_training=False, reuse=bool(passes) or None,
                                         output_size=size)
             passes.append(logits[:, :, ::-1] if mirrored else logits)
@@ -185,11 +183,11 @@ def predict_windows(predict, image, window, overlap):
     return total
 
 
-def build_predict_graph(args, scales=(1.0,), flip=False):
+def build_predict_graph(network_options, scales=(1.0,), flip=False):
     """Builds the network in evaluation mode over a placeholder.
 
     Args:
-      args: the run's flags, see `network.deeplab_v3`.
+      network_options: `network.NetworkOptions`.
       scales, flip: see `averaged_logits`.
 
     Returns:
@@ -201,7 +199,7 @@ def build_predict_graph(args, scales=(1.0,), flip=False):
     graph = tf.Graph()
     with graph.as_default():
         images = tf.placeholder(tf.uint8, [None, None, None, 3], name='images')
-        logits = averaged_logits(tf.cast(images, tf.float32), args, scales, flip)
+        logits = averaged_logits(tf.cast(images, tf.float32), network_options, scales, flip)
         variables = slim.get_model_variables()
         return PredictGraph(graph, images, label_map(logits), tf.nn.softmax(logits), variables)
 
@@ -214,13 +212,13 @@ class Predictor:
       passes: `options.Passes`.
 
     Raises:
-      SystemExit: the checkpoint does not fit its settings, or is damaged.
+      UserError: the checkpoint does not fit its settings, or is damaged.
       ValueError: a setting that cannot be built.
     """
 
     def __init__(self, run, passes=options.SINGLE_PASS):
         self._passes = passes
-        self._graph = build_predict_graph(run.args, passes.scales, passes.flip)
+        self._graph = build_predict_graph(network.options_of(run.args), passes.scales, passes.flip)
         with self._graph.graph.as_default():
             # The averages of --ema_decay, where the checkpoint has them.
             saver = tf.train.Saver(checkpoints.names_in(run.checkpoint, self._graph.variables))
@@ -228,7 +226,7 @@ class Predictor:
         self._session = tf.Session(graph=self._graph.graph, config=session_config())
         try:
             checkpoints.restore(saver, self._session, run.checkpoint)
-        except SystemExit:
+        except UserError:
             self.close()
             raise
 
@@ -254,7 +252,7 @@ class Predictor:
           a pixel is that of its label.
 
         Raises:
-          PredictionError: they do not fit into memory.
+          UserError: they do not fit into memory.
         """
         window = self._passes.window
         if window and max(images.shape[1:3]) > window:
@@ -275,7 +273,7 @@ class Predictor:
         except tf.errors.OpError as error:
             if not is_out_of_memory(error):
                 raise
-            raise PredictionError(
+            raise UserError(
                 '%d image(s) of %dx%d pixels do not fit into memory at once: give a smaller '
                 '--batch_size or --window, or smaller images.'
                 % (len(images), images[0].shape[1], images[0].shape[0]))

@@ -4,8 +4,8 @@ What the notebooks show is so what the graph computes, not what its flags promis
 """
 from collections import namedtuple
 
-from experiment.checkpoints import HEAD_SCOPE
-from resnet import resnet_v2
+from network import HEAD_SCOPE
+from resnet import architecture
 from runtime import tf
 
 # block, unit: str. size: int, height and width of the window in taps. stride, rate: int.
@@ -28,7 +28,7 @@ def read(graph, resnet_model, name_scope=''):
 
     Args:
       graph: `tf.Graph`.
-      resnet_model: str, a key of `resnet_v2.UNITS`.
+      resnet_model: str, a key of `architecture.MODELS`.
       name_scope: str, the `tf.name_scope` in which the network was built, if any.
 
     Returns:
@@ -40,7 +40,7 @@ def read(graph, resnet_model, name_scope=''):
     prefix = name_scope + '/' if name_scope else ''
     found, field, spacing = [], 1, 1
     for block, unit, window, output in _backbone(prefix + resnet_model,
-                                                 resnet_v2.UNITS[resnet_model]):
+                                                 architecture.MODELS[resnet_model].units):
         size, stride, rate = _window(graph, window)
         field += (size - 1) * rate * spacing
         spacing *= stride

@@ -7,14 +7,14 @@ import numpy as np
 from matplotlib import patches
 from matplotlib.ticker import MaxNLocator
 
-from inference import drawing
+from dataset import voc
 
 _GREY, _LIGHT, _MARK, _SECOND = '0.45', '0.93', 'tab:orange', 'tab:blue'
 
 
 def colors_of(ids, ignore_label):
     """Colours a label map like VOC's masks: uint8 [height, width, 3] of integer ids."""
-    return drawing.palette(ignore_label)[np.asarray(ids)]
+    return voc.palette(ignore_label)[np.asarray(ids)]
 
 
 def add_class_legend(figure, label_maps, class_names, ignore_label):
@@ -26,7 +26,7 @@ def add_class_legend(figure, label_maps, class_names, ignore_label):
       class_names: sequence of str.
       ignore_label: int, which is called void.
     """
-    colors = drawing.palette(ignore_label) / 255.
+    colors = voc.palette(ignore_label) / 255.
     names = dict(enumerate(class_names))
     names[ignore_label] = 'void'
     present = np.unique(np.concatenate([np.ravel(ids) for ids in label_maps]))
@@ -163,7 +163,7 @@ def plot_scores(per_class_iou, image_mean_iou, mean_iou, class_names, ignore_lab
       ignore_label: int.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 1.6 + 0.3 * len(class_names)))
-    colors = drawing.palette(ignore_label)[:len(class_names)] / 255.
+    colors = voc.palette(ignore_label)[:len(class_names)] / 255.
     places = np.arange(len(class_names))
     left.barh(places, np.nan_to_num(per_class_iou), color=colors, edgecolor=_GREY)
     for place, iou in zip(places, per_class_iou):

@@ -2,6 +2,7 @@
 import os
 from collections import namedtuple
 
+from common.errors import UserError
 from dataset import descriptor
 from dataset.records import raw_records, shards, writing
 from preprocessing import augmentation
@@ -70,8 +71,8 @@ def _open_split(info, dataset_dir, split):
     paths = descriptor.shard_paths(info, dataset_dir, split)
     count, expected = sum(map(shards.count_records, paths)), info.splits[split]['num_examples']
     if count != expected:
-        raise ValueError('Split %r of %s holds %d records, but %d are announced: build it again.'
-                         % (split, dataset_dir, count, expected))
+        raise UserError('Split %r of %s holds %d records, but %d are announced: build it again.'
+                        % (split, dataset_dir, count, expected))
     return paths, _parser(paths)
 
 
@@ -80,15 +81,15 @@ def _parser(paths):
     try:
         first = next(tf.compat.v1.io.tf_record_iterator(paths[0]))
     except (StopIteration, tf.errors.DataLossError) as error:
-        raise ValueError('%s: its first record cannot be read (%s). Build it again.'
-                         % (paths[0], error))
+        raise UserError('%s: its first record cannot be read (%s). Build it again.'
+                        % (paths[0], error))
     features = tf.train.Example.FromString(first).features.feature
     if writing.IMAGE_ENCODED in features:
         return parse_example
     if raw_records.IMAGE_RAW in features:
         return parse_raw_example
-    raise ValueError('%s holds neither the records of this project nor those of the post; its '
-                     'features are: %s. Build it again.' % (paths[0], ', '.join(sorted(features))))
+    raise UserError('%s holds neither the records of this project nor those of the post; its '
+                    'features are: %s. Build it again.' % (paths[0], ', '.join(sorted(features))))
 
 
 def epoch_size(info, split, num_examples=None):
@@ -130,7 +131,7 @@ def train_dataset(info, dataset_dir, options, batch_size, seed, start_step=0, sp
       labels int32 [batch, crop_size, crop_size].
 
     Raises:
-      ValueError: no such split, or a shard is not there, damaged or cut short.
+      UserError: no such split, or a shard is not there, damaged or cut short.
     """
     paths, parse = _open_split(info, dataset_dir, split)
     start_example = start_step * batch_size
@@ -165,7 +166,7 @@ def eval_dataset(info, dataset_dir, split, num_examples=None):
       image float32 [1, height, width, 3] in 0..255, labels int32 [1, height, width].
 
     Raises:
-      ValueError: no such split, or a shard is not there, damaged or cut short.
+      UserError: no such split, or a shard is not there, damaged or cut short.
     """
     paths, parse = _open_split(info, dataset_dir, split)
 

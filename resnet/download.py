@@ -18,9 +18,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from common import http  # noqa: E402
 from common.http import DownloadError  # noqa: E402
-
-# resnet.resnet_v2 and runtime are imported where they are used: TensorFlow takes
-# seconds, and a wrong name or a dead line shall be reported at once.
+from resnet import architecture, resnet_v2  # noqa: E402
+from runtime import nets, slim, tf  # noqa: E402
 
 PUBLISHED = ('resnet_v2_50', 'resnet_v2_101', 'resnet_v2_152')
 UNPUBLISHED = ('resnet_v2_200',)
@@ -254,12 +253,9 @@ def expected_variables(model):
     Returns:
       Dict from name to shape, a list of int.
     """
-    from tf_slim.nets import resnet_utils as slim_resnet_utils
-
-    from resnet import resnet_v2
-    from runtime import slim, tf
-    with tf.Graph().as_default(), slim.arg_scope(slim_resnet_utils.resnet_arg_scope()):
-        resnet_v2.resnet_v2(tf.placeholder(tf.float32, [1, 33, 33, 3]), model, is_training=False)
+    with tf.Graph().as_default(), slim.arg_scope(nets.resnet_utils.resnet_arg_scope()):
+        resnet_v2.resnet_v2(tf.placeholder(tf.float32, [1, 33, 33, 3]), model,
+                            architecture.MODELS[model], is_training=False)
         return {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
 
 
@@ -275,7 +271,6 @@ def check_variables(prefix, model, source):
       DownloadError: it is damaged or no checkpoint, or variables are missing or
         have another shape.
     """
-    from runtime import tf
     expected = expected_variables(model)
     try:
         reader = tf.train.NewCheckpointReader(prefix)

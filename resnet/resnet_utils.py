@@ -9,12 +9,11 @@ Differs from `tf_slim.nets.resnet_utils` in this, and in nothing else:
 
 Everything else (stacking of blocks, strides, padding, arg scope) is slim's.
 """
-from tf_slim.nets import resnet_utils as slim_resnet_utils
+from resnet import architecture
+from runtime import nets, slim, tf
 
-from runtime import has_native_dilated_gradient, slim, tf
 
-
-def atrous_conv2d(inputs, num_outputs, kernel_size, rate, scope):
+def atrous_conv2d(inputs, num_outputs, kernel_size, rate, scope, native=False):
     """A stride-1 'SAME' convolution at `rate` with the variables of `slim.conv2d`.
 
     Takes initializer, regularizer, normalizer and activation from the arg scope
@@ -27,11 +26,12 @@ def atrous_conv2d(inputs, num_outputs, kernel_size, rate, scope):
       kernel_size: int, height and width of the filters.
       rate: int, the distance in pixels between neighbouring filter taps.
       scope: str, the variable scope.
+      native: bool, whether it is TensorFlow's own, see `architecture.Architecture`.
 
     Returns:
       float32 [batch, height, width, num_outputs].
     """
-    if rate == 1 or not has_native_dilated_gradient():
+    if rate == 1 or not native:
         return slim.conv2d(inputs, num_outputs, kernel_size, rate=rate, padding='SAME',
                            scope=scope)
     return _native_atrous_conv2d(inputs, num_outputs, kernel_size, rate, scope)
@@ -59,7 +59,7 @@ def _native_atrous_conv2d(inputs, num_outputs, kernel_size, rate, scope):
             settings.get('outputs_collections'), variable_scope.name, outputs)
 
 
-def conv2d_same(inputs, num_outputs, kernel_size, stride, rate=1, scope=None):
+def conv2d_same(inputs, num_outputs, kernel_size, stride, rate=1, scope=None, native=False):
     """slim's `conv2d_same`, with atrous convolutions through `atrous_conv2d`.
 
     Args:
@@ -69,13 +69,14 @@ def conv2d_same(inputs, num_outputs, kernel_size, stride, rate=1, scope=None):
       stride: int, the output stride.
       rate: int, the atrous rate.
       scope: str, the variable scope.
+      native: bool, as in `atrous_conv2d`.
 
     Returns:
       float32 [batch, ceil(height / stride), ceil(width / stride), num_outputs].
     """
     if stride == 1:
-        return atrous_conv2d(inputs, num_outputs, kernel_size, rate, scope)
-    return slim_resnet_utils.conv2d_same(inputs, num_outputs, kernel_size, stride,
+        return atrous_conv2d(inputs, num_outputs, kernel_size, rate, scope, native)
+    return nets.resnet_utils.conv2d_same(inputs, num_outputs, kernel_size, stride,
                                          rate=rate, scope=scope)
 
 
@@ -94,14 +95,9 @@ def apply_multi_grid(blocks, multi_grid):
       A new list of blocks.
 
     Raises:
-      ValueError: wrong length, or a grid that is not a positive int.
+      UserError: wrong length, or a grid that is not a positive int.
     """
     last = blocks[-1]
-    if len(multi_grid) != len(last.args):
-        raise ValueError('multi_grid %s has %d rates; %s has %d units, give one rate for each.'
-                         % (tuple(multi_grid), len(multi_grid), last.scope, len(last.args)))
-    if any(int(grid) != grid or grid < 1 for grid in multi_grid):
-        raise ValueError('multi_grid %s: every rate must be a positive whole number.'
-                         % (tuple(multi_grid),))
+    architecture.check_multi_grid(multi_grid, len(last.args))
     units = [dict(unit, unit_rate=int(grid)) for unit, grid in zip(last.args, multi_grid)]
     return list(blocks[:-1]) + [last._replace(args=units)]

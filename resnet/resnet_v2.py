@@ -4,25 +4,12 @@ The generator is `tf_slim.nets.resnet_v2.resnet_v2`; only the unit is written
 here, because it must take a rate of its own and run atrous convolutions
 natively. Variable names are slim's, so slim's ImageNet checkpoints fit.
 """
-from tf_slim.nets import resnet_utils as slim_resnet_utils
-from tf_slim.nets import resnet_v2 as slim_resnet_v2
-
-from resnet import resnet_utils
-from runtime import slim, tf
-
-# Units in block1 to block4 (arXiv 1512.03385, table 1; 200: arXiv 1603.05027).
-UNITS = {
-    'resnet_v2_50': (3, 4, 6, 3),
-    'resnet_v2_101': (3, 4, 23, 3),
-    'resnet_v2_152': (3, 8, 36, 3),
-    'resnet_v2_200': (3, 24, 36, 3),
-}
-# Channels inside the units of block1, doubled by each block.
-BASE_DEPTH = 64
-OUTPUT_STRIDES = (8, 16, 32)
+from resnet import architecture, resnet_utils
+from runtime import nets, slim, tf
 
 
-def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, unit_rate=1, scope=None):
+def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, unit_rate=1, native_atrous=False,
+               scope=None):
     """A pre-activation bottleneck unit whose 3x3 convolution runs at rate * unit_rate.
 
     Args:
@@ -32,6 +19,7 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, unit_rate=1, sco
       stride: int, by which the unit subsamples.
       rate: int, the block's atrous rate, decided by the output stride.
       unit_rate: int, the unit's place in the multi-grid.
+      native_atrous: bool, see `architecture.Architecture`.
       scope: str, the variable scope.
 
     Returns:
@@ -41,59 +29,49 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, unit_rate=1, sco
     with tf.variable_scope(scope, 'bottleneck_v2', [inputs]):
         preact = slim.batch_norm(inputs, activation_fn=tf.nn.relu, scope='preact')
         if inputs.shape[3].value == depth:
-            shortcut = slim_resnet_utils.subsample(inputs, stride, 'shortcut')
+            shortcut = nets.resnet_utils.subsample(inputs, stride, 'shortcut')
         else:
             shortcut = slim.conv2d(preact, depth, 1, stride=stride, scope='shortcut', **linear)
         residual = slim.conv2d(preact, depth_bottleneck, 1, scope='conv1')
         residual = resnet_utils.conv2d_same(residual, depth_bottleneck, 3, stride,
-                                            rate=rate * unit_rate, scope='conv2')
+                                            rate=rate * unit_rate, native=native_atrous,
+                                            scope='conv2')
         residual = slim.conv2d(residual, depth, 1, scope='conv3', **linear)
         return shortcut + residual
 
 
-def resnet_blocks(units, multi_grid):
-    """Returns the four blocks of a ResNet v2 with `units` units each."""
+def resnet_blocks(size, multi_grid):
+    """Makes the four blocks of a ResNet v2.
+
+    Args:
+      size: `architecture.Architecture`.
+      multi_grid: ints, the grid of block4's units.
+
+    Returns:
+      List of `tf_slim.nets.resnet_utils.Block`.
+    """
     blocks = []
-    for index, num_units in enumerate(units):
+    for index, num_units in enumerate(size.units):
         # Slim's convention: a block subsamples in its last unit, block4 not at all.
-        block = slim_resnet_v2.resnet_v2_block(
-            'block%d' % (index + 1), base_depth=BASE_DEPTH * 2 ** index, num_units=num_units,
-            stride=2 if index < 3 else 1)
-        blocks.append(block._replace(unit_fn=bottleneck))
+        block = nets.resnet_v2.resnet_v2_block(
+            'block%d' % (index + 1), base_depth=size.base_depth * 2 ** index,
+            num_units=num_units, stride=2 if index < 3 else 1)
+        blocks.append(block._replace(unit_fn=bottleneck, args=[
+            dict(unit, native_atrous=size.native_atrous) for unit in block.args]))
     return resnet_utils.apply_multi_grid(blocks, multi_grid)
 
 
-def check_output_stride(output_stride, multi_grid):
-    """Raises ValueError for an output stride, or a multi-grid with it, that cannot be built."""
-    if output_stride not in OUTPUT_STRIDES:
-        raise ValueError('output_stride %r: choose one of %s.' % (output_stride, OUTPUT_STRIDES))
-    if output_stride == 32 and any(grid != 1 for grid in multi_grid):
-        raise ValueError('output_stride 32 is the network without atrous convolution: it takes '
-                         'multi_grid (1, 1, 1), not %s.' % (tuple(multi_grid),))
-
-
-def checked_blocks(model, output_stride, multi_grid):
-    """Returns the blocks of a model, or raises before an op is made.
-
-    Raises:
-      ValueError: an unknown model, output stride or multi-grid.
-    """
-    if model not in UNITS:
-        raise ValueError('resnet_model %r: choose one of %s.' % (model, ', '.join(sorted(UNITS))))
-    check_output_stride(output_stride, multi_grid)
-    return resnet_blocks(UNITS[model], multi_grid)
-
-
-def resnet_v2(inputs, model, is_training, output_stride=16, multi_grid=(1, 2, 4), reuse=None):
+def resnet_v2(inputs, scope, size, is_training, output_stride=16, multi_grid=(1, 2, 4), reuse=None):
     """Builds a ResNet v2 without its classifier head.
 
     Equals `tf_slim.nets.resnet_v2` at multi_grid (1, 1, 1); block4 runs at rates
     (2, 4, 8) at output stride 16 and (4, 8, 16) at 8 with multi_grid (1, 2, 4)
-    (tests/test_resnet_v2.py). Build it inside `slim_resnet_utils.resnet_arg_scope`.
+    (tests/test_resnet_v2.py). Build it inside slim's `resnet_arg_scope`.
 
     Args:
       inputs: float32 [batch, height, width, 3], mean already subtracted.
-      model: str, a key of `UNITS`; also the variable scope.
+      scope: str, the variable scope, such as 'resnet_v2_50'.
+      size: `architecture.Architecture`.
       is_training: bool, whether batch norm uses the statistics of the batch.
       output_stride: int, 8, 16 or 32, the input's size over the output's.
       multi_grid: three ints, the grid of block4's units.
@@ -102,12 +80,12 @@ def resnet_v2(inputs, model, is_training, output_stride=16, multi_grid=(1, 2, 4)
     Returns:
       net: float32 [batch, ceil(height / output_stride), ceil(width / output_stride),
         2048], after the last batch norm and ReLU ('postnorm').
-      end_points: dict of str to tensor; '<model>/block4' is before 'postnorm'.
+      end_points: dict of str to tensor; '<scope>/block4' is before 'postnorm'.
 
     Raises:
-      ValueError: an unknown model, output stride or multi-grid.
+      UserError: an output stride or multi-grid that cannot be built, before an op is made.
     """
-    blocks = checked_blocks(model, output_stride, multi_grid)
-    return slim_resnet_v2.resnet_v2(
-        inputs, blocks, num_classes=None, is_training=is_training, global_pool=False,
-        output_stride=output_stride, reuse=reuse, scope=model)
+    architecture.check_output_stride(output_stride, multi_grid)
+    return nets.resnet_v2.resnet_v2(
+        inputs, resnet_blocks(size, multi_grid), num_classes=None, is_training=is_training,
+        global_pool=False, output_stride=output_stride, reuse=reuse, scope=scope)

@@ -1,116 +1,67 @@
-"""The one place that decides which TensorFlow runs, and hands out `tf` and `slim`.
+"""The one tap for TensorFlow: decides which one runs, and hands out `tf`, `slim` and `nets`.
 
-Every other module says `from runtime import tf, slim`. Nothing here opens a
-session or builds a graph on import.
+Every other module says `from runtime import slim, tf` at its top. TensorFlow itself is imported
+when something of it is asked for first: its import takes seconds, and `--help` or a message about
+a wrong flag shall not wait for them. Nothing here opens a session or builds a graph.
 """
+import functools
+import importlib
 import os
 import sys
+import types
 import warnings
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
+from common.errors import UserError
 
-# TensorFlow 1.15 and tf-slim print some hundred deprecation notes on import
-# that a reader of this project can do nothing about.
-warnings.filterwarnings('ignore', category=FutureWarning)
-warnings.filterwarnings('ignore', category=DeprecationWarning)
-
-try:
-    import tensorflow as tf
-except ImportError as error:
-    raise SystemExit(
-        'TensorFlow does not import in %s (Python %d.%d): %s\n'
-        'Run `make env`, then use .venv/bin/python; TensorFlow 1.15 needs Python 3.7.'
-        % ((sys.executable,) + sys.version_info[:2] + (error,)))
-
-if not tf.__version__.startswith('1.15'):
-    raise SystemExit(
-        'Found TensorFlow %s in %s; this project runs on 1.15.\n'
-        'Run `make env`, then use .venv/bin/python, or pip install -r requirements.txt.'
-        % (tf.__version__, sys.executable))
-
-tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
-
-import tf_slim as slim  # noqa: E402  (after the version check: it imports TensorFlow)
-
-__all__ = ['tf', 'slim', 'session_config', 'has_native_dilated_gradient', 'select_gpu',
-           'limit_threads', 'force_dilated_gradient', 'is_out_of_memory']
-
-# How GPUs say, as another error, that they have no room: for what is copied to them, and
-# for a session where other processes hold their memory.
-_MEMORY_TEXTS = ('Dst tensor is not initialized', 'CUDA_ERROR_OUT_OF_MEMORY')
-
-_native_dilated_gradient = None
-_num_threads = None
+__all__ = ['tf', 'slim', 'nets']
 
 
-def limit_threads(num_threads):
-    """Makes every later session compute with so many threads; call before the first session.
+@functools.lru_cache(maxsize=None)
+def _tensorflow():
+    """Imports TensorFlow, quietly; raises `UserError` where it is missing or another one."""
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
+    # TensorFlow 1.15 and tf-slim print some hundred deprecation notes on import that a reader of
+    # this project can do nothing about.
+    warnings.filterwarnings('ignore', category=FutureWarning)
+    warnings.filterwarnings('ignore', category=DeprecationWarning)
+    try:
+        tensorflow = importlib.import_module('tensorflow')
+    except ImportError as error:
+        raise UserError(
+            'TensorFlow does not import in %s (Python %d.%d): %s\n'
+            'Run `make env`, then use .venv/bin/python; TensorFlow 1.15 needs Python 3.7.'
+            % ((sys.executable,) + sys.version_info[:2] + (error,)))
+    if not tensorflow.__version__.startswith('1.15'):
+        raise UserError(
+            'Found TensorFlow %s in %s; this project runs on 1.15.\n'
+            'Run `make env`, then use .venv/bin/python, or pip install -r requirements.txt.'
+            % (tensorflow.__version__, sys.executable))
+    tensorflow.compat.v1.logging.set_verbosity(tensorflow.compat.v1.logging.ERROR)
+    return tensorflow
 
-    With 1, equal runs give equal results bit for bit on a CPU: with more, sums are
-    added up in the order in which threads finish.
+
+def _beside_tensorflow(name):
+    """Imports a module that imports TensorFlow."""
+    _tensorflow()
+    return importlib.import_module(name)
+
+
+class _Tap(types.ModuleType):
+    """Stands for a module, which is imported when something of it is asked for.
 
     Args:
-      num_threads: int, or None for as many as there are cores.
+      name: str.
+      load: function that returns the module.
     """
-    global _num_threads
-    _num_threads = num_threads
-    if num_threads is not None:
-        # MKL's own threads.
-        os.environ['OMP_NUM_THREADS'] = str(num_threads)
+
+    def __init__(self, name, load):
+        super().__init__(name)
+        self._load = load
+
+    def __getattr__(self, name):
+        return getattr(self._load(), name)
 
 
-def select_gpu(gpu_id):
-    """Makes only the named GPUs visible; call before the first session.
-
-    Args:
-      gpu_id: str, a CUDA device list such as '0' or '0,1'; '-1' hides all
-        GPUs and None leaves the environment as it is.
-    """
-    if gpu_id is not None:
-        os.environ['CUDA_VISIBLE_DEVICES'] = str(gpu_id)
-
-
-def is_out_of_memory(error):
-    """Whether a `tf.errors.OpError` says that memory ran out. Returns bool."""
-    return (isinstance(error, tf.errors.ResourceExhaustedError)
-            or any(text in error.message for text in _MEMORY_TEXTS))
-
-
-def session_config():
-    """Returns the `tf.ConfigProto` that every session of this project uses."""
-    config = tf.ConfigProto(allow_soft_placement=True)
-    if _num_threads is not None:
-        config.intra_op_parallelism_threads = _num_threads
-        config.inter_op_parallelism_threads = _num_threads
-    config.gpu_options.allow_growth = True
-    return config
-
-
-def force_dilated_gradient(native):
-    """Makes `has_native_dilated_gradient` answer `native`; None lets it ask the build anew."""
-    global _native_dilated_gradient
-    _native_dilated_gradient = native
-
-
-def has_native_dilated_gradient():
-    """Whether this build differentiates `tf.nn.conv2d(dilations=...)` where it runs.
-
-    The MKL build and GPUs do; the stock CPU wheel does not ("do not yet support
-    dilation rates larger than 1"). Asked once per process by running a 5x5
-    gradient (tests/test_resnet_utils.py pins that the answer changes no result).
-
-    Returns:
-      bool.
-    """
-    global _native_dilated_gradient
-    if _native_dilated_gradient is None:
-        with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
-            images, filters = tf.ones([1, 5, 5, 1]), tf.ones([3, 3, 1, 1])
-            outputs = tf.nn.conv2d(images, filters, strides=[1, 1, 1, 1],
-                                   padding='SAME', dilations=[1, 2, 2, 1])
-            try:
-                session.run(tf.gradients(outputs, [images, filters]))
-                _native_dilated_gradient = True
-            except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
-                _native_dilated_gradient = False
-    return _native_dilated_gradient
+tf = _Tap('tensorflow', _tensorflow)
+slim = _Tap('tf_slim', lambda: _beside_tensorflow('tf_slim'))
+nets = _Tap('tf_slim.nets', lambda: _beside_tensorflow('tf_slim.nets'))

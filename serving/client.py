@@ -28,6 +28,7 @@ from tqdm import tqdm
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from common import flag_types  # noqa: E402
+from common.errors import UserError  # noqa: E402
 from dataset import descriptor, voc  # noqa: E402
 from dataset.sources import decoding  # noqa: E402
 from inference import drawing, media  # noqa: E402
@@ -42,7 +43,7 @@ class ServerError(Exception):
     """The server cannot be asked at all, so that other pictures would fail as well."""
 
 
-class AnswerError(ValueError):
+class AnswerError(UserError):
     """The server's answer about one picture is an error, or is no label map."""
 
 
@@ -88,7 +89,7 @@ def read_classes(flags):
       (tuple of str, ignore label int).
 
     Raises:
-      DatasetError: a file cannot be read, or does not name classes.
+      UserError: a file cannot be read, or does not name classes.
     """
     path = flags.export_json or flags.classes
     if path is None:
@@ -103,10 +104,10 @@ def read_classes(flags):
             names, ignore_label = descriptor.read_class_names(path), voc.IGNORE_LABEL
         info = descriptor.create(os.path.basename(path), names, ignore_label)
     except (KeyError, TypeError):
-        raise descriptor.DatasetError('%s %s was not written by export.py: "class_names" or '
-                                      '"ignore_label" is missing.' % (option, path))
+        raise UserError('%s %s was not written by export.py: "class_names" or '
+                        '"ignore_label" is missing.' % (option, path))
     except (OSError, ValueError) as error:
-        raise descriptor.DatasetError('%s %s cannot be used: %s' % (option, path, error))
+        raise UserError('%s %s cannot be used: %s' % (option, path, error))
     return info.class_names, info.ignore_label
 
 
@@ -212,11 +213,11 @@ def label_picture(item, session, flags, class_names, ignore_label):
       class_names, ignore_label: see `read_classes`.
 
     Raises:
-      MediaError, InvalidExampleError: it cannot be read.
+      UserError, InvalidExampleError: it cannot be read.
       ServerError, AnswerError: as `ask`.
     """
     if media.is_video(item.path):
-        raise media.MediaError('it is a video: predict.py labels videos')
+        raise UserError('it is a video: predict.py labels videos')
     data, _, size = decoding.read_image(decoding.Example(item.path, item.path, None))
     labels = ask(session, flags, data)
     check_labels(labels, size, class_names)
@@ -241,7 +242,7 @@ def label_pictures(items, flags, class_names, ignore_label):
         for item in tqdm(items, unit='picture', leave=False):
             try:
                 label_picture(item, session, flags, class_names, ignore_label)
-            except (AnswerError, media.MediaError, decoding.InvalidExampleError) as error:
+            except (AnswerError, UserError, decoding.InvalidExampleError) as error:
                 text = str(error)
                 failures.append(text if item.path in text else '%s: %s' % (item.path, text))
                 tqdm.write('Failed: ' + failures[-1], file=sys.stderr)
@@ -256,7 +257,7 @@ def main(argv=None):
         class_names, ignore_label = read_classes(flags)
         os.makedirs(flags.output_dir, exist_ok=True)
         failures = label_pictures(items, flags, class_names, ignore_label)
-    except (media.MediaError, descriptor.DatasetError, ServerError, OSError) as error:
+    except (UserError, UserError, ServerError, OSError) as error:
         raise SystemExit(str(error))
     print('%d pictures: %s' % (len(items) - len(failures), flags.output_dir))
     if failures:

@@ -7,10 +7,11 @@ import os
 from collections import namedtuple
 
 import network
-import runtime
+from common.errors import UserError
 from experiment import checkpoints
 from inference import restored
-from runtime import session_config, slim, tf
+from runtime import slim, tf
+from runtime.devices import session_config
 from serving import runners
 
 # image_bytes: string placeholder [batch], JPEG or PNG files of one size. images: uint8
@@ -49,14 +50,14 @@ def decode_images(image_bytes):
     return tf.map_fn(decode_alike, image_bytes, dtype=tf.uint8)
 
 
-def build_export_graph(args):
+def build_export_graph(network_options):
     """Builds the network over images or encoded files, in evaluation mode.
 
     Atrous convolutions are native, whatever the build: ONNX has them too, and no
     SpaceToBatchND (tests/test_export.py).
 
     Args:
-      args: the run's flags, see `network.deeplab_v3`.
+      network_options: `network.NetworkOptions`.
 
     Returns:
       `ExportGraph`.
@@ -64,27 +65,25 @@ def build_export_graph(args):
     Raises:
       ValueError: a setting that cannot be built.
     """
-    runtime.force_dilated_gradient(True)
-    try:
-        graph = tf.Graph()
-        with graph.as_default():
-            image_bytes = tf.placeholder(tf.string, [None], name='image_bytes')
-            # One network for both inputs: what is fed here is not decoded.
-            images = tf.placeholder_with_default(decode_images(image_bytes),
-                                                 [None, None, None, 3], name='images')
-            logits = network.deeplab_v3(tf.cast(images, tf.float32), args, is_training=False,
-                                        reuse=None)
-            labels = tf.identity(restored.label_map(logits), name='labels')
-            probabilities = tf.nn.softmax(logits, name='probabilities')
-            labels_bytes = tf.identity(
-                tf.map_fn(tf.image.encode_png, labels[..., tf.newaxis], dtype=tf.string),
-                name='labels_bytes')
-            variables = slim.get_model_variables()
-            saver = tf.train.Saver(variables)
-        return ExportGraph(graph, image_bytes, images, labels, probabilities, labels_bytes,
-                           variables, saver)
-    finally:
-        runtime.force_dilated_gradient(None)
+    network_options = network_options._replace(
+        architecture=network_options.architecture._replace(native_atrous=True))
+    graph = tf.Graph()
+    with graph.as_default():
+        image_bytes = tf.placeholder(tf.string, [None], name='image_bytes')
+        # One network for both inputs: what is fed here is not decoded.
+        images = tf.placeholder_with_default(decode_images(image_bytes),
+                                             [None, None, None, 3], name='images')
+        logits = network.deeplab_v3(tf.cast(images, tf.float32), network_options, is_training=False,
+                                    reuse=None)
+        labels = tf.identity(restored.label_map(logits), name='labels')
+        probabilities = tf.nn.softmax(logits, name='probabilities')
+        labels_bytes = tf.identity(
+            tf.map_fn(tf.image.encode_png, labels[..., tf.newaxis], dtype=tf.string),
+            name='labels_bytes')
+        variables = slim.get_model_variables()
+        saver = tf.train.Saver(variables)
+    return ExportGraph(graph, image_bytes, images, labels, probabilities, labels_bytes,
+                       variables, saver)
 
 
 def restored_session(export_graph, checkpoint):
@@ -98,7 +97,7 @@ def restored_session(export_graph, checkpoint):
       `tf.Session`; close it.
 
     Raises:
-      SystemExit: the checkpoint does not fit, or is damaged.
+      UserError: the checkpoint does not fit, or is damaged.
     """
     with export_graph.graph.as_default():
         # The averages of --ema_decay, where the checkpoint has them.
@@ -106,7 +105,7 @@ def restored_session(export_graph, checkpoint):
     session = tf.Session(graph=export_graph.graph, config=session_config())
     try:
         checkpoints.restore(saver, session, checkpoint)
-    except SystemExit:
+    except UserError:
         session.close()
         raise
     return session

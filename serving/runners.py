@@ -40,7 +40,8 @@ def run_saved_model(folder, batches):
       [batch, height, width, classes], and `encoded_labels`, as `labels`, of the same images
       sent as PNG files.
     """
-    from runtime import session_config, tf
+    from runtime import tf
+    from runtime.devices import session_config
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         signatures = tf.saved_model.load(session, [tf.saved_model.SERVING],
                                          os.path.join(folder, SAVED_MODEL)).signature_def
@@ -63,7 +64,8 @@ def _png(image):
 
 def run_frozen_graph(folder, batches):
     """Answers with the frozen graph; as `run_saved_model`, without `encoded_labels`."""
-    from runtime import session_config, tf
+    from runtime import tf
+    from runtime.devices import session_config
     graph_def = tf.GraphDef()
     with open(os.path.join(folder, FROZEN_GRAPH), 'rb') as graph_file:
         graph_def.ParseFromString(graph_file.read())

@@ -10,9 +10,10 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 @pytest.fixture
 def tiny_backbone(monkeypatch):
     """A ResNet v2 with one unit in each block but the last; returns its name."""
-    from resnet import resnet_v2
+    from resnet import architecture
     from tests.helpers.tiny_runs import TINY
-    monkeypatch.setitem(resnet_v2.UNITS, TINY, (1, 1, 1, 3))
+    monkeypatch.setitem(architecture.MODELS, TINY,
+                        architecture.Architecture((1, 1, 1, 3)))
     return TINY
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 import export
 from common import http
+from common.errors import UserError
 from dataset import descriptor
 from experiment import config
 from inference import restored
@@ -204,7 +205,7 @@ def test_one_label_in_ten_thousand_may_differ_and_not_two():
         assert checks == [export.Check('onnx', (100, 100), agreement, 0.0)]
         with contextlib.ExitStack() as stack:
             if agreement < 0.9999:
-                stack.enter_context(pytest.raises(export.ExportError, match='99.9800% of the'))
+                stack.enter_context(pytest.raises(UserError, match='99.9800% of the'))
             export.require_agreement(checks)
 
 
@@ -213,7 +214,7 @@ def test_one_label_in_ten_thousand_may_differ_and_not_two():
 def test_other_probabilities_are_refused_though_the_labels_agree(probabilities):
     labels = np.zeros([1, 2, 2], np.uint8)
     checks = checks_of(labels, probabilities, (labels, np.full([1, 2, 2, 2], 0.5, np.float16)))
-    with pytest.raises(export.ExportError, match='100.0000% of the labels agree'):
+    with pytest.raises(UserError, match='100.0000% of the labels agree'):
         export.require_agreement(checks)
 
 
@@ -355,12 +356,12 @@ def test_overwrite_replaces_an_export_and_nothing_else(tmp_path):
     folder = tmp_path / 'out'
     folder.mkdir()
     (folder / 'old.pb').write_text('old')
-    with pytest.raises(export.ExportError, match='not empty'):
+    with pytest.raises(UserError, match='not empty'):
         export.check_output_dir(str(folder), overwrite=False)
-    with pytest.raises(export.ExportError, match='holds no export.json'):
+    with pytest.raises(UserError, match='holds no export.json'):
         export.check_output_dir(str(folder), overwrite=True)
     config.write_json({'files': {}}, str(folder / 'export.json'))
-    with pytest.raises(export.ExportError, match='did not write, such as old.pb'):
+    with pytest.raises(UserError, match='did not write, such as old.pb'):
         export.check_output_dir(str(folder), overwrite=True)
     config.write_json({'files': {'old.pb': {}}}, str(folder / 'export.json'))
     export.check_output_dir(str(folder), overwrite=True)

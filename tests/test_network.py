@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 import network
+from common.errors import UserError
+from experiment import config
+from resnet import architecture
 from runtime import slim, tf
+from runtime.devices import has_native_dilated_gradient
 from tests.helpers import SHARED
 
 REFERENCE = os.path.join(SHARED, 'reference')
@@ -17,8 +21,10 @@ TINY = 'resnet_v2_tiny'  # the name that the fixture tiny_backbone makes known
 def make_args(**changes):
     args = dict(number_of_classes=21, l2_regularizer=1e-4, batch_norm_decay=0.9,
                 batch_norm_epsilon=1e-5, resnet_model='resnet_v2_50', output_stride=16,
-                multi_grid=(1, 2, 4), aspp_rates=None)
+                multi_grid=(1, 2, 4), aspp_rates=None, aspp_relu=False, align_corners=False,
+                input_normalization='mean')
     args.update(changes)
+    args['architecture'] = architecture.MODELS[args['resnet_model']]
     return SimpleNamespace(**args)
 
 
@@ -248,7 +254,7 @@ def test_aligned_corners_keep_logits_on_their_pixels(tiny_args, align_corners):
 
 
 @pytest.mark.parametrize('changes', [
-    dict(output_stride=4), dict(output_stride=32), dict(resnet_model='vgg_16'),
+    dict(output_stride=4), dict(output_stride=32),
     dict(multi_grid=(1, 2)), dict(aspp_rates=(6, 12))])
 def test_what_cannot_be_built_is_refused_before_the_graph(changes):
     with tf.Graph().as_default() as graph:
@@ -257,3 +263,14 @@ def test_what_cannot_be_built_is_refused_before_the_graph(changes):
             network.deeplab_v3(images, make_args(**changes), True, None)
         assert not tf.global_variables()
         assert len(graph.get_operations()) == 1
+
+
+def test_options_are_picked_from_the_flags_and_an_unknown_model_is_refused(tiny_backbone):
+    args = config.parse_train_flags(['--resnet_model', tiny_backbone, '--aspp_relu'])
+    options = network.options_of(args)
+    assert options.aspp_relu and options.output_stride == 16 and options.aspp_rates == [6, 12, 18]
+    assert options.architecture == architecture.MODELS[tiny_backbone]._replace(
+        native_atrous=has_native_dilated_gradient())
+    args.resnet_model = 'resnet_v1_50'
+    with pytest.raises(UserError, match='resnet_v1_50.*choose one of.*resnet_v2_101'):
+        network.options_of(args)

@@ -14,11 +14,12 @@ from PIL import Image
 
 import network
 import predict
+from common.errors import UserError
 from dataset import descriptor
 from dataset.records import writing
 from experiment import config
 from inference import media, options, restored
-from resnet import resnet_v2
+from resnet import architecture
 from runtime import tf
 from tests.helpers import ROOT, pseudo_random
 from tests.helpers.example_files import encoded, noise
@@ -30,14 +31,15 @@ NUM_BAD = 4
 @pytest.fixture(scope='module')
 def run_dir(tmp_path_factory, shapes_dir):
     """The directory of a run on the shapes, with a tiny backbone."""
-    resnet_v2.UNITS[TINY] = (1, 1, 1, 3)
+    architecture.MODELS[TINY] = architecture.Architecture((1, 1, 1, 3))
     folder = str(tmp_path_factory.mktemp('runs'))
     args = config.parse_train_flags(['--resnet_model', TINY, '--dataset_dir', shapes_dir,
                                      '--model_dir', folder])
     args.number_of_classes = 6
     config.save(args, folder)
     with tf.Graph().as_default(), tf.Session() as session:
-        logits = network.deeplab_v3(tf.constant(colours()[np.newaxis], tf.float32), args, False,
+        logits = network.deeplab_v3(tf.constant(colours()[np.newaxis], tf.float32),
+                                    network.options_of(args), False,
                                     None)
         pseudo_random.assign(session)
         # Logits around 0: pictures have several classes, and none is sure.
@@ -49,7 +51,7 @@ def run_dir(tmp_path_factory, shapes_dir):
         tf.train.Saver().save(session, os.path.join(folder, 'model.ckpt-7'),
                               write_meta_graph=False)
     yield folder
-    del resnet_v2.UNITS[TINY]
+    del architecture.MODELS[TINY]
 
 
 def colours():
@@ -320,7 +322,7 @@ class CountingPredictor:
     def predict(self, images, with_probabilities=False):
         self.events.append('predict %d of %dx%d' % images.shape[:3])
         if images.shape[1] == 13:
-            raise restored.PredictionError('too large')
+            raise UserError('too large')
         return restored.Prediction(np.ones(images.shape[:3], np.uint8), None)
 
 
@@ -336,7 +338,7 @@ def events_of(tmp_path, monkeypatch, sizes, *options):
                                  str(tmp_path / 'out')] + list(options))
     returned = predict.predict_inputs(
         media.find_inputs([str(tmp_path)]), CountingPredictor(events),
-        restored.Run('x', None, ('a', 'b'), 255), flags, (restored.PredictionError,))
+        restored.Run('x', None, ('a', 'b'), 255), flags, (UserError,))
     return events, returned
 
 
@@ -384,7 +386,7 @@ def test_out_of_memory_says_what_to_do(predictor, monkeypatch, error):
     def exhausted(*args):
         raise error
     monkeypatch.setattr(predictor._session, 'run', exhausted)
-    with pytest.raises(restored.PredictionError, match='2 image.* of 5x4 pixels.*batch_size'):
+    with pytest.raises(UserError, match='2 image.* of 5x4 pixels.*batch_size'):
         predictor.predict(np.zeros([2, 4, 5, 3], np.uint8))
 
 

@@ -69,8 +69,9 @@ def our_logits(images, model, output_stride, aspp_rates):
     args = SimpleNamespace(number_of_classes=NUM_CLASSES, l2_regularizer=1e-4,
                            batch_norm_decay=0.997, batch_norm_epsilon=1e-5, resnet_model=model,
                            output_stride=output_stride, multi_grid=(1, 2, 4),
-                           aspp_rates=aspp_rates)
-    return network.deeplab_v3(images, args, is_training=False, reuse=None)
+                           aspp_rates=aspp_rates, aspp_relu=False, align_corners=False,
+                           input_normalization='mean')
+    return network.deeplab_v3(images, network.options_of(args), is_training=False, reuse=None)
 
 
 def run(build, *args):

@@ -23,14 +23,14 @@ from runtime import tf
 @pytest.fixture(scope='module')
 def run_dir(tmp_path_factory, shapes_dir):
     """A run of two steps on a tiny backbone that the scripts can load."""
-    from resnet import resnet_v2
-    resnet_v2.UNITS['resnet_v2_tiny'] = (1, 1, 1, 3)
+    from resnet import architecture
+    architecture.MODELS['resnet_v2_tiny'] = architecture.Architecture((1, 1, 1, 3))
     folder = str(tmp_path_factory.mktemp('runs') / 'run')
     train.main(['--resnet_model', 'resnet_v2_tiny', '--dataset_dir', shapes_dir, '--model_dir',
                 folder, '--crop_size', '33', '--batch_size', '2', '--max_steps', '2',
                 '--batch_norm_decay', '0.5', '--starting_learning_rate', '0.001'])
     yield folder
-    del resnet_v2.UNITS['resnet_v2_tiny']
+    del architecture.MODELS['resnet_v2_tiny']
 
 
 def labels_by_name(shapes_dir, split):
@@ -84,7 +84,7 @@ def test_post_scores_are_those_of_center_crops_padded_with_black(run_dir, shapes
         example = tf.data.make_one_shot_iterator(inputs.eval_dataset(
             descriptor.load(shapes_dir), shapes_dir, 'test')).get_next()
         images = tf.placeholder(tf.float32, [1, 33, 33, 3])
-        logits = network.deeplab_v3(images, args, False, None)
+        logits = network.deeplab_v3(images, network.options_of(args), False, None)
         tf.train.Saver().restore(session, checkpoints.find(run_dir)[0])
         for _ in range(3):
             image, labels = session.run([example.image, example.labels])

@@ -21,7 +21,7 @@ import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
 import train
-from dataset import descriptor
+from dataset import descriptor, voc
 from experiment import checkpoints, config, run_log
 from inference import drawing
 from runtime import slim, tf
@@ -650,7 +650,7 @@ def test_panels_show_image_label_prediction_and_error():
             ignore)
         summary = tf.Summary.FromString(session.run(panels))
         picture = session.run(tf.image.decode_png(summary.value[0].image.encoded_image_string))
-    colors = drawing.palette(ignore)
+    colors = voc.palette(ignore)
     expected = np.concatenate(
         [image[0], colors[labels[0]], colors[np.array([[0, 0], [2, 1]])],
          255 * np.repeat([[[0], [1]], [[0], [0]]], 3, axis=2)], axis=1)

@@ -5,10 +5,12 @@ import json
 import numpy as np
 from tqdm import tqdm
 
+from common.errors import UserError
 from dataset import descriptor
 from dataset.records import shards
 from preprocessing import inputs
-from runtime import session_config, tf
+from runtime import tf
+from runtime.devices import session_config
 
 NONE = 'none'
 MEDIAN_FREQUENCY = 'median_frequency'
@@ -51,7 +53,7 @@ def count_pixels(info, dataset_dir, split='train', num_examples=None):
       int64 [images, classes]; ignored pixels are left out.
 
     Raises:
-      ValueError: a shard is damaged.
+      UserError: a shard is damaged.
     """
     counts, paths = [], descriptor.shard_paths(info, dataset_dir, split)
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
@@ -65,9 +67,9 @@ def count_pixels(info, dataset_dir, split='train', num_examples=None):
                 except tf.errors.OutOfRangeError:
                     return np.array(counts)
                 except tf.errors.DataLossError:
-                    raise ValueError(shards.explain_data_loss(paths))
+                    raise UserError(shards.explain_data_loss(paths))
                 except tf.errors.InvalidArgumentError as error:
-                    raise ValueError(shards.explain_invalid(paths, error.message))
+                    raise UserError(shards.explain_invalid(paths, error.message))
                 pixels = np.bincount(values.ravel(), minlength=info.number_of_classes)
                 counts.append(pixels[:info.number_of_classes])
                 bar.update()
@@ -85,39 +87,39 @@ def read(path, class_names):
       List of float in class order.
 
     Raises:
-      ValueError: it cannot be read, a class is missing, unknown or there twice, a weight
+      UserError: it cannot be read, a class is missing, unknown or there twice, a weight
         is no number of at least 0, or all are 0.
     """
     try:
         with open(path, encoding='utf-8-sig', newline='') as f:
             text = f.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError('--class_weights %s cannot be read: %s. Give none, median_frequency or '
-                         'a file.' % (path, error))
+        raise UserError('--class_weights %s cannot be read: %s. Give none, median_frequency or '
+                        'a file.' % (path, error))
     if text.lstrip().startswith(('[', '{')):
         try:
             found = json.loads(text)
         except ValueError as error:
-            raise ValueError('--class_weights %s is not JSON: %s.' % (path, error))
+            raise UserError('--class_weights %s is not JSON: %s.' % (path, error))
     else:
         lines = [row for row in csv.reader(text.splitlines()) if row]
         if any(len(row) != 2 for row in lines):
-            raise ValueError('--class_weights %s: each line must be name,weight.' % path)
+            raise UserError('--class_weights %s: each line must be name,weight.' % path)
         found = {name.strip(): weight for name, weight in lines}
         if len(found) != len(lines):
-            raise ValueError('--class_weights %s names a class twice.' % path)
+            raise UserError('--class_weights %s names a class twice.' % path)
     if isinstance(found, list):
         found = dict(zip(class_names, found)) if len(found) == len(class_names) else {
             'number %d' % index: weight for index, weight in enumerate(found)}
     if set(found) != set(class_names):
-        raise ValueError('--class_weights %s must give each of the %d classes a weight; missing: '
-                         '%s; unknown: %s.'
-                         % (path, len(class_names),
+        raise UserError('--class_weights %s must give each of the %d classes a weight; missing: '
+                        '%s; unknown: %s.'
+                        % (path, len(class_names),
                             ', '.join(sorted(set(class_names) - set(found))) or 'none',
                             ', '.join(sorted(set(found) - set(class_names))) or 'none'))
     weights = [_weight(path, name, found[name]) for name in class_names]
     if not any(weights):
-        raise ValueError('--class_weights %s: all weights are 0, nothing would be learned.' % path)
+        raise UserError('--class_weights %s: all weights are 0, nothing would be learned.' % path)
     return weights
 
 
@@ -127,8 +129,8 @@ def _weight(path, name, value):
     except (TypeError, ValueError):
         weight = float('nan')
     if not 0 <= weight < float('inf'):
-        raise ValueError('--class_weights %s: the weight of %s is %r; it must be a number of at '
-                         'least 0.' % (path, name, value))
+        raise UserError('--class_weights %s: the weight of %s is %r; it must be a number of at '
+                        'least 0.' % (path, name, value))
     return weight
 
 
@@ -145,7 +147,7 @@ def resolve(choice, info, dataset_dir, num_examples=None):
       None, or list of float, one for each class.
 
     Raises:
-      ValueError: as `read`.
+      UserError: as `read`.
     """
     if choice == NONE:
         return None

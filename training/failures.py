@@ -7,7 +7,8 @@ import numpy as np
 
 from experiment import checkpoints, config
 from preprocessing import inputs
-from runtime import session_config, tf
+from runtime import tf
+from runtime.devices import session_config
 
 DEBUG_DIR = 'debug_step_%d'
 BATCH_NAME = 'batch.npz'

@@ -10,6 +10,7 @@ import itertools
 import numpy as np
 from PIL import Image
 
+from common.errors import UserError
 from dataset import descriptor
 from dataset.records import example_proto, raw_records, shards, writing
 from dataset.sources import decoding
@@ -71,7 +72,7 @@ def read_shard(path, split, limit, findings):
         findings.add('record_damaged', '%s Neither it nor what follows it in the file was looked '
                      'at. Build or copy the file again.' % _damage(error), split, path,
                      error.record)
-    except (descriptor.DatasetError, UnicodeError) as error:
+    except (UserError, UnicodeError) as error:
         findings.add('shard_unreadable', '%s Check its permissions.' % error, split, path)
     else:
         if not count:
@@ -300,7 +301,7 @@ def permissive(ignore_label):
       `descriptor.DatasetInfo`.
 
     Raises:
-      DatasetError: `ignore_label` leaves no class.
+      UserError: `ignore_label` leaves no class.
     """
     names = ['class %d' % class_id for class_id in range(ignore_label)]
     return descriptor.create('without list of classes', names or ['class 0'], ignore_label)

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from common import html
+from dataset import voc
 from dataset.checking import check_findings
 
 FORMAT_VERSION = 1
@@ -228,8 +229,7 @@ def as_html(report):
       histogram of classes, and each of `report.pictures` as image, overlay and mask
       with a legend.
     """
-    from inference import drawing
-    colors = drawing.palette(report.info.ignore_label)
+    colors = voc.palette(report.info.ignore_label)
     state = 'info' if report.findings.clean() else _worst(report.findings)
     parts = ['<p>%s, %d classes, ignore label %d</p>'
              % (html.escape(report.info.name), report.info.number_of_classes,

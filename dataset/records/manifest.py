@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 
-from dataset import descriptor
+from common.errors import UserError
 
 FORMAT_VERSION = 1
 
@@ -103,14 +103,14 @@ def source_fingerprints(examples, info, read_mask):
       Tuple of str, the first that of a new shard.
 
     Raises:
-      descriptor.DatasetError: `read_mask` has no key.
+      UserError: `read_mask` has no key.
     """
     if read_mask is None:
         keys = [IDS_KEY, EARLIER_IDS_KEY]
     else:
         key = getattr(read_mask, 'key', None)
         if not isinstance(key, str):
-            raise descriptor.DatasetError(
+            raise UserError(
                 'read_mask %r has no key: give it an attribute `key`, a text that is another one '
                 'whenever it reads the same file differently.' % (read_mask,))
         keys = [key] + ([read_mask.earlier_key] if hasattr(read_mask, 'earlier_key') else [])

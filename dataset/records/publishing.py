@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 
+from common.errors import UserError
 from dataset import descriptor
 from dataset.records import manifest
 
@@ -31,7 +32,7 @@ def working_dir(output_dir, split):
       str, its path.
 
     Raises:
-      descriptor.DatasetError: another process is building this split.
+      UserError: another process is building this split.
     """
     folder = partial_dir(output_dir, split)
     os.makedirs(folder, exist_ok=True)
@@ -39,7 +40,7 @@ def working_dir(output_dir, split):
         with _locked(folder, wait=False):
             yield folder
     except BlockingIOError:
-        raise descriptor.DatasetError(
+        raise UserError(
             'Another process is building split %r in %s. Wait for it, or give another '
             '--output_dir.' % (split, output_dir))
 
@@ -71,7 +72,7 @@ def present_splits(info, output_dir):
       Dict as `DatasetInfo.splits`, a copy.
 
     Raises:
-      descriptor.DatasetError: `output_dir` holds other classes or another ignore label.
+      UserError: `output_dir` holds other classes or another ignore label.
     """
     if not descriptor.exists(output_dir):
         return {}
@@ -79,7 +80,7 @@ def present_splits(info, output_dir):
     for field in ('class_names', 'ignore_label'):
         ours, theirs = getattr(info, field), getattr(present, field)
         if ours != theirs:
-            raise descriptor.DatasetError(
+            raise UserError(
                 '%s already holds splits with %s %s; this build has %s. Give the same ones, '
                 'or another --output_dir.' % (output_dir, field, theirs, ours))
     return dict(present.splits)

@@ -6,6 +6,9 @@ they are. Free of TensorFlow.
 """
 import os
 
+from common.errors import UserError
+from dataset.records import shards
+
 SPLIT_FILES = {'train': 'train.tfrecords', 'validation': 'validation.tfrecords',
                'test': 'test.tfrecords'}
 
@@ -30,11 +33,9 @@ def splits(dataset_dir):
       Dict from split name to {'num_examples': int, 'shards': [file name]}.
 
     Raises:
-      ValueError: a file is empty, damaged or cut short, as far as the records'
+      UserError: a file is empty, damaged or cut short, as far as the records'
         lengths tell: they themselves are not read.
     """
-    # Not at the top: shards imports descriptor, which imports this module.
-    from dataset.records import shards
     found = {}
     for split, name in SPLIT_FILES.items():
         path = os.path.join(dataset_dir, name)
@@ -43,9 +44,9 @@ def splits(dataset_dir):
         try:
             count = shards.count_records(path)
         except shards.DamagedShardError as error:
-            raise ValueError('%s is damaged: %s. Build or copy it again.'
-                             % (path, error.description))
+            raise UserError('%s is damaged: %s. Build or copy it again.'
+                            % (path, error.description))
         if not count:
-            raise ValueError('%s is empty. Build or copy it again.' % path)
+            raise UserError('%s is empty. Build or copy it again.' % path)
         found[split] = {'num_examples': count, 'shards': [name]}
     return found

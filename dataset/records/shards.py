@@ -11,7 +11,7 @@ import struct
 
 import google_crc32c
 
-from dataset import descriptor
+from common.errors import UserError
 
 # records: int, how many whole records come before the first problem. problem:
 # None, or str that names record number, byte offset and what is wrong.
@@ -22,7 +22,7 @@ _CRC = struct.Struct('<I')
 _HEADER_BYTES = _LENGTH.size + _CRC.size
 
 
-class DamagedShardError(descriptor.DatasetError):
+class DamagedShardError(UserError):
     """A shard that cannot be read to its end.
 
     Attributes:
@@ -104,7 +104,7 @@ def iterate_shard(path):
 
     Raises:
       DamagedShardError: at the first record that is cut short or whose CRC differs.
-      descriptor.DatasetError: the file cannot be opened or read.
+      UserError: the file cannot be opened or read.
     """
     for _, _, record in _walk(path, with_data=True):
         yield record
@@ -120,7 +120,7 @@ def verify_shard(path):
       `ShardReport`.
 
     Raises:
-      descriptor.DatasetError: the file cannot be opened or read.
+      UserError: the file cannot be opened or read.
     """
     records = 0
     try:
@@ -144,7 +144,7 @@ def count_records(path):
 
     Raises:
       DamagedShardError: the file ends within a record, or the CRC of a length differs.
-      descriptor.DatasetError: the file cannot be opened or read.
+      UserError: the file cannot be opened or read.
     """
     return sum(1 for _ in _walk(path, with_data=False))
 
@@ -160,7 +160,7 @@ def _walk(path, with_data):
                 yield number, offset, record
                 number, offset = number + 1, end
     except OSError as error:
-        raise descriptor.DatasetError('%s cannot be read: %s.' % (path, error.strerror or error))
+        raise UserError('%s cannot be read: %s.' % (path, error.strerror or error))
 
 
 def _read_record(path, shard_file, number, offset, size, with_data):
@@ -202,7 +202,7 @@ def explain_data_loss(paths):
     for path in paths:
         try:
             problem = verify_shard(path).problem
-        except descriptor.DatasetError as error:
+        except UserError as error:
             lines.append('  %s' % error)
         else:
             if problem:

@@ -12,12 +12,12 @@ import os
 import pickle
 import signal
 
-from dataset import descriptor
+from common.errors import UserError
 
 _PROGRESS, _RESULT, _ERROR = 'progress', 'result', 'error'
 
 
-class WorkerDiedError(descriptor.DatasetError):
+class WorkerDiedError(UserError):
     """A process that ended before its task.
 
     Attributes:

@@ -17,7 +17,7 @@ import signal
 import numpy as np
 from tqdm import tqdm
 
-from dataset import descriptor
+from common.errors import UserError
 from dataset.records import encoding, manifest, publishing, workers
 from dataset.records.encoding import (IMAGE_ENCODED, IMAGE_FILENAME,
                                       IMAGE_FORMAT, IMAGE_HEIGHT, IMAGE_WIDTH,
@@ -82,7 +82,7 @@ def write_split(examples, num_examples, info, output_dir, split, num_shards=4, a
     Raises:
       InvalidExampleError: examples fail a check, none is left, or all masks hold
         nothing but background. All examples have been checked by then.
-      descriptor.DatasetError: `output_dir` holds other classes or another ignore
+      UserError: `output_dir` holds other classes or another ignore
         label, is full or cannot be written, or a name or number is unusable.
     """
     _check_request(examples, num_examples, split, num_shards, aliases, num_workers)
@@ -96,24 +96,24 @@ def write_split(examples, num_examples, info, output_dir, split, num_shards=4, a
                 shutil.rmtree(folder)
                 return summary
             except OSError as error:
-                raise descriptor.DatasetError(_explain(error, output_dir, folder, split))
+                raise UserError(_explain(error, output_dir, folder, split))
             finally:
                 publishing.clean(folder, split)
     except OSError as error:
-        raise descriptor.DatasetError('%s cannot be written: %s.' % (output_dir, error))
+        raise UserError('%s cannot be written: %s.' % (output_dir, error))
 
 
 def _check_request(examples, num_examples, split, num_shards, aliases, num_workers):
     for name in (split,) + tuple(aliases):
         if not re.match(r'[A-Za-z0-9_-]+\Z', name):
-            raise descriptor.DatasetError(
+            raise UserError(
                 'Split name %r: use letters, digits, "_" and "-" only.' % name)
     if num_shards < 1 or num_examples < 1:
-        raise descriptor.DatasetError(
+        raise UserError(
             'Split %r: %d examples in %d shards; both must be at least 1.'
             % (split, num_examples, num_shards))
     if num_workers is not None and num_workers < 1:
-        raise descriptor.DatasetError('num_workers is %d; give 1 or more.' % num_workers)
+        raise UserError('num_workers is %d; give 1 or more.' % num_workers)
     if _is_sequence(examples):
         _check_count(split, num_examples, len(examples))
 
@@ -124,8 +124,8 @@ def _is_sequence(examples):
 
 def _check_count(split, announced, found):
     if announced != found:
-        raise descriptor.DatasetError('Split %r was announced with %d examples but has %d.'
-                                      % (split, announced, found))
+        raise UserError('Split %r was announced with %d examples but has %d.'
+                        % (split, announced, found))
 
 
 def _plan(examples, num_examples, num_shards, folder, split, how):
@@ -196,7 +196,7 @@ def _build_shards(tasks, num_examples, num_workers, finished, split):
             workers.run(encoding.build_shard, tasks, 1 if is_stream else num_workers,
                         bar.update, keep, isolated=may_crash and not is_stream)
     except workers.WorkerDiedError as error:
-        raise descriptor.DatasetError(_explain_death(error))
+        raise UserError(_explain_death(error))
     return entries
 
 

@@ -14,7 +14,8 @@ import types
 
 import numpy as np
 
-from dataset import descriptor, voc
+from common.errors import UserError
+from dataset import voc
 from dataset.sources import decoding
 
 # codes: int32 [n], colours as 0xRRGGBB, ascending. labels: uint8 [n], what each
@@ -46,7 +47,7 @@ def read_palette(source, class_names, ignore_label):
       (list of class names, `Palette`).
 
     Raises:
-      DatasetError: the file cannot be read, or does not fit `class_names`.
+      UserError: the file cannot be read, or does not fit `class_names`.
     """
     if source == VOC:
         class_names = list(class_names or voc.CLASS_NAMES)
@@ -58,7 +59,7 @@ def read_palette(source, class_names, ignore_label):
     named = [name for name, _ in entries if name is not None]
     if not named:
         if class_names is None or len(class_names) != len(entries):
-            raise descriptor.DatasetError(
+            raise UserError(
                 'Palette %s has %d colours without names; give --classes with as many names, '
                 'or names in the palette.' % (source, len(entries)))
         entries = [(name, color) for name, (_, color) in zip(class_names, entries)]
@@ -79,16 +80,16 @@ def _palette(entries, class_names, ignore_label, source):
         entries_of[tuple(int(channel) for channel in color)].append(name)
     for color, names in entries_of.items():
         if len(names) > 1:
-            raise descriptor.DatasetError('Palette %s gives colour %s to each of: %s.'
-                                          % (source, color, ', '.join(names)))
+            raise UserError('Palette %s gives colour %s to each of: %s.'
+                            % (source, color, ', '.join(names)))
     named = {name for name, _ in entries}
     without = [name for name in class_names if name not in named]
     unknown = sorted(name for name in named - set(class_names) if not _is_void(name, class_names))
     if not class_names:
-        raise descriptor.DatasetError(
+        raise UserError(
             'Palette %s names no class, only colours of void; add the classes.' % source)
     if without or unknown:
-        raise descriptor.DatasetError(
+        raise UserError(
             'Palette %s and the classes do not match: classes without colour: %s; colours '
             'without class: %s. Write the same names in both.'
             % (source, ', '.join(without) or 'none', ', '.join(unknown) or 'none'))
@@ -118,14 +119,14 @@ def _read_entries(path):
         is_json = text.lstrip()[:1] in ('{', '[')
         entries = _json_entries(text) if is_json else _csv_entries(text)
     except OSError as error:
-        raise descriptor.DatasetError(
+        raise UserError(
             '--palette %s cannot be read: %s. Give %r or a palette file.' % (path, error, VOC))
     except ValueError as error:
-        raise descriptor.DatasetError(
+        raise UserError(
             '--palette %s: %s. Write JSON {"name": [r, g, b], ...} or [[r, g, b], ...], or CSV '
             'with the columns name,r,g,b.' % (path, error))
     if not entries:
-        raise descriptor.DatasetError('--palette %s names no colour.' % path)
+        raise UserError('--palette %s names no colour.' % path)
     return [(name, _check_color(name, color, path)) for name, color in entries]
 
 
@@ -154,7 +155,7 @@ def _csv_entries(text):
 def _check_color(name, color, path):
     if (not isinstance(color, list) or len(color) != 3
             or not all(type(channel) is int and 0 <= channel <= 255 for channel in color)):
-        raise descriptor.DatasetError(
+        raise UserError(
             '--palette %s: the colour %sis %r; give three integers 0..255.'
             % (path, 'of %r ' % name if name else '', color))
     return tuple(color)

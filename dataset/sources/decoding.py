@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from common.errors import UserError
 from dataset import descriptor, voc
 from dataset.sources import file_formats
 
@@ -28,7 +29,7 @@ _UPRIGHT = {2: Image.FLIP_LEFT_RIGHT, 3: Image.ROTATE_180, 4: Image.FLIP_TOP_BOT
             5: Image.TRANSPOSE, 6: Image.ROTATE_270, 7: Image.TRANSVERSE, 8: Image.ROTATE_90}
 
 
-class InvalidExampleError(ValueError):
+class InvalidExampleError(UserError):
     """An image or mask that cannot be trained on; the message names the file.
 
     Attributes:

@@ -2,7 +2,7 @@
 import collections
 import os
 
-from dataset import descriptor
+from common.errors import UserError
 from dataset.records import writing
 
 # Examples that a message shows of files that have no partner.
@@ -22,17 +22,17 @@ def find(images_dir, masks_dir, list_file=None, image_suffix='', mask_suffix='')
       List of `writing.Example`, in the list's order or sorted by stem.
 
     Raises:
-      DatasetError: a file is missing, has no partner, or two are in question.
+      UserError: a file is missing, has no partner, or two are in question.
     """
     rows = read_list(list_file) if list_file else []
     if rows and len(rows[0]) == 2:
         if image_suffix or mask_suffix:
-            raise descriptor.DatasetError(
+            raise UserError(
                 '%s has two columns, so nothing is matched by stem: leave out --image_suffix '
                 'and --mask_suffix.' % list_file)
         return _check_unique(_listed_pairs(rows, images_dir, masks_dir, list_file), list_file)
     if images_dir is None or masks_dir is None:
-        raise descriptor.DatasetError(
+        raise UserError(
             '--images and --masks are needed%s.' % (
                 ', as %s has one column' % list_file if list_file else ''))
     images = files_by_stem(images_dir, '--images', image_suffix)
@@ -63,7 +63,7 @@ def group_by_stem(folder, suffix=''):
       is the path in `folder` with '/' and without extension and `suffix`.
 
     Raises:
-      DatasetError: the folder cannot be read.
+      UserError: the folder cannot be read.
     """
     paths, left_out = collections.OrderedDict(), 0
     for path in _walk(folder):
@@ -86,18 +86,18 @@ def files_by_stem(folder, flag, suffix=''):
       Dict from stem to path.
 
     Raises:
-      DatasetError: no such folder, an empty one, or two files of one stem.
+      UserError: no such folder, an empty one, or two files of one stem.
     """
     if not os.path.isdir(folder):
-        raise descriptor.DatasetError('%s %s is no folder.' % (flag, folder))
+        raise UserError('%s %s is no folder.' % (flag, folder))
     paths, left_out = group_by_stem(folder, suffix)
     for same in paths.values():
         if len(same) > 1:
-            raise descriptor.DatasetError(
+            raise UserError(
                 '%s and %s share a stem, so their partner is ambiguous; keep one of them.'
                 % tuple(same[:2]))
     if not paths:
-        raise descriptor.DatasetError('%s %s holds no file%s.' % (
+        raise UserError('%s %s holds no file%s.' % (
             flag, folder, ' whose stem ends with %r, but %d others' % (suffix, left_out)
             if left_out else ''))
     if left_out:
@@ -109,7 +109,7 @@ def files_by_stem(folder, flag, suffix=''):
 def _walk(folder):
     """Yields the files under `folder` in order, desktop litter and hidden ones left out."""
     def fail(error):
-        raise descriptor.DatasetError('%s cannot be read: %s' % (error.filename, error))
+        raise UserError('%s cannot be read: %s' % (error.filename, error))
 
     for parent, folders, file_names in os.walk(folder, onerror=fail, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
@@ -124,7 +124,7 @@ def _walk(folder):
 def _check_partners(images, masks, images_dir, masks_dir, image_suffix, mask_suffix):
     lonely = _lonely_lines(sorted(set(images) - set(masks)), sorted(set(masks) - set(images)))
     if lonely:
-        raise descriptor.DatasetError(
+        raise UserError(
             'Images in %s and masks in %s are matched by path and file name without '
             'extension:\n%s\n%s'
             % (images_dir, masks_dir, '\n'.join(lonely),
@@ -166,13 +166,13 @@ def read_list(path):
       List of lists of str, all of one or all of two.
 
     Raises:
-      DatasetError: the file cannot be read, is empty, or mixes both kinds.
+      UserError: the file cannot be read, is empty, or mixes both kinds.
     """
     try:
         with open(path, encoding='utf-8-sig') as list_file:
             lines = [line.strip() for line in list_file]
     except (OSError, UnicodeDecodeError) as error:
-        raise descriptor.DatasetError('--list_file %s cannot be read: %s' % (path, error))
+        raise UserError('--list_file %s cannot be read: %s' % (path, error))
     separator = '\t' if any('\t' in line for line in lines) else None
     rows = []
     for number, line in enumerate(lines, 1):
@@ -180,14 +180,14 @@ def read_list(path):
             continue
         row = [cell.strip() for cell in line.split(separator)]
         if len(row) > 2 or rows and len(row) != len(rows[0]):
-            raise descriptor.DatasetError(
+            raise UserError(
                 '%s, line %d: %r has %d columns%s; give one stem a line, or image and mask in '
                 'each line (with a tab between them where names hold spaces).'
                 % (path, number, line, len(row),
                    ' but the lines before have %d' % len(rows[0]) if rows else ''))
         rows.append(row)
     if not rows:
-        raise descriptor.DatasetError('--list_file %s names no image.' % path)
+        raise UserError('--list_file %s names no image.' % path)
     return rows
 
 
@@ -197,7 +197,7 @@ def _listed_stems(names, images, masks, list_file):
     lonely = _lonely_lines([stem for stem in stems if stem not in masks],
                            [stem for stem in stems if stem not in images])
     if lonely:
-        raise descriptor.DatasetError(
+        raise UserError(
             'Of the %d names in %s some lack a file:\n%s\nA name is the path under --images and '
             '--masks without extension.' % (len(stems), list_file, '\n'.join(lonely)))
     return stems
@@ -209,7 +209,7 @@ def _listed_pairs(rows, images_dir, masks_dir, list_file):
     masks = [os.path.join(masks_dir or here, row[1]) for row in rows]
     missing = [path for path in images + masks if not os.path.isfile(path)]
     if missing:
-        raise descriptor.DatasetError(
+        raise UserError(
             '%d of the %d files that %s names are missing: %s%s. Paths are relative to --images '
             'and --masks, or without them to the folder of the list.'
             % (len(missing), 2 * len(rows), list_file, ', '.join(missing[:_SHOWN]),
@@ -226,7 +226,7 @@ def _check_unique(examples, list_file):
     for example in examples:
         stem = os.path.splitext(example.filename)[0]
         if stem in path_of:
-            raise descriptor.DatasetError('%s names %s and %s, which share a stem; keep one.'
-                                          % (list_file, path_of[stem], example.image))
+            raise UserError('%s names %s and %s, which share a stem; keep one.'
+                            % (list_file, path_of[stem], example.image))
         path_of[stem] = example.image
     return examples

@@ -9,7 +9,8 @@ import os
 
 import numpy as np
 
-from dataset import descriptor, voc
+from common.errors import UserError
+from dataset import voc
 
 # what: str, for messages. count: int, lines. sha256: str, see `fingerprint`, or
 # None where no copy of the official file was at hand to compute it.
@@ -70,15 +71,15 @@ def read_ids(path):
       List of str in the file's order.
 
     Raises:
-      DatasetError: the file cannot be read or names no image.
+      UserError: the file cannot be read or names no image.
     """
     try:
         with open(path, encoding='utf-8-sig') as list_file:
             ids = [line.split()[0] for line in list_file if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise descriptor.DatasetError('The list %s cannot be read: %s' % (path, error))
+        raise UserError('The list %s cannot be read: %s' % (path, error))
     if not ids:
-        raise descriptor.DatasetError('%s names no image.' % path)
+        raise UserError('%s names no image.' % path)
     return ids
 
 
@@ -101,7 +102,7 @@ def post_list(paths):
       `DerivedList`.
 
     Raises:
-      DatasetError: a list cannot be read.
+      UserError: a list cannot be read.
     """
     lists, problems = _read_official(
         paths, ('voc_train', 'voc_val', 'sbd_val', 'sbd_train_noval'))
@@ -129,7 +130,7 @@ def train_aug_list(paths):
       `DerivedList`, ids sorted; 10,582 of the official lists.
 
     Raises:
-      DatasetError: a list cannot be read.
+      UserError: a list cannot be read.
     """
     lists, problems = _read_official(paths, ('voc_train', 'voc_val', 'sbd_train', 'sbd_val'))
     val_part = _without(lists['sbd_val'], lists['voc_val'])
@@ -202,13 +203,13 @@ def hold_out(keys, fraction, seed):
       that together are 0..len(keys) - 1; neither is empty.
 
     Raises:
-      DatasetError: fewer than two different keys.
+      UserError: fewer than two different keys.
     """
     groups = collections.defaultdict(list)
     for position, key in enumerate(keys):
         groups[key].append(position)
     if len(groups) < 2:
-        raise descriptor.DatasetError(
+        raise UserError(
             '%d images of which %d differ cannot be split into training and validation; two '
             'different ones are needed.' % (len(keys), len(groups)))
     wanted = min(len(keys) - 1, max(1, int(round(fraction * len(keys)))))

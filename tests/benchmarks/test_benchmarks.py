@@ -7,18 +7,17 @@ import sys
 
 import pytest
 
-import runtime
 from benchmarks import (atrous_convolution, build_records, evaluation_work,
                         training_memory)
 from experiment import config
+from runtime.devices import has_native_dilated_gradient
 from tests.helpers import ROOT
 from training import failures
 
 
 def test_atrous_benchmark_prints_the_median_of_its_pairs(tiny_backbone, capsys, monkeypatch):
-    if not runtime.has_native_dilated_gradient():
+    if not has_native_dilated_gradient():
         pytest.skip('this build has no gradient of native dilated convolutions')
-    monkeypatch.setattr(runtime, '_native_dilated_gradient', True)  # put back afterwards
     times = iter([9.0] * 4 + [3.0, 2.0] + [1.0, 2.0] * 3 + [4.0, 2.0] * 3)
     real, steps_run = atrous_convolution.seconds, []
 
@@ -32,8 +31,7 @@ def test_atrous_benchmark_prints_the_median_of_its_pairs(tiny_backbone, capsys, 
     assert capsys.readouterr().out.endswith('median ratio slim / native: 1.50\n')
 
 
-def test_atrous_benchmark_builds_the_two_ways(tiny_backbone, monkeypatch):
-    monkeypatch.setattr(runtime, '_native_dilated_gradient', True)
+def test_atrous_benchmark_builds_the_two_ways(tiny_backbone):
     args = atrous_convolution.config.parse_train_flags(
         ['--resnet_model', tiny_backbone, '--crop_size', '33', '--batch_size', '1'])
     args.number_of_classes = 3

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.errors import UserError
 from dataset import check, descriptor, voc
 from dataset.checking import check_examples, check_findings, check_report
 from dataset.records import example_proto, raw_records, shards, writing
@@ -360,7 +361,7 @@ def test_shard_that_cannot_be_opened_is_found(tmp_path, monkeypatch):
     directory = save(tmp_path, good())
 
     def refuse(path):
-        raise descriptor.DatasetError('%s cannot be read: Permission denied.' % path)
+        raise UserError('%s cannot be read: Permission denied.' % path)
         yield
 
     monkeypatch.setattr(shards, 'iterate_shard', refuse)

@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from common.errors import UserError
 from dataset import descriptor
 
 
@@ -54,14 +55,14 @@ def test_load_without_dataset_json_names_directory_and_three_builders(tmp_path):
     ({'splits': {'train': {'num_examples': 3, 'shards': ['../a']}}}, 'file names of this'),
 ])
 def test_load_rejects_contradictions_naming_file_and_value(tmp_path, changes, words):
-    with pytest.raises(descriptor.DatasetError) as error:
+    with pytest.raises(UserError) as error:
         descriptor.load(write_data_set(tmp_path, **changes))
     assert words in str(error.value) and 'dataset.json' in str(error.value)
 
 
 def test_load_rejects_broken_json(tmp_path):
     (tmp_path / 'dataset.json').write_text('{"name":')
-    with pytest.raises(descriptor.DatasetError, match='is not JSON'):
+    with pytest.raises(UserError, match='is not JSON'):
         descriptor.load(str(tmp_path))
 
 

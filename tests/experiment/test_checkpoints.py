@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from experiment import checkpoints, config
 from runtime import slim, tf
 
@@ -107,14 +108,14 @@ def test_checkpoint_without_a_config_near_has_no_run(tmp_path):
 @pytest.mark.parametrize('name', ['', 'nothing', 'model.ckpt-20', 'model.ckpt-20.index'])
 def test_path_without_a_checkpoint_is_refused_by_name(tmp_path, name):
     path = os.path.join(str(tmp_path), name)
-    with pytest.raises(SystemExit) as error:
+    with pytest.raises(UserError) as error:
         checkpoints.find(path)
     assert str(error.value).startswith('No checkpoint at %s. Give a run directory' % path)
 
 
 def test_prefix_of_several_checkpoints_is_not_one_itself(tmp_path):
     write_run(tmp_path, [1, 10])
-    with pytest.raises(SystemExit):
+    with pytest.raises(UserError):
         checkpoints.find(str(tmp_path / 'model.ckpt'))
 
 
@@ -173,10 +174,10 @@ def test_weights_that_are_not_finite_are_a_problem(tmp_path):
 
 def test_of_checkpoints_all_damaged_the_best_is_named_to_start_from(tmp_path):
     write(tmp_path, 2, value=float('inf'))
-    with pytest.raises(SystemExit, match='All checkpoints in .* --model_dir.$'):
+    with pytest.raises(UserError, match='All checkpoints in .* --model_dir.$'):
         checkpoints.latest_readable(str(tmp_path))
     best = write(tmp_path / checkpoints.BEST_DIR, 1)
-    with pytest.raises(SystemExit, match='All checkpoints in .*--init_from %s ' % best):
+    with pytest.raises(UserError, match='All checkpoints in .*--init_from %s ' % best):
         checkpoints.latest_readable(str(tmp_path))
 
 
@@ -184,7 +185,7 @@ def test_damaged_score_is_named(tmp_path):
     (tmp_path / checkpoints.BEST_DIR).mkdir()
     path = tmp_path / checkpoints.BEST_DIR / checkpoints.BEST_SCORE_NAME
     path.write_text('{"st')
-    with pytest.raises(SystemExit, match='%s is not JSON' % path):
+    with pytest.raises(UserError, match='%s is not JSON' % path):
         checkpoints.best_score(str(tmp_path))
 
 
@@ -275,7 +276,7 @@ def assert_values(values, restored, fresh=()):
 
 
 def refusal(*args, **kwargs):
-    with pytest.raises(SystemExit) as error:
+    with pytest.raises(UserError) as error:
         start(*args, **kwargs)
     return str(error.value)
 
@@ -382,8 +383,8 @@ def test_other_classes_are_the_cause_only_where_nothing_else_is_wrong(run):
     logits = {'DeepLab_v3/logits/biases': [3], 'DeepLab_v3/logits/weights': [2, 3]}
     with tf.Graph().as_default():
         build(dict(SHAPES, **logits), 1.0)
-        with pytest.raises(SystemExit, match='(?s)trained on another number of classes.*'
-                                             '2 have another shape'):
+        with pytest.raises(UserError, match='(?s)trained on another number of classes.*'
+                           '2 have another shape'):
             checkpoints.check_complete(checkpoints.find(run)[0], slim.get_model_variables())
     message = refusal(run, dict(SHAPES, **{'resnet_v2_50/conv1/weights': [3, 4]}, **logits))
     assert 'number of classes' not in message and '3 have another shape' in message

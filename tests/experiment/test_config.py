@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from common.errors import UserError
 from dataset import descriptor
 from experiment import config, recipes
 
@@ -15,7 +16,7 @@ def parse(*flags):
 
 def refuse(capsys, *flags):
     """Returns what the parser says before it exits."""
-    with pytest.raises(SystemExit) as error:
+    with pytest.raises(UserError) as error:
         parse(*flags)
     assert error.value.code == 2
     return capsys.readouterr().err
@@ -51,7 +52,7 @@ def edit(run_dir, change):
 
 
 def test_a_model_dir_that_tensorflow_cannot_restore_from_is_refused(capsys):
-    with pytest.raises(SystemExit):
+    with pytest.raises(UserError):
         config.parse_train_flags(['--model_dir', 'runs/rate[0.1]'])
     assert 'runs/rate[0.1]' in capsys.readouterr().err
 
@@ -163,8 +164,8 @@ def test_number_of_classes_comes_from_the_data_set(flags):
 
 def test_number_of_classes_other_than_the_data_sets_is_refused_naming_the_classes():
     args = parse('--number_of_classes', '21')
-    with pytest.raises(SystemExit, match=r'--number_of_classes 21.*"toy".* 3 classes '
-                                         r'\(ground, cat, dog\)'):
+    with pytest.raises(UserError, match=r'--number_of_classes 21.*"toy".* 3 classes '
+                       r'\(ground, cat, dog\)'):
         config.resolve_classes(args, INFO)
 
 
@@ -189,14 +190,14 @@ def test_no_or_the_same_output_stride_gives_an_equal_copy(output_stride):
 
 def test_output_stride_without_whole_rates_is_refused_showing_them():
     args = parse('--output_stride', '8', '--aspp_rates', '5', '6', '8')
-    with pytest.raises(SystemExit, match=r'--output_stride 16.*trained at 8.*\[5, 6, 8\]'):
+    with pytest.raises(UserError, match=r'--output_stride 16.*trained at 8.*\[5, 6, 8\]'):
         config.with_output_stride(args, 16)
 
 
 @pytest.mark.parametrize('output_stride', [4, 32])
 def test_output_stride_that_cannot_be_built_is_refused(output_stride):
-    with pytest.raises(SystemExit, match='--output_stride %d for a run trained at 16'
-                                         % output_stride):
+    with pytest.raises(UserError, match='--output_stride %d for a run trained at 16'
+                       % output_stride):
         config.with_output_stride(parse(), output_stride)
 
 
@@ -217,7 +218,7 @@ def test_saved_config_holds_versions_and_the_fingerprint_of_the_data(run):
 
 
 def test_folder_without_config_is_no_run(tmp_path):
-    with pytest.raises(SystemExit, match='config.json is not there.*not a run directory'):
+    with pytest.raises(UserError, match='config.json is not there.*not a run directory'):
         config.load(str(tmp_path))
 
 
@@ -225,7 +226,7 @@ def test_broken_json_is_refused_naming_the_file(run):
     path = os.path.join(run[1], config.CONFIG_NAME)
     with open(path, 'w') as f:
         f.write('{"flags": ')
-    with pytest.raises(SystemExit) as error:
+    with pytest.raises(UserError) as error:
         config.load(run[1])
     assert str(error.value).startswith('%s is not JSON' % path)
 
@@ -235,14 +236,14 @@ def test_json_that_is_no_object_is_refused_naming_the_file(run, text):
     path = os.path.join(run[1], config.CONFIG_NAME)
     with open(path, 'w') as f:
         f.write(text)
-    with pytest.raises(SystemExit, match=config.CONFIG_NAME):
+    with pytest.raises(UserError, match=config.CONFIG_NAME):
         config.load(run[1])
 
 
 def test_another_format_version_is_refused_showing_both(run):
     edit(run[1], lambda values: values.update(format_version=99))
-    with pytest.raises(SystemExit, match='format_version 99; this code reads %d'
-                                         % config.FORMAT_VERSION):
+    with pytest.raises(UserError, match='format_version 99; this code reads %d'
+                       % config.FORMAT_VERSION):
         config.load(run[1])
 
 
@@ -252,13 +253,13 @@ def test_another_format_version_is_refused_showing_both(run):
 ])
 def test_missing_and_unknown_flags_are_refused_by_name(run, change):
     edit(run[1], change)
-    with pytest.raises(SystemExit, match='missing or unknown to this code: crop_size'):
+    with pytest.raises(UserError, match='missing or unknown to this code: crop_size'):
         config.load(run[1])
 
 
 def test_unknown_flag_alone_is_refused_by_name(run):
     edit(run[1], lambda values: values['flags'].update(dropout=0.9))
-    with pytest.raises(SystemExit, match='missing or unknown to this code: dropout'):
+    with pytest.raises(UserError, match='missing or unknown to this code: dropout'):
         config.load(run[1])
 
 
@@ -275,7 +276,7 @@ def test_unchanged_run_may_be_continued(run):
 def test_resuming_with_another_flag_is_refused_showing_both_values(run, name, value, shown):
     args, run_dir = run
     setattr(args, name, value)
-    with pytest.raises(SystemExit, match=shown):
+    with pytest.raises(UserError, match=shown):
         config.check_resume(args, run_dir)
 
 
@@ -300,14 +301,14 @@ def test_every_flag_but_the_free_ones_is_checked_on_resume(run):
 def test_resuming_names_each_changed_flag(run):
     args, run_dir = run
     args.batch_size, args.crop_size = 4, 257
-    with pytest.raises(SystemExit, match=r'--batch_size 4 .*, --crop_size 257 '):
+    with pytest.raises(UserError, match=r'--batch_size 4 .*, --crop_size 257 '):
         config.check_resume(args, run_dir)
 
 
 def test_refused_switch_is_shown_under_the_name_it_has_on_the_command_line(run):
     args, run_dir = run
     args.random_flip = False
-    with pytest.raises(SystemExit, match='--no_random_flip'):
+    with pytest.raises(UserError, match='--no_random_flip'):
         config.check_resume(args, run_dir)
 
 
@@ -317,7 +318,7 @@ def test_data_set_may_move_but_not_change(run, tmp_path):
     config.check_resume(args, run_dir)
     for changed in (dict(shard=b'123'), dict(class_names=('ground', 'cat', 'cow'))):
         args.dataset_dir = write_dataset(tmp_path / 'moved', **changed)
-        with pytest.raises(SystemExit, match='trained on another data set than .*moved'):
+        with pytest.raises(UserError, match='trained on another data set than .*moved'):
             config.check_resume(args, run_dir)
 
 
@@ -417,7 +418,7 @@ def test_run_of_an_early_version_of_the_posts_code_loads(tmp_path):
     (dict(output_stride=4), 'output_stride 4: choose one of'),
     (dict(resnet_model='vgg'), "resnet_model 'vgg'")])
 def test_data_json_that_cannot_be_built_is_refused_naming_the_file(tmp_path, changes, message):
-    with pytest.raises(SystemExit) as error:
+    with pytest.raises(UserError) as error:
         config.load(write_post_run(tmp_path, **changes))
     assert str(error.value).startswith(str(tmp_path / 'data.json'))
     error.match(message)

@@ -8,10 +8,11 @@ import pytest
 
 import network
 import train
+from common.errors import UserError
 from dataset import descriptor
 from experiment import checkpoints, config
 from preprocessing import inputs
-from resnet import resnet_v2
+from resnet import architecture
 from runtime import tf
 from tests.helpers import pseudo_random
 
@@ -22,9 +23,9 @@ SIZES = ((40, 37), (33, 51), (20, 20))
 
 @pytest.fixture(scope='module')
 def tiny():
-    resnet_v2.UNITS[TINY] = (1, 1, 1, 3)
+    architecture.MODELS[TINY] = architecture.Architecture((1, 1, 1, 3))
     yield TINY
-    del resnet_v2.UNITS[TINY]
+    del architecture.MODELS[TINY]
 
 
 def example(index):
@@ -74,7 +75,8 @@ def post_run(tiny, tmp_path_factory):
                  current_best_val_loss='0.31', accumulated_validation_miou=0, batch_size=8)
     (folder / 'data.json').write_text(json.dumps(flags, sort_keys=True, indent=4))
     with tf.Graph().as_default(), tf.Session() as session:
-        network.deeplab_v3(tf.zeros([1, 33, 33, 3]), config.load(str(folder)), False, None)
+        network.deeplab_v3(tf.zeros([1, 33, 33, 3]),
+                           network.options_of(config.load(str(folder))), False, None)
         model = tf.trainable_variables()
         tf.get_variable(tiny + '/logits/weights', [1, 1, 2048, NUM_CLASSES])
         tf.get_variable(tiny + '/logits/biases', [NUM_CLASSES])
@@ -132,7 +134,7 @@ def test_damaged_raw_records_are_refused_naming_file_and_record(tmp_path, damage
     path = tmp_path / 'train.tfrecords'
     write_raw_records(path, 2)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(descriptor.DatasetError, match=message) as error:
+    with pytest.raises(UserError, match=message) as error:
         descriptor.load(str(tmp_path))
     assert str(error.value).startswith(str(path))
 
@@ -209,8 +211,8 @@ def test_run_of_the_post_is_scored_on_its_own_records(post_run, raw_dir, tmp_pat
     matrix = 0
     with tf.Graph().as_default(), tf.Session() as session:
         images = tf.placeholder(tf.float32, [1, None, None, 3])
-        logits = network.deeplab_v3(images, config.load(os.path.join(post_run, 'train')), False,
-                                    None)
+        options = network.options_of(config.load(os.path.join(post_run, 'train')))
+        logits = network.deeplab_v3(images, options, False, None)
         pseudo_random.assign(session)
         for index in range(3):
             image, labels = example(index)

@@ -9,6 +9,7 @@ import time
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
+from common.errors import UserError
 from experiment import run_log
 from tests.helpers import ROOT
 
@@ -16,7 +17,7 @@ from tests.helpers import ROOT
 def test_second_process_is_refused_naming_the_first(tmp_path):
     with run_log.locked(str(tmp_path)):
         for _ in range(2):
-            with pytest.raises(SystemExit, match='is in use: process %d trains' % os.getpid()):
+            with pytest.raises(UserError, match='is in use: process %d trains' % os.getpid()):
                 with run_log.locked(str(tmp_path)):
                     pass
     with run_log.locked(str(tmp_path)):
@@ -29,7 +30,7 @@ def test_lock_of_a_killed_process_is_free(tmp_path):
             % (ROOT, str(tmp_path)))
     process = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b'held\n'
-    with pytest.raises(SystemExit, match='process %d' % process.pid):
+    with pytest.raises(UserError, match='process %d' % process.pid):
         with run_log.locked(str(tmp_path)):
             pass
     process.kill()

@@ -1,13 +1,12 @@
 """Runs of a tiny network with pseudo-random weights, for the tests of what uses a run."""
 import contextlib
-import functools
 import os
 
 import numpy as np
 
 import network
 from experiment import config
-from resnet import resnet_v2
+from resnet import architecture
 from runtime import tf
 from tests.helpers import pseudo_random
 from tests.helpers.example_files import noise
@@ -19,20 +18,17 @@ ASPP_DEPTH = 16  # halves the weights
 
 
 @contextlib.contextmanager
-def tiny_network(base_depth=resnet_v2.BASE_DEPTH):
-    """Within it there is the backbone `TINY`, and ASPP has few filters.
+def tiny_network(base_depth=64):
+    """Within it there is the model `TINY`, whose ASPP has few filters.
 
     Args:
-      base_depth: int, see `resnet_v2.BASE_DEPTH`.
+      base_depth: int, see `architecture.Architecture`.
     """
-    aspp, depth = network.atrous_spatial_pyramid_pooling, resnet_v2.BASE_DEPTH
-    resnet_v2.UNITS[TINY], resnet_v2.BASE_DEPTH = (1, 1, 1, 3), base_depth
-    network.atrous_spatial_pyramid_pooling = functools.partial(aspp, depth=ASPP_DEPTH)
+    architecture.MODELS[TINY] = architecture.Architecture((1, 1, 1, 3), base_depth, ASPP_DEPTH)
     try:
         yield
     finally:
-        network.atrous_spatial_pyramid_pooling, resnet_v2.BASE_DEPTH = aspp, depth
-        del resnet_v2.UNITS[TINY]
+        del architecture.MODELS[TINY]
 
 
 def pictures(height, width, batch=1, seed=0):
@@ -57,7 +53,8 @@ def write_run(folder, dataset_dir, suffix=''):
     args.number_of_classes = NUM_CLASSES
     config.save(args, folder)
     with tf.Graph().as_default(), tf.Session() as session:
-        logits = network.deeplab_v3(tf.constant(pictures(48, 64), tf.float32), args, False, None)
+        logits = network.deeplab_v3(tf.constant(pictures(48, 64), tf.float32),
+                                    network.options_of(args), False, None)
         pseudo_random.assign(session)
         # Logits around 0: pictures have several classes, and none is sure.
         weights, biases = [tf.global_variables('DeepLab_v3/logits/' + name)[0]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from dataset import voc
 from inference import drawing
 
 VOID = 255
@@ -12,7 +13,7 @@ VOID_COLOR = (224, 224, 192)
 
 
 def test_palette_holds_the_colours_of_voc():
-    colors = drawing.palette(VOID)
+    colors = voc.palette(VOID)
     assert colors.shape == (256, 3) and colors.dtype == np.uint8
     for label, color in {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 15: (192, 128, 128),
                          20: (0, 64, 128), 255: VOID_COLOR}.items():
@@ -20,10 +21,10 @@ def test_palette_holds_the_colours_of_voc():
 
 
 def test_ignore_label_has_the_void_colour_also_right_behind_the_classes():
-    colors = drawing.palette(11)
+    colors = voc.palette(11)
     assert tuple(colors[11]) == VOID_COLOR
     np.testing.assert_array_equal(np.delete(colors, 11, 0),
-                                  np.delete(drawing.palette(VOID), 11, 0))
+                                  np.delete(voc.palette(VOID), 11, 0))
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.int32, np.int64])

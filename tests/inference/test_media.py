@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.errors import UserError
 from inference import media
 from tests.helpers.example_files import encoded, noise
 
@@ -69,13 +70,13 @@ def test_results_of_an_earlier_run_are_no_inputs(tmp_path):
     own = [tmp_path / 'index', tmp_path / 'overlay']
     assert names_of([tmp_path], own) == ['a']
     for given in ('overlay/a.png', 'index', 'overlay/*'):
-        with pytest.raises(media.MediaError, match='a.png is in a folder of results.*output_dir'):
+        with pytest.raises(UserError, match='a.png is in a folder of results.*output_dir'):
             names_of([tmp_path / given], own)
 
 
 def test_inputs_that_are_not_there_are_all_named(tmp_path):
     make(tmp_path, 'a.jpg', 'folder/notes.txt')
-    with pytest.raises(media.MediaError) as error:
+    with pytest.raises(UserError) as error:
         names_of([tmp_path / 'a.jpg', tmp_path / 'b.jpg', tmp_path / '*.png', tmp_path / 'folder'])
     assert 'b.jpg is not there' in str(error.value) and '*.png is not there' in str(error.value)
     assert 'folder holds no picture and no video' in str(error.value)
@@ -126,7 +127,7 @@ def test_damaged_videos_are_refused_before_any_frame_is_read(tmp_path, damage, m
     path = tmp_path / 'a.mp4'
     clip(path, count=60, output_params=['-movflags', '+faststart'])
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(media.MediaError, match=message) as error:
+    with pytest.raises(UserError, match=message) as error:
         media.open_video(str(path))
     assert str(path) in str(error.value)
 
@@ -136,7 +137,7 @@ def test_videos_without_ffmpeg_are_refused_saying_what_to_install(tmp_path, monk
         raise RuntimeError('No ffmpeg exe')
 
     monkeypatch.setattr(imageio_ffmpeg, 'get_ffmpeg_exe', none)
-    with pytest.raises(media.MediaError, match='a.mp4: videos need ffmpeg.*imageio-ffmpeg'):
+    with pytest.raises(UserError, match='a.mp4: videos need ffmpeg.*imageio-ffmpeg'):
         media.open_video(str(tmp_path / 'a.mp4'))
 
 
@@ -180,10 +181,10 @@ def test_damaged_gif_is_refused_naming_it(tmp_path):
     gif(path)
     data = path.read_bytes()
     path.write_bytes(data[:len(data) // 2])
-    with pytest.raises(media.MediaError, match='a.gif cannot be decoded'):
+    with pytest.raises(UserError, match='a.gif cannot be decoded'):
         list(media.open_video(str(path)).frames)
     path.write_bytes(b'GIF89a')
-    with pytest.raises(media.MediaError, match='a.gif cannot be decoded'):
+    with pytest.raises(UserError, match='a.gif cannot be decoded'):
         media.is_video(str(path))
 
 
@@ -219,12 +220,12 @@ def test_gif_is_written_with_the_timing_it_had(tmp_path):
 def test_a_video_that_was_not_finished_is_not_there(tmp_path, make_input, name):
     def stopped():
         yield from pictures(2)
-        raise media.MediaError('stopped')
+        raise UserError('stopped')
 
     video = media.open_video(make_input(tmp_path / name))
     folder = tmp_path / 'out'
     folder.mkdir()
-    with pytest.raises(media.MediaError, match='stopped'):
+    with pytest.raises(UserError, match='stopped'):
         media.write_video(stopped(), str(folder / name), video)
     assert os.listdir(str(folder)) == []
 
@@ -233,7 +234,7 @@ def test_a_video_that_ffmpeg_did_not_finish_is_not_kept(tmp_path, monkeypatch):
     video = media.open_video(clip(tmp_path / 'a.mp4'))
     video.frames.close()
     monkeypatch.setattr(media, 'count_frames', lambda path: 6)
-    with pytest.raises(media.MediaError, match='does not hold the 7 frames'):
+    with pytest.raises(UserError, match='does not hold the 7 frames'):
         media.write_video(pictures(7), str(tmp_path / 'b.mp4'), video)
     assert os.listdir(str(tmp_path)) == ['a.mp4']
 

@@ -3,6 +3,7 @@ import argparse
 
 import pytest
 
+from common.errors import UserError
 from dataset import voc
 from inference import options
 
@@ -28,7 +29,7 @@ def test_the_overlap_is_a_quarter_of_the_window_unless_given():
     (['--overlap', '9'], '--overlap 9 without --window'),
     (['--window', '65', '--overlap', '65'], '--window 65 --overlap 65: .* smaller')])
 def test_flags_that_do_not_go_together_are_refused(argv, message):
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(UserError, match=message):
         options.passes_of(parse(*argv))
 
 
@@ -50,5 +51,5 @@ def test_submissions_lie_where_vocs_server_looks_and_hold_vocs_classes():
     assert options.submission_folder('out', 'comp5', 'test', voc.CLASS_NAMES).endswith(
         'Segmentation/comp5_test_cls')
     assert parse('--save_submission').save_submission == 'comp6'
-    with pytest.raises(SystemExit, match='takes its own 21 classes, and these are 2 .a, b'):
+    with pytest.raises(UserError, match='takes its own 21 classes, and these are 2 .a, b'):
         options.submission_folder('out', 'comp6', 'test', ('a', 'b'))

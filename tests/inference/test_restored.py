@@ -6,6 +6,7 @@ import pytest
 from scipy import ndimage, special
 
 import network
+from common.errors import UserError
 from dataset import descriptor, voc
 from inference import options, restored
 from runtime import tf
@@ -57,7 +58,7 @@ def test_run_of_the_post_has_vocs_names(tmp_path, monkeypatch):
 def test_checkpoint_without_the_settings_of_its_run_is_refused(tmp_path):
     for extension in ('.index', '.data-00000-of-00001'):
         (tmp_path / ('model.ckpt' + extension)).write_bytes(b'')
-    with pytest.raises(SystemExit, match='No config.json beside .*model.ckpt'):
+    with pytest.raises(UserError, match='No config.json beside .*model.ckpt'):
         restored.load_run(str(tmp_path))
 
 
@@ -70,7 +71,7 @@ def test_a_file_of_names_that_does_not_fit_is_refused(tmp_path, content, message
     path = tmp_path / 'classes.txt'
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(descriptor.DatasetError, match=message) as error:
+    with pytest.raises(UserError, match=message) as error:
         restored.class_names_of(run_flags(3), str(path))
     assert str(path) in str(error.value)
 
@@ -111,7 +112,8 @@ def test_scales_and_flip_equal_single_passes_averaged_in_numpy(run):
     expected = []
     with tf.Graph().as_default(), tf.Session() as session:
         inputs = tf.placeholder(tf.float32, [None, None, None, 3])
-        logits = network.deeplab_v3(inputs, run.args, False, None, output_size=size)
+        logits = network.deeplab_v3(inputs, network.options_of(run.args), False, None,
+                                    output_size=size)
         tf.train.Saver().restore(session, run.checkpoint)
         for scale in scales:
             scaled = resized(images, *(int(np.round(side * scale)) for side in size))

@@ -18,8 +18,8 @@ from PIL import Image
 import network
 from experiment import checkpoints, config
 from notebooks import layers
-from resnet import resnet_v2
-from runtime import force_dilated_gradient, tf
+from resnet import architecture
+from runtime import tf
 from tests.helpers import ROOT, pseudo_random
 
 FOLDER = os.path.join(ROOT, 'notebooks')
@@ -89,21 +89,21 @@ def no_settings(monkeypatch):
 @pytest.fixture(scope='module')
 def run_dir(tmp_path_factory, shapes_dir):
     """A run of a tiny backbone with random weights, and beside them averages that differ."""
-    resnet_v2.UNITS[TINY] = TINY_UNITS
+    architecture.MODELS[TINY] = architecture.Architecture(TINY_UNITS)
     folder = str(tmp_path_factory.mktemp('runs'))
     args = config.parse_train_flags(['--resnet_model', TINY, '--dataset_dir', shapes_dir,
                                      '--crop_size', '33', '--ema_decay', '0.9'])
     args.number_of_classes = 6
     config.save(args, folder)
     with tf.Graph().as_default(), tf.Session() as session:
-        network.deeplab_v3(tf.zeros([1, 33, 33, 3]), args, False, None)
+        network.deeplab_v3(tf.zeros([1, 33, 33, 3]), network.options_of(args), False, None)
         pseudo_random.assign(session)
         averages = [tf.Variable(0.7 * variable, name=variable.op.name + checkpoints.AVERAGED)
                     for variable in tf.global_variables()]
         session.run(tf.variables_initializer(averages))
         tf.train.Saver().save(session, os.path.join(folder, checkpoints.PREFIX), 2)
     yield folder
-    del resnet_v2.UNITS[TINY]
+    del architecture.MODELS[TINY]
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -150,8 +150,8 @@ def test_inference_shows_the_network_its_predictions_and_the_scores_of_test_py(
     notebook = execute('inference', FOLDER, first_cell='''
 import sys
 sys.path.insert(0, %r)
-from resnet import resnet_v2
-resnet_v2.UNITS[%r] = %r''' % (ROOT, TINY, TINY_UNITS))
+from resnet import architecture
+architecture.MODELS[%r] = architecture.Architecture(%r)''' % (ROOT, TINY, TINY_UNITS))
     text, num_figures = outputs_of(notebook)
     assert num_figures == 5
     assert 'model.ckpt-2' in text and 'background, circle, square' in text
@@ -226,23 +226,22 @@ def test_the_users_own_run_goes_before_the_demo(has_own, run, monkeypatch, no_se
         run_here('inference')
 
 
-def build_tiny(images, output_stride, multi_grid, aspp_rates):
+def build_tiny(images, output_stride, multi_grid, aspp_rates, native=False):
     args = config.parse_train_flags(['--output_stride', str(output_stride), '--aspp_rates']
                                     + list(map(str, aspp_rates)))
     args.resnet_model, args.multi_grid, args.number_of_classes = TINY, multi_grid, 6
+    options = network.options_of(args)
+    options = options._replace(
+        architecture=options.architecture._replace(native_atrous=native))
     with tf.name_scope('here'):
-        network.deeplab_v3(images, args, is_training=False, reuse=None)
+        network.deeplab_v3(images, options, is_training=False, reuse=None)
 
 
 @pytest.mark.parametrize('native', [True, False])
 def test_layers_are_read_alike_from_both_kinds_of_atrous_convolution(native, tiny_backbone):
-    force_dilated_gradient(native)
-    try:
-        with tf.Graph().as_default() as graph:
-            build_tiny(tf.zeros([1, 65, 97, 3]), 8, (1, 2, 4), (12, 24, 36))
-            found = layers.read(graph, TINY, 'here')
-    finally:
-        force_dilated_gradient(None)
+    with tf.Graph().as_default() as graph:
+        build_tiny(tf.zeros([1, 65, 97, 3]), 8, (1, 2, 4), (12, 24, 36), native)
+        found = layers.read(graph, TINY, 'here')
     assert [(layer.block, layer.unit, layer.size, layer.stride, layer.rate) for layer in found] == [
         ('conv1', '', 7, 2, 1), ('pool1', '', 3, 2, 1), ('block1', '1', 3, 2, 1),
         ('block2', '1', 3, 1, 1), ('block3', '1', 3, 1, 2), ('block4', '1', 3, 1, 4),

@@ -14,24 +14,18 @@ import numpy as np
 import pytest
 
 from common import http
-from resnet import download, resnet_v2
-from runtime import tf
+from resnet import architecture, download, resnet_v2
+from runtime import nets, slim, tf
 from tests.helpers import ROOT
 from tests.helpers.file_server import closed_port, serve
 
 REFERENCE = os.path.join(ROOT, '..', 'shared', 'reference')
 TINY = 'resnet_v2_tiny'  # the name that the fixture tiny_backbone makes known
 ARCHIVE = '/' + download.ARCHIVE_NAME % TINY
-FULL_BLOCKS, FULL_VARIABLES = resnet_v2.resnet_blocks, download.expected_variables
+FULL_VARIABLES = download.expected_variables
+# 64 times fewer channels.
+NARROW = architecture.Architecture((1, 1, 1, 3), base_depth=1)
 V1, V2 = tf.train.SaverDef.V1, tf.train.SaverDef.V2
-
-
-def narrow_blocks(units, multi_grid):
-    """The blocks of the backbone with 64 times fewer channels."""
-    return [block._replace(args=[dict(unit, depth=unit['depth'] // 64,
-                                      depth_bottleneck=unit['depth_bottleneck'] // 64)
-                                 for unit in block.args])
-            for block in FULL_BLOCKS(units, multi_grid)]
 
 
 def reference(name):
@@ -46,15 +40,14 @@ def reference(name):
 def backbone():
     """Name to shape of the variables of a narrow tiny backbone, counted by the real function."""
     with pytest.MonkeyPatch.context() as context:
-        context.setitem(resnet_v2.UNITS, TINY, (1, 1, 1, 3))
-        context.setattr(resnet_v2, 'resnet_blocks', narrow_blocks)
+        context.setitem(architecture.MODELS, TINY, NARROW)
         return download.expected_variables(TINY)
 
 
 @pytest.fixture(autouse=True)
 def published_tiny_backbone(backbone, tiny_backbone, monkeypatch):
     """Makes the backbone a published one, and spares building it in each test."""
-    monkeypatch.setattr(resnet_v2, 'resnet_blocks', narrow_blocks)
+    monkeypatch.setitem(architecture.MODELS, TINY, NARROW)
     monkeypatch.setattr(download, 'expected_variables', lambda model: dict(backbone))
     monkeypatch.setattr(download, 'PUBLISHED', download.PUBLISHED + (TINY,))
     monkeypatch.setattr(http, 'RETRY_DELAYS', (0, 0, 0))
@@ -145,14 +138,11 @@ def test_weights_are_fetched_checked_and_recorded(server, shapes, tmp_path, vers
 
 
 def test_a_saver_restores_the_backbone_from_what_is_installed(server, shapes, tmp_path):
-    from tf_slim.nets import resnet_utils as slim_resnet_utils
-
-    from runtime import slim
     server.files[ARCHIVE] = archive(checkpoint(shapes, value=0.25))
     prefix = ensure(server, tmp_path)
     with tf.Graph().as_default(), tf.Session() as session:
-        with slim.arg_scope(slim_resnet_utils.resnet_arg_scope()):
-            resnet_v2.resnet_v2(tf.zeros([1, 33, 33, 3]), TINY, is_training=False)
+        with slim.arg_scope(nets.resnet_utils.resnet_arg_scope()):
+            resnet_v2.resnet_v2(tf.zeros([1, 33, 33, 3]), TINY, NARROW, is_training=False)
         tf.train.Saver().restore(session, prefix)
         assert all((value == 0.25).all() for value in session.run(tf.global_variables()))
 
@@ -394,7 +384,7 @@ def test_unpublished_and_unknown_models_are_told_apart(tmp_path):
 
 def test_every_backbone_is_published_or_said_not_to_be():
     known = set(download.PUBLISHED + download.UNPUBLISHED)
-    assert known == set(resnet_v2.UNITS) and not set(download.PUBLISHED) & {'resnet_v2_200'}
+    assert known == set(architecture.MODELS) and not set(download.PUBLISHED) & {'resnet_v2_200'}
 
 
 @pytest.mark.parametrize('text', ['no JSON', '{}', '[]', '{"archive_sha256": null, "files": 1}'])
@@ -434,11 +424,10 @@ def test_script_fails_with_one_message_and_without_tensorflow(tmp_path):
     assert 'tarfile' in done.stderr and 'tensorflow' not in done.stderr
 
 
-def test_checked_variables_are_those_of_the_published_graph(monkeypatch):
+def test_checked_variables_are_those_of_the_published_graph():
     with open(reference('variables_resnet_v2_50.json')) as handle:
         published = {name: shape for name, shape in json.load(handle).items()
                      if name.startswith('resnet_v2_50/') and '/logits/' not in name}
-    monkeypatch.setattr(resnet_v2, 'resnet_blocks', FULL_BLOCKS)
     assert FULL_VARIABLES('resnet_v2_50') == published
 
 

@@ -4,9 +4,9 @@ import pytest
 from tf_slim.nets import resnet_utils as slim_resnet_utils
 from tf_slim.nets import resnet_v2 as slim_resnet_v2
 
-import runtime
-from resnet import resnet_v2
+from resnet import architecture, resnet_v2
 from runtime import slim, tf
+from runtime.devices import has_native_dilated_gradient
 from tests.helpers import pseudo_random
 
 TINY = 'resnet_v2_tiny'  # the name that the fixture tiny_backbone makes known
@@ -28,7 +28,7 @@ def features(build, inputs, is_training=False):
 
 def ours(model, output_stride, multi_grid):
     return lambda inputs, is_training: resnet_v2.resnet_v2(
-        inputs, model, is_training, output_stride, multi_grid)[0]
+        inputs, model, architecture.MODELS[model], is_training, output_stride, multi_grid)[0]
 
 
 def relative_error(actual, expected):
@@ -82,11 +82,12 @@ def tap_distance(session, before, after):
     return columns[1] - columns[0]
 
 
-def unit_rates(output_stride, multi_grid, units):
+def unit_rates(output_stride, multi_grid, units, native=False):
     """The rates at which the 3x3 convolutions of (block, unit) pairs run."""
     with tf.Graph().as_default() as graph, tf.Session() as session:
         with slim.arg_scope(slim_resnet_utils.resnet_arg_scope()):
-            resnet_v2.resnet_v2(tf.placeholder(tf.float32, [None, None, None, 3]), TINY, False,
+            resnet_v2.resnet_v2(tf.placeholder(tf.float32, [None, None, None, 3]), TINY,
+                                architecture.MODELS[TINY]._replace(native_atrous=native), False,
                                 output_stride, multi_grid)
         session.run(tf.global_variables_initializer())
         tensors = ['%s/block%d/unit_%d/bottleneck_v2/' % ((TINY,) + unit) for unit in units]
@@ -99,11 +100,10 @@ def unit_rates(output_stride, multi_grid, units):
 @pytest.mark.parametrize('output_stride,multi_grid,expected', [
     (16, (1, 2, 4), (2, 4, 8)), (8, (1, 2, 4), (4, 8, 16)), (16, (1, 1, 1), (2, 2, 2)),
     (32, (1, 1, 1), (1, 1, 1))])
-def test_block4_rates(tiny_backbone, monkeypatch, native, output_stride, multi_grid, expected):
-    if native and not runtime.has_native_dilated_gradient():
+def test_block4_rates(tiny_backbone, native, output_stride, multi_grid, expected):
+    if native and not has_native_dilated_gradient():
         pytest.skip('this build has no gradient of native dilated convolutions')
-    monkeypatch.setattr(runtime, '_native_dilated_gradient', native)
-    assert unit_rates(output_stride, multi_grid, [(4, 1), (4, 2), (4, 3)]) == expected
+    assert unit_rates(output_stride, multi_grid, [(4, 1), (4, 2), (4, 3)], native) == expected
 
 
 @pytest.mark.parametrize('output_stride,expected', [(16, 1), (8, 2)])
@@ -120,7 +120,6 @@ def test_output_size_is_the_ceiling(tiny_backbone, output_stride, size):
 
 
 @pytest.mark.parametrize('model,output_stride,multi_grid,message', [
-    ('resnet_v1_50', 16, (1, 2, 4), 'resnet_v1_50.*choose one of.*resnet_v2_101'),
     ('resnet_v2_50', 4, (1, 2, 4), 'output_stride 4: choose one of'),
     ('resnet_v2_50', 12, (1, 2, 4), 'output_stride 12'),
     ('resnet_v2_50', 32, (1, 2, 4), 'without atrous'),
@@ -129,5 +128,6 @@ def test_what_cannot_be_built_is_refused_before_the_graph(model, output_stride, 
                                                           message):
     with tf.Graph().as_default() as graph:
         with pytest.raises(ValueError, match=message):
-            resnet_v2.resnet_v2(None, model, False, output_stride, multi_grid)
+            resnet_v2.resnet_v2(None, model, architecture.MODELS[model], False, output_stride,
+                                multi_grid)
         assert not graph.get_operations()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset import descriptor
+from common.errors import UserError
 from inference import media, restored
 from runtime import tf
 from serving import client, formats, runners
@@ -230,7 +230,7 @@ def test_a_file_of_names_that_is_none_is_refused(tmp_path, option, content, mess
         path.write_text(content)
     flags = client.parse_flags(['--url', 'http://h/v1/models/m', '--input', 'x', '--output_dir',
                                 'x', option, str(path)])
-    with pytest.raises(descriptor.DatasetError, match=message) as error:
+    with pytest.raises(UserError, match=message) as error:
         client.read_classes(flags)
     assert str(path) in str(error.value) and option in str(error.value)
 

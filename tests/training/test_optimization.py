@@ -5,7 +5,7 @@ import pytest
 import train
 from dataset import descriptor
 from experiment import config
-from resnet import resnet_v2
+from resnet import architecture
 from runtime import slim, tf
 from tests.helpers import pseudo_random
 from training import optimization
@@ -124,7 +124,7 @@ def test_adam_is_the_default_with_the_slots_of_the_post():
 @pytest.fixture(scope='module')
 def run_steps(shapes_dir):
     """Makes a function that trains on a tiny backbone from weights of its names, once per flags."""
-    resnet_v2.UNITS[TINY] = (1, 1, 1, 3)
+    architecture.MODELS[TINY] = architecture.Architecture((1, 1, 1, 3))
     results = {}
 
     def run(num_steps, *flags, weights=None):
@@ -134,7 +134,7 @@ def run_steps(shapes_dir):
             results[num_steps, flags, weights] = train_some(num_steps, args, weights)
         return results[num_steps, flags, weights]
     yield run
-    del resnet_v2.UNITS[TINY]
+    del architecture.MODELS[TINY]
 
 
 def parse(dataset_dir, *flags):
@@ -194,7 +194,8 @@ def test_frozen_batch_norm_normalizes_with_the_stored_statistics(run_steps, shap
         example = tf.data.make_one_shot_iterator(train.inputs.train_dataset(
             info, shapes_dir, train.augmentation_options(args, info.ignore_label), 4,
             args.seed)).get_next()
-        logits = train.network.deeplab_v3(example.image, args, False, None)
+        logits = train.network.deeplab_v3(example.image, train.network.options_of(args), False,
+                                          None)
         loss = optimization.losses.masked_cross_entropy(logits, example.labels, 255)
         pseudo_random.assign(session)
         expected = session.run(loss)

@@ -6,7 +6,7 @@ import struct
 import google_crc32c
 import pytest
 
-from dataset import descriptor
+from common.errors import UserError
 from dataset.records import shards
 from runtime import tf
 
@@ -90,7 +90,7 @@ def test_damage_is_located_by_record_and_byte(shard, into, what, words):
 @pytest.mark.parametrize('into, what', [(5, 'cut'), (12 + 500, 'cut'), (0, None), (9, None)])
 def test_counting_notices_cut_files_and_damaged_lengths(shard, into, what):
     change(shard, starts()[2] + into, what)
-    with pytest.raises(descriptor.DatasetError, match=r'record 2 \(counted from 0\)') as error:
+    with pytest.raises(UserError, match=r'record 2 \(counted from 0\)') as error:
         shards.count_records(shard)
     assert os.path.basename(shard) in str(error.value)
 

@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from common.errors import UserError
 from dataset import descriptor
 from dataset.records import (example_proto, manifest, publishing, shards,
                              workers, writing)
@@ -132,7 +133,7 @@ def test_interrupted_rebuild_keeps_the_old_split(tmp_path):
     files, fingerprint = visible(tmp_path), descriptor.fingerprint(str(tmp_path))
     with pytest.raises(writing.InvalidExampleError):
         writing.write_split([pair(name='new'), pair(b'')], 2, INFO, str(tmp_path), 'train')
-    with pytest.raises(descriptor.DatasetError, match='announced with 5 examples but has 1'):
+    with pytest.raises(UserError, match='announced with 5 examples but has 1'):
         writing.write_split([pair(name='new')], 5, INFO, str(tmp_path), 'train')
     assert visible(tmp_path) == sorted(files + ['train-bad-files.txt'])
     assert descriptor.fingerprint(str(tmp_path)) == fingerprint
@@ -141,7 +142,7 @@ def test_interrupted_rebuild_keeps_the_old_split(tmp_path):
 
 @pytest.mark.parametrize('count', [1, 3])
 def test_iterators_of_another_length_than_announced_are_refused(tmp_path, count):
-    with pytest.raises(descriptor.DatasetError, match='with 2 examples but has %d' % count):
+    with pytest.raises(UserError, match='with 2 examples but has %d' % count):
         writing.write_split(iter([pair()] * count), 2, INFO, str(tmp_path), 'train', 2)
     assert os.listdir(str(tmp_path)) == []
 
@@ -215,14 +216,14 @@ def test_merging_other_classes_is_refused_before_work_starts(
         tmp_path, class_names, ignore_label, word):
     writing.write_split([pair()], 1, INFO, str(tmp_path), 'train')
     other = descriptor.create('toy', class_names, ignore_label)
-    with pytest.raises(descriptor.DatasetError, match=word):
+    with pytest.raises(UserError, match=word):
         writing.write_split(iter(()), 1, other, str(tmp_path), 'val')
 
 
 @pytest.mark.parametrize('split, count, shards', [('a/b', 1, 1), ('', 1, 1), ('a', 0, 1),
                                                   ('a', 1, 0)])
 def test_unusable_names_and_numbers_are_errors(tmp_path, split, count, shards):
-    with pytest.raises(descriptor.DatasetError):
+    with pytest.raises(UserError):
         writing.write_split([pair()], count, INFO, str(tmp_path / 'out'), split, shards)
     assert not (tmp_path / 'out').exists()
 
@@ -416,7 +417,7 @@ def test_full_disk_is_named_with_what_was_written(tmp_path, monkeypatch):
         return open('/dev/full' if len(opened) == 2 else path, mode)
 
     monkeypatch.setattr(shards, 'open', open_on_full_disk, raising=False)
-    with pytest.raises(descriptor.DatasetError) as error:
+    with pytest.raises(UserError) as error:
         writing.write_split(examples, 4, INFO, str(out), 'train', 2)
     message = str(error.value)
     assert 'The disk that holds %s is full' % out in message and "of split 'train'" in message
@@ -428,13 +429,13 @@ def test_full_disk_is_named_with_what_was_written(tmp_path, monkeypatch):
 
 def test_output_that_cannot_be_written_is_an_error_naming_it(tmp_path):
     (tmp_path / 'out').write_text('a file')
-    with pytest.raises(descriptor.DatasetError, match='out cannot be written'):
+    with pytest.raises(UserError, match='out cannot be written'):
         writing.write_split([pair()], 1, INFO, str(tmp_path / 'out'), 'train')
 
 
 def test_two_builds_of_one_split_do_not_meet(tmp_path):
     with publishing.working_dir(str(tmp_path), 'train'):
-        with pytest.raises(descriptor.DatasetError, match="Another process is building .*'train'"):
+        with pytest.raises(UserError, match="Another process is building .*'train'"):
             writing.write_split([pair()], 1, INFO, str(tmp_path), 'train')
         writing.write_split([pair()], 1, INFO, str(tmp_path), 'val')
     assert writing.write_split([pair()], 1, INFO, str(tmp_path), 'train').num_examples == 1
@@ -455,7 +456,7 @@ def test_reader_of_masks_decides_the_labels_and_is_checked(tmp_path):
 
     with pytest.raises(writing.InvalidExampleError, match='mask of a.png cannot be read'):
         writing.encode(pair(), INFO, unreadable)
-    with pytest.raises(descriptor.DatasetError, match='read_mask .*unreadable.* has no key'):
+    with pytest.raises(UserError, match='read_mask .*unreadable.* has no key'):
         writing.write_split([pair()], 1, INFO, str(tmp_path), 'train', read_mask=unreadable)
 
 
@@ -500,7 +501,7 @@ def test_error_in_a_process_stops_the_build(tmp_path):
 
 def test_process_that_dies_is_an_error_and_not_a_wait(tmp_path):
     examples = write_pairs(tmp_path, 'abcd')
-    with pytest.raises(descriptor.DatasetError, match=r'died \(exit status 9\) at number 1 of '):
+    with pytest.raises(UserError, match=r'died \(exit status 9\) at number 1 of '):
         writing.write_split(examples, 4, INFO, str(tmp_path / 'out'), 'train', 2,
                             read_mask=example_files.dies, num_workers=2)
     assert os.listdir(str(tmp_path / 'out')) == []
@@ -508,7 +509,7 @@ def test_process_that_dies_is_an_error_and_not_a_wait(tmp_path):
 
 def test_reader_that_may_crash_never_runs_here_and_its_files_are_named(tmp_path):
     examples = write_pairs(tmp_path, 'abcd')
-    with pytest.raises(descriptor.DatasetError) as error:
+    with pytest.raises(UserError) as error:
         writing.write_split(examples, 4, INFO, str(tmp_path / 'out'), 'train', 1,
                             read_mask=example_files.crashes_at_c, num_workers=1)
     message = str(error.value)

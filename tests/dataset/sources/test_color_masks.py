@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.errors import UserError
 from dataset import descriptor, voc
 from dataset.records import writing
 from dataset.sources import color_masks
@@ -143,7 +144,7 @@ def test_palette_without_names_takes_those_of_the_classes(tmp_path):
     names, palette = color_masks.read_palette(str(tmp_path / 'palette.json'), ['a', 'b'], 255)
     assert names == ['a', 'b'] and palette.names == ['a', 'b']
     for classes in (None, ['a'], ['a', 'b', 'c']):
-        with pytest.raises(descriptor.DatasetError, match='2 colours without names; give --cla'):
+        with pytest.raises(UserError, match='2 colours without names; give --cla'):
             color_masks.read_palette(str(tmp_path / 'palette.json'), classes, 255)
 
 
@@ -157,16 +158,16 @@ def test_palette_without_names_takes_those_of_the_classes(tmp_path):
     ('void,1,2,3\n', 'names no class, only colours of void')])
 def test_unusable_palette_files_are_errors_that_name_the_file(tmp_path, text, words):
     (tmp_path / 'palette').write_text(text)
-    with pytest.raises(descriptor.DatasetError, match=words) as error:
+    with pytest.raises(UserError, match=words) as error:
         color_masks.read_palette(str(tmp_path / 'palette'), None, 255)
     assert str(tmp_path / 'palette') in str(error.value)
 
 
 def test_palette_and_classes_that_differ_are_listed(tmp_path):
     (tmp_path / 'palette').write_text('sky,1,2,3\nsea,4,5,6\n')
-    with pytest.raises(descriptor.DatasetError, match='without colour: land; .*without class: sea'):
+    with pytest.raises(UserError, match='without colour: land; .*without class: sea'):
         color_masks.read_palette(str(tmp_path / 'palette'), ['sky', 'land'], 255)
-    with pytest.raises(descriptor.DatasetError, match="absent cannot be read.*'voc' or a palette"):
+    with pytest.raises(UserError, match="absent cannot be read.*'voc' or a palette"):
         color_masks.read_palette(str(tmp_path / 'absent'), None, 255)
 
 

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from dataset import descriptor
+from common.errors import UserError
 from dataset.sources import pairs
 from tests.helpers import SHARED
 
@@ -44,14 +44,14 @@ def test_nested_folders_match_by_path_and_keep_it_in_the_name(tmp_path):
 
 
 def test_same_name_in_another_folder_is_no_partner(tmp_path):
-    with pytest.raises(descriptor.DatasetError) as error:
+    with pytest.raises(UserError) as error:
         pairs.find(*write_both(tmp_path, ['day/1.jpg'], ['night/1.png']))
     assert '1 images without mask: day/1\n' in str(error.value)
     assert '1 masks without image: night/1\n' in str(error.value)
 
 
 def test_two_files_of_one_stem_are_ambiguous(tmp_path):
-    with pytest.raises(descriptor.DatasetError, match='x/a.jpg and .*x/a.png share a stem'):
+    with pytest.raises(UserError, match='x/a.jpg and .*x/a.png share a stem'):
         pairs.find(*write_both(tmp_path, ['x/a.jpg', 'x/a.png'], ['x/a.png']))
 
 
@@ -59,10 +59,10 @@ def test_two_files_of_one_stem_are_ambiguous(tmp_path):
 def test_absent_and_empty_folders_are_named_with_their_flag(tmp_path, broken):
     folders = dict(images=write(tmp_path / 'images', 'a.jpg'), masks=write(tmp_path / 'masks', 'a'))
     folders[broken] = str(tmp_path / 'absent')
-    with pytest.raises(descriptor.DatasetError, match='--%s .*absent is no folder' % broken):
+    with pytest.raises(UserError, match='--%s .*absent is no folder' % broken):
         pairs.find(folders['images'], folders['masks'])
     os.mkdir(folders[broken])
-    with pytest.raises(descriptor.DatasetError, match='--%s .*absent holds no file' % broken):
+    with pytest.raises(UserError, match='--%s .*absent holds no file' % broken):
         pairs.find(folders['images'], folders['masks'])
 
 
@@ -70,7 +70,7 @@ def test_absent_and_empty_folders_are_named_with_their_flag(tmp_path, broken):
 def test_a_common_suffix_of_masks_is_suggested_and_works(tmp_path, ending):
     folders = write_both(tmp_path, ['x/a.jpg', 'x/ab.jpg'],
                          ['x/a%s.png' % ending, 'x/ab%s.png' % ending, 'x/c.png'])
-    with pytest.raises(descriptor.DatasetError) as error:
+    with pytest.raises(UserError) as error:
         pairs.find(*folders)
     message = str(error.value)
     assert 'Give --mask_suffix %s: with it all 2 images have a partner' % ending in message
@@ -84,7 +84,7 @@ def test_suffixes_of_images_are_suggested_too_and_both_combine(tmp_path, capsys)
     folders = write_both(tmp_path, ['a_leftImg8bit.png', 'b_leftImg8bit.png'],
                          ['a_gtFine_labelIds.png', 'b_gtFine_labelIds.png', 'a_gtFine_color.png',
                           'b_gtFine_color.png'])
-    with pytest.raises(descriptor.DatasetError, match='--mask_suffix _gtFine_(color|labelIds): '):
+    with pytest.raises(UserError, match='--mask_suffix _gtFine_(color|labelIds): '):
         pairs.find(*folders, image_suffix='_leftImg8bit')
     examples = pairs.find(*folders, image_suffix='_leftImg8bit', mask_suffix='_gtFine_labelIds')
     assert names(examples) == ['a_leftImg8bit.png', 'b_leftImg8bit.png']
@@ -92,12 +92,12 @@ def test_suffixes_of_images_are_suggested_too_and_both_combine(tmp_path, capsys)
         capsys.readouterr().out)
     for mask in ('a', 'b'):
         write(tmp_path / 'plain', mask + '.png')
-    with pytest.raises(descriptor.DatasetError, match='--image_suffix _leftImg8bit: .* 2 masks'):
+    with pytest.raises(UserError, match='--image_suffix _leftImg8bit: .* 2 masks'):
         pairs.find(folders[0], str(tmp_path / 'plain'))
 
 
 def test_no_suffix_is_suggested_that_would_not_match_all(tmp_path):
-    with pytest.raises(descriptor.DatasetError) as error:
+    with pytest.raises(UserError) as error:
         pairs.find(*write_both(tmp_path, ['a.jpg', 'b.jpg'], ['a_mask.png', 'b_other.png']))
     assert '--' not in str(error.value)
     assert 'Rename, add or remove those files' in str(error.value)
@@ -105,7 +105,7 @@ def test_no_suffix_is_suggested_that_would_not_match_all(tmp_path):
 
 def test_a_suffix_that_no_file_has_is_an_error(tmp_path):
     folders = write_both(tmp_path, ['a.jpg'], ['a.png'])
-    with pytest.raises(descriptor.DatasetError, match="ends with '_gt', but 1 others"):
+    with pytest.raises(UserError, match="ends with '_gt', but 1 others"):
         pairs.find(*folders, mask_suffix='_gt')
 
 
@@ -116,7 +116,7 @@ def test_list_of_stems_chooses_in_its_order_and_needs_partners_for_its_own_only(
     list_file.write_text('# chosen\nd.e\n\nx/b.jpg\n')
     assert names(pairs.find(*folders, list_file=str(list_file))) == ['d.e.jpg', 'x/b.jpg']
     list_file.write_text('a\nc\nf\n')
-    with pytest.raises(descriptor.DatasetError) as error:
+    with pytest.raises(UserError) as error:
         pairs.find(*folders, list_file=str(list_file))
     assert '1 images without mask: c\n' in str(error.value)
     assert '1 masks without image: f\n' in str(error.value)
@@ -154,19 +154,19 @@ def test_unusable_lists_are_errors_that_name_the_line(tmp_path, text, words):
     (tmp_path / 'list.txt').write_text(text)
     if 'images/' in text:
         folders = [None, None]
-    with pytest.raises(descriptor.DatasetError, match=words) as error:
+    with pytest.raises(UserError, match=words) as error:
         pairs.find(*folders, list_file=str(tmp_path / 'list.txt'))
     assert 'list.txt' in str(error.value)
 
 
 def test_flags_that_a_list_cannot_use_or_lacks_are_errors(tmp_path):
     (tmp_path / 'list.txt').write_text('a\n')
-    with pytest.raises(descriptor.DatasetError, match='--images and --masks are needed, as .*list'):
+    with pytest.raises(UserError, match='--images and --masks are needed, as .*list'):
         pairs.find(None, 'masks', list_file=str(tmp_path / 'list.txt'))
     (tmp_path / 'list.txt').write_text('a b\n')
-    with pytest.raises(descriptor.DatasetError, match='two columns, so nothing is matched by stem'):
+    with pytest.raises(UserError, match='two columns, so nothing is matched by stem'):
         pairs.find(None, None, list_file=str(tmp_path / 'list.txt'), mask_suffix='_gt')
-    with pytest.raises(descriptor.DatasetError, match='absent.txt cannot be read'):
+    with pytest.raises(UserError, match='absent.txt cannot be read'):
         pairs.find(None, None, list_file=str(tmp_path / 'absent.txt'))
 
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from dataset import descriptor
+from common.errors import UserError
 from dataset.sources import splits
 from tests.helpers import SHARED
 
@@ -149,9 +149,9 @@ def test_read_ids_takes_first_words_and_names_unusable_files(tmp_path):
     path.write_bytes(b'\xef\xbb\xbfx  1\r\n\r\ny -1\r\n')
     assert splits.read_ids(str(path)) == ['x', 'y']
     path.write_text('\n')
-    with pytest.raises(descriptor.DatasetError, match='a.txt names no image'):
+    with pytest.raises(UserError, match='a.txt names no image'):
         splits.read_ids(str(path))
-    with pytest.raises(descriptor.DatasetError, match='b.txt cannot be read'):
+    with pytest.raises(UserError, match='b.txt cannot be read'):
         splits.read_ids(str(tmp_path / 'b.txt'))
 
 
@@ -193,7 +193,7 @@ def test_hold_out_leaves_neither_side_of_a_tiny_list_empty(keys, fraction, sizes
 
 @pytest.mark.parametrize('keys', ['', 'a', 'aaa'])
 def test_hold_out_needs_two_different_keys(keys):
-    with pytest.raises(descriptor.DatasetError, match='two\\s+different'):
+    with pytest.raises(UserError, match='two\\s+different'):
         splits.hold_out(list(keys), 0.5, 0)
 
 

@@ -1,0 +1,111 @@
+"""Files that are there whole or not at all: replacing, locking, hashing, JSON."""
+import contextlib
+import fcntl  # POSIX alone has it, as the platforms that `make env` supports
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+
+from common.errors import UserError
+
+TEMPORARY = '.tmp'
+
+
+@contextlib.contextmanager
+def replacing(path, mode='w', **options):
+    """Opens a file that takes the name of `path` when the block ends well, and is gone otherwise.
+
+    Args:
+      path: str.
+      mode, options: as of `open`; text is UTF-8.
+    """
+    if 'b' not in mode:
+        options = dict(dict(encoding='utf-8'), **options)
+    try:
+        with open(path + TEMPORARY, mode, **options) as handle:
+            yield handle
+        os.replace(path + TEMPORARY, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path + TEMPORARY)
+
+
+def write_json(value, path, **options):
+    """Writes JSON under a temporary name and renames it; `options` as of `json.dump`."""
+    with replacing(path) as handle:
+        json.dump(value, handle, **dict(dict(indent=2, sort_keys=True), **options))
+        handle.write('\n')
+
+
+def read_json(path):
+    """Reads JSON.
+
+    Raises:
+      UserError: the file holds something else.
+    """
+    with open(path, encoding='utf-8') as handle:
+        try:
+            return json.load(handle)
+        except ValueError as error:
+            raise UserError('%s is not JSON (%s).' % (path, error))
+
+
+def hash_file(path, algorithm='sha256'):
+    """Returns the hexadecimal checksum of a file by an algorithm of `hashlib`."""
+    digest = hashlib.new(algorithm)
+    with open(path, 'rb') as handle:
+        for block in iter(lambda: handle.read(2 ** 20), b''):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def lock(handle, wait=False):
+    """Locks an open file or folder until it is closed, which the end of the process does too.
+
+    Some network file systems have no locks; there it does nothing.
+
+    Args:
+      handle: file, or int, a file descriptor.
+      wait: bool, whether to wait for another process.
+
+    Raises:
+      BlockingIOError: another process holds the lock, and `wait` is False.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        pass
+
+
+@contextlib.contextmanager
+def folder_locked(folder, wait=False):
+    """Within it this process holds the lock of a folder; raises as `lock`."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        lock(handle, wait)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def temporary_folder(parent, prefix):
+    """Makes a folder for a while, and removes what killed processes left of the same prefix.
+
+    Args:
+      parent: str, an existing folder.
+      prefix: str, of the hidden folder's name; no other use may have it.
+
+    Yields:
+      str, its path.
+    """
+    for name in os.listdir(parent):
+        if name.startswith(prefix):
+            # An OSError: it is locked, another user's, or gone meanwhile.
+            with contextlib.suppress(OSError), folder_locked(os.path.join(parent, name)):
+                shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as folder, folder_locked(folder):
+        yield folder

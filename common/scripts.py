@@ -1,0 +1,24 @@
+"""How scripts end: one message instead of a traceback for what a user can mend."""
+import contextlib
+
+from common.errors import UserError
+
+
+@contextlib.contextmanager
+def ending_in_one_message(stopped=None):
+    """Within it, errors that a user can mend end the process with their message and status 1.
+
+    Args:
+      stopped: str, the message where Ctrl-C ends the process; None to let it pass.
+
+    Raises:
+      SystemExit: after a `UserError`, an OSError, or Ctrl-C with `stopped`.
+    """
+    try:
+        yield
+    except (UserError, OSError) as error:
+        raise SystemExit(str(error))
+    except KeyboardInterrupt:
+        if stopped is None:
+            raise
+        raise SystemExit(stopped)
