@@ -26,7 +26,7 @@ from common import html
 from common.errors import UserError
 from dataset import descriptor
 from evaluation import loop, report
-from experiment import checkpoints, config, curves
+from experiment import checkpoints, config, curves, weights
 from inference import drawing, options
 from runtime.devices import select_gpu
 
@@ -234,8 +234,10 @@ def main(argv=None):
         eval_graph = loop.build_eval_graph(
             network.options_of(args), info, dataset_dir, loop.EvaluationOptions(
                 flags.split, args.crop_size if flags.post_scores else None,
-                averaged=checkpoints.is_averaged(checkpoint), passes=passes))
-        checkpoints.names_in(checkpoint, eval_graph.variables)
+                averaged=weights.is_averaged(checkpoint), passes=passes))
+        weights.check_complete(checkpoint, {
+            variable.op.name + weights.AVERAGED * weights.is_averaged(checkpoint): variable
+            for variable in eval_graph.variables})
         print('%s on split "%s" of %s, output stride %d.'
               % (checkpoint, flags.split, dataset_dir, args.output_stride))
         scores_path = os.path.join(output_dir, SCORES_NAME)

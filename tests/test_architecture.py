@@ -91,7 +91,7 @@ def project_imports(path):
 # What is still to be mended; this set only shrinks.
 BREACHES = {
     'dataset/check.py imports the script dataset/build_folder.py',
-    'experiment/checkpoints.py imports the script resnet/download.py',
+    'experiment/weights.py imports the script resnet/download.py',
     'export.py imports the script serving/runners.py',
     'serving/formats.py imports the script serving/runners.py',
     'benchmarks/build_records.py imports the script benchmarks/training_memory.py',
@@ -107,8 +107,6 @@ BREACHES = {
     'dataset/check.py is too long',
     'dataset/checking/check_findings.py is too long',
     'dataset/records/writing.py: write_split is too long',
-    'experiment/checkpoints.py is too long',
-    'experiment/checkpoints.py: init_from is too long',
     'experiment/config.py: add_run_flags is too long',
     'experiment/config.py is too long',
     'export.py is too long',

@@ -16,7 +16,7 @@ def parse(*flags):
 
 def refuse(capsys, *flags):
     """Returns what the parser says before it exits."""
-    with pytest.raises(UserError) as error:
+    with pytest.raises(SystemExit) as error:
         parse(*flags)
     assert error.value.code == 2
     return capsys.readouterr().err
@@ -52,7 +52,7 @@ def edit(run_dir, change):
 
 
 def test_a_model_dir_that_tensorflow_cannot_restore_from_is_refused(capsys):
-    with pytest.raises(UserError):
+    with pytest.raises(SystemExit):
         config.parse_train_flags(['--model_dir', 'runs/rate[0.1]'])
     assert 'runs/rate[0.1]' in capsys.readouterr().err
 
@@ -289,7 +289,7 @@ def test_every_flag_but_the_free_ones_is_checked_on_resume(run):
         changed = argparse.Namespace(**dict(vars(args), **{name: 'changed'}))
         try:
             config.check_resume(changed, run_dir)
-        except SystemExit as error:
+        except UserError as error:
             assert name in str(error) and 'was: %s' % vars(args)[name] in str(error)
             refused.add(name)
     assert set(vars(args)) - refused == {

@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 import network
-from experiment import checkpoints, config
+from experiment import checkpoints, config, weights
 from notebooks import layers
 from resnet import architecture
 from runtime import tf
@@ -98,7 +98,7 @@ def run_dir(tmp_path_factory, shapes_dir):
     with tf.Graph().as_default(), tf.Session() as session:
         network.deeplab_v3(tf.zeros([1, 33, 33, 3]), network.options_of(args), False, None)
         pseudo_random.assign(session)
-        averages = [tf.Variable(0.7 * variable, name=variable.op.name + checkpoints.AVERAGED)
+        averages = [tf.Variable(0.7 * variable, name=variable.op.name + weights.AVERAGED)
                     for variable in tf.global_variables()]
         session.run(tf.variables_initializer(averages))
         tf.train.Saver().save(session, os.path.join(folder, checkpoints.PREFIX), 2)
