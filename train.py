@@ -18,11 +18,13 @@ from tqdm import tqdm
 
 import metrics
 import network
+from common import files
 from common.errors import UserError
 from dataset import descriptor, voc
 from dataset.records import shards
 from evaluation import loop
-from experiment import checkpoints, config, curves, history, run_log, weights
+from experiment import (checkpoints, config, curves, history, run_log,
+                        train_flags, weights)
 from preprocessing import augmentation, inputs
 from runtime import slim, tf
 from runtime.devices import (is_out_of_memory, limit_threads, select_gpu,
@@ -301,7 +303,7 @@ class Trainer:
         if history.is_better(entries[-1], best, self.args.best_metric):
             best_dir = os.path.join(self.args.model_dir, checkpoints.BEST_DIR)
             save_checkpoint(self.train.best_saver, self.session, best_dir, step)
-            config.write_json(entries[-1], os.path.join(best_dir, history.BEST_SCORE_NAME))
+            files.write_json(entries[-1], os.path.join(best_dir, history.BEST_SCORE_NAME))
         self._log_validation(step, result, entries[-1], evaluated.matrix)
         # Last: killed before this, the run evaluates this step again and misses nothing.
         history.save_validations(self.args.model_dir, entries)
@@ -586,13 +588,13 @@ def train_locked(args, stop, stack, is_locked):
 
 
 def main(argv=None):
-    args = config.parse_train_flags(argv, __doc__)
+    args = train_flags.parse(argv, __doc__)
     stop = run_log.StopRequest(args.time_limit)
     select_gpu(args.gpu_id)
     limit_threads(args.num_threads)
     try:
         with run_log.lasting_output(), stop.on_signals():
-            print(config.describe_recipe(args), flush=True)
+            print(train_flags.describe_recipe(args), flush=True)
             train(args, stop)
     except ValueError as error:
         raise SystemExit(str(error))

@@ -3,7 +3,7 @@ import glob
 import os
 import re
 
-from experiment import config, recipes
+from experiment import recipes, train_flags
 from tests.helpers import ROOT
 
 
@@ -20,7 +20,8 @@ def rows(title):
 
 
 def test_every_deviation_names_a_test_that_exists():
-    sources = ''.join(read(path) for path in glob.glob(os.path.join(ROOT, 'tests', 'test_*.py')))
+    sources = ''.join(read(path) for path in glob.glob(os.path.join(ROOT, 'tests', '**', 'test_*.py'),
+                                                       recursive=True))
     table = rows('Deviations from the post')
     assert len(table) >= 12
     for cells in table:
@@ -34,7 +35,7 @@ def test_ways_back_are_flags_that_exist():
             if command.startswith('--deduplicate'):
                 assert "'--deduplicate'" in read('dataset', 'build_voc2012.py')
             else:
-                config.parse_train_flags(command.split())
+                train_flags.parse(command.split())
 
 
 def test_recipe_post_code_takes_the_ways_back_of_the_table():
@@ -42,13 +43,13 @@ def test_recipe_post_code_takes_the_ways_back_of_the_table():
     for cells in rows('Deviations from the post'):
         for command in re.findall('`(--[^`]+)`', cells[4]):
             if not command.startswith(('--deduplicate', '--init_from', '--batch_norm_decay')):
-                before = vars(config.parse_train_flags([]))
-                after = vars(config.parse_train_flags(command.split()))
+                before = vars(train_flags.parse([]))
+                after = vars(train_flags.parse(command.split()))
                 ways.update({name: value for name, value in after.items()
                              if before[name] != value})
     # At the default output stride these rates are the default anyway.
     ways['aspp_rates'] = [6, 12, 18]
-    default = vars(config.parse_train_flags([]))
+    default = vars(train_flags.parse([]))
     changed = {name: value for name, value in recipes.RECIPES['post_code'].items()
                if default[name] != value or name == 'aspp_rates'}
     assert changed == ways
@@ -56,7 +57,8 @@ def test_recipe_post_code_takes_the_ways_back_of_the_table():
 
 def test_commands_use_flags_that_exist():
     text = read('README.md').replace('\\\n', ' ')
-    known = set(config.build_parser()._option_string_actions)
+    known = {'--' + prefix + flag.name for flag in train_flags.FLAGS
+             for prefix in ('', 'no_')[:1 + (flag.name in train_flags.SWITCHES)]}
     commands = re.findall(r'python train\.py ([^\n`#]*)', text)
     assert len(commands) > 6
     for command in commands:
