@@ -184,6 +184,11 @@ FLAGS = tuple(flag for flags in GROUPS.values() for flag in flags)
 SWITCHES = frozenset(flag.name for flag in FLAGS if flag.type is bool)
 
 
+def pick(options, args):
+    """Returns a NamedTuple class `options` filled with the flags of its fields' names."""
+    return options(**{name: getattr(args, name) for name in options._fields})
+
+
 def _add(group, flag):
     """Adds a flag to a group of an `argparse.ArgumentParser`."""
     name, text = '--' + flag.name, flag.help
