@@ -31,6 +31,7 @@ import numpy as np
 from PIL import Image
 
 import network
+from common import files
 from common.errors import UserError
 from inference import options
 from serving import runners
@@ -327,13 +328,13 @@ def versions_of(flags):
 def write_description(run, flags, folder, checks):
     """Writes export.json, the last file of an export."""
     from common import http
-    from experiment import checkpoints, config
-    config.write_json({
+    from experiment import checkpoints, weights
+    files.write_json({
         'format_version': FORMAT_VERSION,
         'class_names': run.class_names, 'ignore_label': run.ignore_label,
         'formats': tensors_of(flags),
         'checkpoint': run.checkpoint, 'step': checkpoints.step_of(run.checkpoint),
-        'averaged_weights': checkpoints.is_averaged(run.checkpoint),
+        'averaged_weights': weights.is_averaged(run.checkpoint),
         'resnet_model': run.args.resnet_model, 'output_stride': run.args.output_stride,
         'versions': versions_of(flags),
         'checks': [check._asdict() for check in checks],

@@ -18,11 +18,13 @@ from tqdm import tqdm
 
 import metrics
 import network
+from common import files
 from common.errors import UserError
 from dataset import descriptor, voc
 from dataset.records import shards
 from evaluation import loop
-from experiment import checkpoints, config, curves, run_log
+from experiment import (checkpoints, config, curves, history, run_log,
+                        train_flags, weights)
 from preprocessing import augmentation, inputs
 from runtime import slim, tf
 from runtime.devices import (is_out_of_memory, limit_threads, select_gpu,
@@ -139,15 +141,15 @@ def restore_weights(train, args, checkpoint):
     with train.graph.as_default():
         initialise = tf.group(tf.global_variables_initializer(), tf.local_variables_initializer())
         if checkpoint:
-            checkpoints.check_complete(checkpoint, tf.global_variables())
+            weights.check_complete(checkpoint, tf.global_variables())
             print("Continuing %s at step %d (--resume): weights, optimizer's state, step and "
                   'learning rate go on.' % (checkpoint, checkpoints.step_of(checkpoint)))
 
             def load_weights(session):
-                checkpoints.restore(train.saver, session, checkpoint)
+                weights.restore(train.saver, session, checkpoint)
         elif args.init_from:
-            load_initial, message = checkpoints.init_from(args.init_from, args.resnet_model,
-                                                          args.allow_missing)
+            load_initial, message = weights.init_from(args.init_from, args.resnet_model,
+                                                      args.allow_missing)
             # The averages begin with the loaded weights too.
             copy = tf.group(*[average.assign(variable)
                               for variable, average in train.averages.items()])
@@ -293,18 +295,18 @@ class Trainer:
         if evaluated is None:
             return False
         result = metrics.scores(evaluated.matrix)
-        best = checkpoints.best_score(self.args.model_dir)
+        best = history.best_score(self.args.model_dir)
         num_labelled, num_predicted = [int((np.sum(evaluated.matrix, axis=axis) > 0).sum())
                                        for axis in (1, 0)]
-        entries = checkpoints.with_validation(self.args.model_dir, step, result.mean_iou,
-                                              evaluated.mean_loss, num_predicted, num_labelled)
-        if checkpoints.is_better(entries[-1], best, self.args.best_metric):
+        entries = history.with_validation(self.args.model_dir, step, result.mean_iou,
+                                          evaluated.mean_loss, num_predicted, num_labelled)
+        if history.is_better(entries[-1], best, self.args.best_metric):
             best_dir = os.path.join(self.args.model_dir, checkpoints.BEST_DIR)
             save_checkpoint(self.train.best_saver, self.session, best_dir, step)
-            config.write_json(entries[-1], os.path.join(best_dir, checkpoints.BEST_SCORE_NAME))
+            files.write_json(entries[-1], os.path.join(best_dir, history.BEST_SCORE_NAME))
         self._log_validation(step, result, entries[-1], evaluated.matrix)
         # Last: killed before this, the run evaluates this step again and misses nothing.
-        checkpoints.save_validations(self.args.model_dir, entries)
+        history.save_validations(self.args.model_dir, entries)
         what = 'validation'
         if self.args.overfit:
             what = 'the %d images trained on:' % self.eval_graph.num_examples
@@ -312,7 +314,7 @@ class Trainer:
                    % (step, what, result.mean_iou, result.pixel_accuracy, evaluated.mean_loss,
                       '' if best is None else ' (best checkpoint before: step %d, mIoU %.4f)'
                       % (best['step'], best['mean_iou'])))
-        collapsed = checkpoints.collapse_warning(self.args.model_dir)
+        collapsed = history.collapse_warning(self.args.model_dir)
         if collapsed:
             tqdm.write(collapsed)
         return True
@@ -341,7 +343,7 @@ class Trainer:
           int, the step reached.
         """
         args, start_step = self.args, self.start_step
-        if start_step and self.is_evaluated(start_step) and not checkpoints.is_validated(
+        if start_step and self.is_evaluated(start_step) and not history.is_validated(
                 args.model_dir, start_step) and not self.validate(start_step):
             self.stop.reason += (', before the evaluation of step %d was through. Where that is '
                                  'so each time, give a larger --time_limit or --eval_every_steps'
@@ -381,7 +383,7 @@ class Trainer:
     def _is_patience_over(self):
         if self.args.patience is None:
             return False
-        since = checkpoints.evaluations_since_best(self.args.model_dir)
+        since = history.evaluations_since_best(self.args.model_dir)
         if since < self.args.patience:
             return False
         self.stop.reason = ('no better evaluation in %d (--patience); a larger one goes on'
@@ -400,7 +402,7 @@ def run_training(train, restore, eval_graph, eval_split, info, args, start_step,
       UserError: the run cannot go on; the message says why and what to do.
     """
     log = run_log.RunLog(args.model_dir, start_step,
-                         checkpoints.is_validated(args.model_dir, start_step))
+                         history.is_validated(args.model_dir, start_step))
     try:
         with tf.Session(graph=train.graph, config=session_config()) as session:
             restore(session)
@@ -480,7 +482,7 @@ def tidy(args, train, start_step, damaged):
         checkpoints.remove_leftovers(directory, keep)
         # Lets the savers delete what an earlier part of the run wrote.
         saver.recover_last_checkpoints(checkpoints.all_in(directory))
-    checkpoints.cut_validations(args.model_dir, start_step)
+    history.cut_validations(args.model_dir, start_step)
 
 
 def evaluated_split(args, info):
@@ -544,7 +546,7 @@ def is_finished(args, info, start_step):
     """Whether a run has nothing left to train or to evaluate. Returns bool."""
     return start_step > args.max_steps or start_step == args.max_steps and (
         evaluated_split(args, info) is None
-        or checkpoints.is_validated(args.model_dir, start_step))
+        or history.is_validated(args.model_dir, start_step))
 
 
 def train_locked(args, stop, stack, is_locked):
@@ -586,13 +588,13 @@ def train_locked(args, stop, stack, is_locked):
 
 
 def main(argv=None):
-    args = config.parse_train_flags(argv, __doc__)
+    args = train_flags.parse(argv, __doc__)
     stop = run_log.StopRequest(args.time_limit)
     select_gpu(args.gpu_id)
     limit_threads(args.num_threads)
     try:
         with run_log.lasting_output(), stop.on_signals():
-            print(config.describe_recipe(args), flush=True)
+            print(train_flags.describe_recipe(args), flush=True)
             train(args, stop)
     except ValueError as error:
         raise SystemExit(str(error))

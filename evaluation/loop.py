@@ -14,7 +14,7 @@ import network
 from common.errors import UserError
 from dataset import descriptor
 from dataset.records import shards
-from experiment import checkpoints
+from experiment import weights
 from inference import options, restored
 from preprocessing import inputs
 from runtime import slim, tf
@@ -129,7 +129,7 @@ def build_eval_graph(network_options, info, dataset_dir, chosen):
                          example.labels, restored.label_map(logits),
                          tf.exp(tf.reduce_max(tf.nn.log_softmax(logits), axis=3)),
                          tf.nn.softmax(logits), loss, crop_labels, crop_predictions, variables,
-                         tf.train.Saver(checkpoints.averaged_names(variables) if chosen.averaged
+                         tf.train.Saver(weights.averaged_names(variables) if chosen.averaged
                                         else variables),
                          descriptor.shard_paths(info, dataset_dir, split), passes,
                          inputs.epoch_size(info, split, chosen.num_examples))
@@ -214,7 +214,7 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=N
     with _explained(eval_graph.paths), \
             tf.Session(graph=eval_graph.graph, config=session_config()) as session, \
             ThreadPoolExecutor(max_workers=1) as executor:
-        checkpoints.restore(eval_graph.saver, session, checkpoint)
+        weights.restore(eval_graph.saver, session, checkpoint)
         session.run(eval_graph.initializer)
         # position: on the line of the bar of training, where there is one.
         for values in tqdm(_examples(session, eval_graph, info, details),

@@ -8,7 +8,7 @@ from collections import namedtuple
 
 import network
 from common.errors import UserError
-from experiment import checkpoints
+from experiment import weights
 from inference import restored
 from runtime import slim, tf
 from runtime.devices import session_config
@@ -101,10 +101,10 @@ def restored_session(export_graph, checkpoint):
     """
     with export_graph.graph.as_default():
         # The averages of --ema_decay, where the checkpoint has them.
-        saver = tf.train.Saver(checkpoints.names_in(checkpoint, export_graph.variables))
+        saver = weights.saver_for(checkpoint, export_graph.variables)
     session = tf.Session(graph=export_graph.graph, config=session_config())
     try:
-        checkpoints.restore(saver, session, checkpoint)
+        weights.restore(saver, session, checkpoint)
     except UserError:
         session.close()
         raise

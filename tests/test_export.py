@@ -14,10 +14,9 @@ import pytest
 from PIL import Image
 
 import export
-from common import http
+from common import files, http
 from common.errors import UserError
 from dataset import descriptor
-from experiment import config
 from inference import restored
 from runtime import tf
 from serving import formats, runners
@@ -360,10 +359,10 @@ def test_overwrite_replaces_an_export_and_nothing_else(tmp_path):
         export.check_output_dir(str(folder), overwrite=False)
     with pytest.raises(UserError, match='holds no export.json'):
         export.check_output_dir(str(folder), overwrite=True)
-    config.write_json({'files': {}}, str(folder / 'export.json'))
+    files.write_json({'files': {}}, str(folder / 'export.json'))
     with pytest.raises(UserError, match='did not write, such as old.pb'):
         export.check_output_dir(str(folder), overwrite=True)
-    config.write_json({'files': {'old.pb': {}}}, str(folder / 'export.json'))
+    files.write_json({'files': {'old.pb': {}}}, str(folder / 'export.json'))
     export.check_output_dir(str(folder), overwrite=True)
     with pytest.raises(ZeroDivisionError), export.published(str(folder)) as new:
         open(os.path.join(new, 'new.pb'), 'w').close()

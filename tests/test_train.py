@@ -22,7 +22,8 @@ from tensorboard.backend.event_processing import event_accumulator
 
 import train
 from dataset import descriptor, voc
-from experiment import checkpoints, config, run_log
+from experiment import (checkpoints, config, history, run_log, train_flags,
+                        weights)
 from inference import drawing
 from runtime import slim, tf
 from tests.helpers import ROOT, tiny_runs
@@ -45,7 +46,7 @@ def flags(shapes_dir, tmp_path):
         yield make
 
 
-def weights(model_dir):
+def weights_of(model_dir):
     reader = tf.train.load_checkpoint(checkpoints.latest_in(model_dir))
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
@@ -110,7 +111,7 @@ def test_a_continued_run_equals_an_uninterrupted_one_bit_for_bit(flags, tmp_path
     assert [checkpoints.step_of(path) for path in checkpoints.all_in(str(tmp_path / 'halves'))] \
         == [10, 20]
     assert len(checkpoints.all_in(str(tmp_path / 'halves' / 'best'))) == 1
-    straight, halves = weights(str(tmp_path / 'straight')), weights(str(tmp_path / 'halves'))
+    straight, halves = weights_of(str(tmp_path / 'straight')), weights_of(str(tmp_path / 'halves'))
     assert straight.keys() == halves.keys()
     assert halves['global_step'] == 20
     assert any(name.endswith(slot) for name in straight)
@@ -145,7 +146,7 @@ def test_the_best_checkpoint_is_replaced_only_by_a_better_one(flags, tmp_path, m
     train.main(flags(max_steps=3, eval_every_steps=1))
     best = checkpoints.latest_in(str(tmp_path / 'run' / 'best'))
     assert checkpoints.step_of(best) == 2
-    assert checkpoints.best_score(str(tmp_path / 'run'))['mean_iou'] == 0.5
+    assert history.best_score(str(tmp_path / 'run'))['mean_iou'] == 0.5
 
 
 def test_the_posts_way_keeps_the_checkpoint_of_the_lowest_running_loss(flags, tmp_path,
@@ -157,8 +158,8 @@ def test_the_posts_way_keeps_the_checkpoint_of_the_lowest_running_loss(flags, tm
     train.main(flags(max_steps=3, eval_every_steps=1, best_metric='running_loss'))
     run = str(tmp_path / 'run')
     # Running means: 4, 2.5, 2.67.
-    assert checkpoints.best_score(run)['step'] == 2
-    assert checkpoints.best_score(run)['running_loss'] == 2.5
+    assert history.best_score(run)['step'] == 2
+    assert history.best_score(run)['running_loss'] == 2.5
     tags, scalars = events(run)
     assert scalars[3, 'validation/running_loss'] == pytest.approx(8 / 3.0)
     assert scalars[3, 'validation/loss'] == 3
@@ -176,7 +177,7 @@ def test_resume_is_refused_or_insisted_on_as_asked(flags, tmp_path, capsys):
 
 def test_padding_and_crop_flags_reach_the_augmentation():
     def options(*flags):
-        return train.augmentation_options(config.parse_train_flags(list(flags)), 255)
+        return train.augmentation_options(train_flags.parse(list(flags)), 255)
     default = options()
     assert default.padding_color == (123.68, 116.78, 103.94)
     assert default.center_crop is False and default.align_scaling is True
@@ -192,14 +193,14 @@ def test_init_from_takes_the_weights_and_starts_at_step_0(flags, tmp_path, capsy
                      starting_learning_rate=0))
     assert 'at step 0' in capsys.readouterr().out
     first = checkpoints.find(str(tmp_path / 'first'))[0]
-    reader, second = tf.train.load_checkpoint(first), weights(str(tmp_path / 'second'))
+    reader, second = tf.train.load_checkpoint(first), weights_of(str(tmp_path / 'second'))
     assert second['global_step'] == 1
     for name in ('DeepLab_v3/logits/weights', 'resnet_v2_tiny/conv1/weights'):
         np.testing.assert_array_equal(second[name], reader.get_tensor(name))
 
 
 def build(flags_list):
-    args = config.parse_train_flags(flags_list)
+    args = train_flags.parse(flags_list)
     info = descriptor.load(args.dataset_dir)
     config.resolve_classes(args, info)
     return train.build_train_graph(args, info, 0)
@@ -250,7 +251,7 @@ def test_the_seed_decides_initialisation_and_data(flags, tmp_path):
     for name, seed in (('a', 1), ('b', 1), ('c', 2)):
         train.main(flags(model_dir=tmp_path / name, seed=seed, max_steps=1,
                          starting_learning_rate=0))
-    a, b, c = (weights(str(tmp_path / name)) for name in 'abc')
+    a, b, c = (weights_of(str(tmp_path / name)) for name in 'abc')
     kernel, mean = 'resnet_v2_tiny/conv1/weights', 'resnet_v2_tiny/postnorm/moving_mean'
     np.testing.assert_array_equal(a[kernel], b[kernel])
     np.testing.assert_allclose(a[mean], b[mean], rtol=1e-3, atol=1e-5)
@@ -289,8 +290,8 @@ def test_overfit_needs_no_validation_split_and_misses_no_evaluation(flags, tmp_p
     for _ in range(2):  # the second time as if it was killed within the evaluation
         train.main(flags(dataset_dir=train_only, max_steps=1, overfit=2))
         assert 'step 1: the 2 images trained on: mIoU' in capsys.readouterr().out
-        assert checkpoints.is_validated(run, 1)
-        os.remove(os.path.join(run, checkpoints.VALIDATION_NAME))
+        assert history.is_validated(run, 1)
+        os.remove(os.path.join(run, history.VALIDATION_NAME))
 
 
 @pytest.mark.parametrize('changes,message', [
@@ -327,7 +328,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_its_causes_and_its_batch(fl
                + list(report['losses'].values()))
     batch = np.load(str(folder / 'batch.npz'))
     # The batch of that very step.
-    args = config.parse_train_flags(flags())
+    args = train_flags.parse(flags())
     info = descriptor.load(args.dataset_dir)
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(args.seed)
@@ -372,7 +373,7 @@ def test_patience_and_the_best_score_outlast_a_restart(flags, tmp_path, monkeypa
     for max_steps in (2, 9):
         train.main(flags(max_steps=max_steps, eval_every_steps=1, patience=2))
     assert 'Stopped at step 3: no better evaluation in 2' in capsys.readouterr().out
-    assert checkpoints.best_score(str(tmp_path / 'run'))['step'] == 1
+    assert history.best_score(str(tmp_path / 'run'))['step'] == 1
 
 
 def after_step(monkeypatch, number, act):
@@ -413,7 +414,7 @@ def test_a_signal_within_an_evaluation_ends_it_and_the_next_start_repeats_it(fla
         patched.setattr(train.evaluation, 'evaluate', interrupted)
         train.main(flags(max_steps=2, eval_every_steps=1))
         assert 'Stopped at step 1: SIGTERM' in capsys.readouterr().out
-        assert not checkpoints.is_validated(str(tmp_path / 'run'), 1)
+        assert not history.is_validated(str(tmp_path / 'run'), 1)
         # No start would get beyond it.
         train.main(flags(max_steps=2, eval_every_steps=1))
         assert re.search('Stopped at step 1: SIGTERM, before the evaluation of step 1 was through.'
@@ -424,7 +425,7 @@ def test_a_signal_within_an_evaluation_ends_it_and_the_next_start_repeats_it(fla
 
 
 def test_a_signal_after_the_last_step_leaves_a_run_that_is_done(flags, monkeypatch, capsys):
-    real = train.checkpoints.save_validations
+    real = train.history.save_validations
 
     def interrupted(*args):
         stops[0].reason = 'SIGTERM'
@@ -452,7 +453,7 @@ def test_overfit_trains_and_evaluates_on_the_same_first_images(flags, tmp_path, 
     monkeypatch.setattr(train.evaluation, 'evaluate', remember)
     train.main(flags(max_steps=1, overfit=2))
     assert len(seen) == 2
-    args = config.parse_train_flags(flags(overfit=2))
+    args = train_flags.parse(flags(overfit=2))
     info = descriptor.load(args.dataset_dir)
     trained_on = set()
     with tf.Graph().as_default(), tf.Session() as session:
@@ -470,12 +471,12 @@ def test_average_of_the_weights_is_evaluated_and_kept_as_the_best(flags, tmp_pat
     latest = tf.train.load_checkpoint(checkpoints.latest_in(run))
     best = tf.train.load_checkpoint(checkpoints.latest_in(os.path.join(run, 'best')))
     name = 'DeepLab_v3/logits/weights'
-    average = latest.get_tensor(name + checkpoints.AVERAGED)
+    average = latest.get_tensor(name + weights.AVERAGED)
     np.testing.assert_array_equal(best.get_tensor(name), average)
     assert np.abs(latest.get_tensor(name) - average).max() > 1e-4
     assert not [key for key in best.get_variable_to_shape_map()
-                if key.endswith(checkpoints.AVERAGED)]
-    assert checkpoints.is_averaged(checkpoints.latest_in(run))
+                if key.endswith(weights.AVERAGED)]
+    assert weights.is_averaged(checkpoints.latest_in(run))
 
 
 def damage(prefix):
@@ -546,7 +547,7 @@ def test_evaluated_is_the_checkpoint_of_the_step_whatever_the_state_file_names(f
     train.main(flags(save_every_steps=1))
     # As a kill leaves it between a checkpoint and the file that names the newest.
     tf.train.update_checkpoint_state(run, 'model.ckpt-1', ['model.ckpt-1'])
-    os.remove(os.path.join(run, checkpoints.VALIDATION_NAME))
+    os.remove(os.path.join(run, history.VALIDATION_NAME))
     evaluated, real = [], train.evaluation.evaluate
 
     def remember(graph, checkpoint, *args, **kwargs):
@@ -569,7 +570,7 @@ def test_evaluations_of_steps_that_are_trained_again_are_forgotten(flags, tmp_pa
         with pytest.raises(KeyboardInterrupt):
             train.main(flags(max_steps=2, eval_every_steps=1))
     assert checkpoints.latest_in(run).endswith('model.ckpt-2')
-    assert checkpoints.is_validated(run, 1) and not checkpoints.is_validated(run, 2)
+    assert history.is_validated(run, 1) and not history.is_validated(run, 2)
 
 
 @pytest.mark.parametrize('error', [
@@ -602,7 +603,7 @@ def test_out_of_memory_in_an_evaluation_says_how_to_go_on_without(flags, tmp_pat
 
 def test_gradients_that_are_not_finite_stop_a_run_whose_loss_is(monkeypatch):
     trainer = train.Trainer.__new__(train.Trainer)
-    trainer.args, trainer.history = config.parse_train_flags([]), [1.0]
+    trainer.args, trainer.history = train_flags.parse([]), [1.0]
     trainer.info = argparse.Namespace(ignore_label=255)
     trainer.train = argparse.Namespace(step=argparse.Namespace(variable_names=['a', 'b']))
     monkeypatch.setattr(train.diagnosis, 'read_batch', lambda *_: 'batch')
@@ -618,9 +619,9 @@ def test_averages_begin_with_the_weights_of_init_from(flags, tmp_path):
     train.main(flags(model_dir=tmp_path / 'first', max_steps=1))
     train.main(flags(init_from=tmp_path / 'first', max_steps=1, ema_decay=0.9,
                      starting_learning_rate=0, model_dir=tmp_path / 'second'))
-    second = weights(str(tmp_path / 'second'))
+    second = weights_of(str(tmp_path / 'second'))
     name = 'DeepLab_v3/logits/weights'
-    np.testing.assert_allclose(second[name + checkpoints.AVERAGED], second[name], rtol=1e-6)
+    np.testing.assert_allclose(second[name + weights.AVERAGED], second[name], rtol=1e-6)
 
 
 def test_class_weights_and_hard_examples_reach_the_loss(flags, tmp_path):
@@ -834,7 +835,7 @@ def test_a_run_killed_again_and_again_ends_whole_at_its_last_step(flags, tmp_pat
     assert 'Done' in subprocess.check_output(command, stderr=subprocess.STDOUT).decode()
     assert [checkpoints.step_of(path) for path in checkpoints.all_in(run)] == [
         last_step - save_every, last_step]
-    assert weights(run)['global_step'] == last_step
+    assert weights_of(run)['global_step'] == last_step
     assert not [name for name in os.listdir(run) if 'tempstate' in name]
     steps = [entry['step'] for entry in run_log.read_metrics(run) if 'loss/total' in entry]
     assert steps == list(range(1, last_step + 1))
@@ -884,10 +885,10 @@ def test_a_best_checkpoint_that_could_not_be_kept_is_evaluated_again(flags, tmp_
         patched.setattr(train.checkpoints, 'save_validations', killed)
         with pytest.raises(KeyboardInterrupt):
             train.main(flags(max_steps=1))
-    assert not checkpoints.is_validated(str(tmp_path / 'run'), 1)
+    assert not history.is_validated(str(tmp_path / 'run'), 1)
     train.main(flags(max_steps=1))
-    assert checkpoints.is_validated(str(tmp_path / 'run'), 1)
-    assert checkpoints.best_score(str(tmp_path / 'run'))['step'] == 1
+    assert history.is_validated(str(tmp_path / 'run'), 1)
+    assert history.best_score(str(tmp_path / 'run'))['step'] == 1
     # Its numbers are there once.
     logged = [entry for entry in run_log.read_metrics(str(tmp_path / 'run'))
               if 'validation/mean_iou' in entry]

@@ -5,7 +5,8 @@ import shutil
 
 import numpy as np
 
-from experiment import checkpoints, config
+from common import files
+from experiment import checkpoints
 from preprocessing import inputs
 from runtime import tf
 from runtime.devices import session_config
@@ -99,7 +100,7 @@ def save_debug_bundle(model_dir, step, batch, report):
     os.makedirs(temporary)
     np.savez_compressed(os.path.join(temporary, BATCH_NAME), image=batch.image,
                         labels=batch.labels, name=batch.name)
-    config.write_json(report, os.path.join(temporary, REPORT_NAME))
+    files.write_json(report, os.path.join(temporary, REPORT_NAME))
     shutil.rmtree(folder, ignore_errors=True)
     os.rename(temporary, folder)
     return folder
