@@ -96,7 +96,7 @@ def loop(session, graph, validation, log, run_dir, args, stop):
                         'time, give a larger --time_limit or --eval_every_steps' % start_step)
         return start_step
     steps = Steps(session, graph, args, start_step, functools.partial(
-        failures.explain_non_finite_step, args=args, info=validation.info))
+        failures.explain_non_finite, args=args, info=validation.info))
 
     def save():
         with stop.timed('save'):
