@@ -24,9 +24,6 @@ _DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error)
 def open_tar(archive):
     """Opens a plain or gzip-compressed tar archive.
 
-    Args:
-      archive: str, its path.
-
     Returns:
       `tarfile.TarFile`.
 

@@ -147,12 +147,12 @@ def _state_path(part):
 
 
 def _read_state(part):
-    """Returns {'url', 'validator', 'total'} of what `part` holds; {} if that is unknown."""
+    """Returns (url, validator, total) of what `part` holds, each None where that is unknown."""
     try:
         state = files.read_json(_state_path(part))
-    except (OSError, UserError):
-        return {}
-    return state if isinstance(state, dict) and {'url', 'validator', 'total'} <= set(state) else {}
+        return state['url'], state['validator'], state['total']
+    except (OSError, UserError, KeyError, TypeError):
+        return None, None, None
 
 
 def _start_over(part, state=None):
@@ -181,12 +181,12 @@ def _download(url, part, has_checksum):
 
 def _transfer(url, part, has_checksum):
     """Makes one request for what `part` lacks, and receives it."""
-    state, offset = _read_state(part), os.path.getsize(part)
-    validator = state['validator'] if state.get('url') == url else None
+    from_url, validator, total = _read_state(part)
+    validator = validator if from_url == url else None
     # Without validator and checksum, nothing would show that the file has changed.
-    if state.get('total') is None or not (has_checksum or validator):
-        offset = 0
-    if offset and offset == state['total']:
+    known = total is not None and (has_checksum or validator)
+    offset = os.path.getsize(part) if known else 0
+    if offset and offset == total:
         return
     headers = {'Accept-Encoding': 'identity'}
     if offset:
@@ -198,8 +198,8 @@ def _transfer(url, part, has_checksum):
             total = _total_bytes(response, has_checksum)
             _start_over(part, {'url': url, 'validator': _validator(response), 'total': total})
             _receive(response, part, 0, total)
-        elif _continues(response, validator, offset, state['total']):
-            _receive(response, part, offset, state['total'])
+        elif _continues(response, validator, offset, total):
+            _receive(response, part, offset, total)
         else:
             _start_over(part)
             _transfer(url, part, has_checksum)
@@ -207,9 +207,8 @@ def _transfer(url, part, has_checksum):
 
 def _request(url, headers):
     """Returns a streaming response of status 200, or of 206 or 416 to a Range request."""
-    # requests takes 0.2 s; --help does without.
-    import requests
-    import urllib3
+    import requests  # takes 0.2 s; --help does without
+    import urllib3  # comes with it
     try:
         response = requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS)
     except (requests.ConnectionError, requests.Timeout) as error:
@@ -253,8 +252,7 @@ def _total_bytes(response, has_checksum):
 
 def _receive(response, part, offset, total):
     """Appends the body to `part`, as it is on the wire: a .tgz must stay one."""
-    # As requests, which brings it, late for --help.
-    import urllib3
+    import urllib3  # late, as in `_request`
     if total is not None:
         check_room(os.path.dirname(os.path.abspath(part)), total - offset)
     with full_disk_reported(part), open(part, 'ab') as handle, \

@@ -23,7 +23,6 @@ RECORD_NAME = 'download.json'
 # A checkpoint is one file in TensorFlow's first format, which the published ones
 # have, and two in the present one.
 SUFFIXES = ('', '.data-00000-of-00001', '.index')
-_ARCHIVE_ENDINGS = ('.tar.gz', '.tgz', '.tar')
 _EXAMPLES_SHOWN = 5
 
 
@@ -103,14 +102,10 @@ def checkpoint_files(prefix):
 
 
 def read_record(folder):
-    """Reads what was noted when the weights were installed.
+    """Reads what was noted when the weights were installed; raises `DownloadError` if damaged.
 
     Returns:
-      Dict of 'archive_sha256' (str or None) and 'files' (name to sha256), or None
-      where there is none.
-
-    Raises:
-      DownloadError: it is damaged.
+      Dict of 'archive_sha256' (str or None) and 'files' (name to sha256), or None for no record.
     """
     path = os.path.join(folder, RECORD_NAME)
     if not os.path.exists(path):
@@ -123,16 +118,24 @@ def read_record(folder):
                             % (path, error, folder))
 
 
+def difference(expected, found):
+    """Says which of two dicts' checksums differ first, by file name. Returns str, '' for none."""
+    for name in sorted(set(expected) | set(found)):
+        sums = expected.get(name, 'no file'), found.get(name, 'no file')
+        if sums[0] != sums[1]:
+            return 'sha256 of %s expected %s, found %s' % ((name,) + sums)
+    return ''
+
+
 def verify_installed(model, folder, record):
     """Raises `DownloadError` if an installed file is missing or not as it was installed."""
-    for name, expected in sorted(record['files'].items()):
-        path = os.path.join(folder, name)
-        found = files.hash_file(path) if os.path.isfile(path) else 'no file'
-        if found != expected:
-            raise DownloadError(
-                '%s is not as it was installed: sha256 expected %s, found %s. Remove %s and run '
-                'python resnet/download.py --resnet_model %s.'
-                % (path, expected, found, folder, model))
+    wrong = difference(record['files'], {
+        name: files.hash_file(os.path.join(folder, name)) for name in record['files']
+        if os.path.isfile(os.path.join(folder, name))})
+    if wrong:
+        raise DownloadError(
+            '%s is not as it was installed: %s. Remove %s and run python resnet/download.py '
+            '--resnet_model %s.' % (folder, wrong, folder, model))
 
 
 def install(model, source, folder, record):
@@ -166,8 +169,7 @@ def install(model, source, folder, record):
 def stage(model, source, staged):
     """Copies or unpacks the files of a checkpoint into a new folder, under the model's name.
 
-    Returns:
-      str, the archive's sha256, or None for a bare checkpoint.
+    Returns the archive's sha256, or None for a bare checkpoint.
 
     Raises:
       DownloadError: no such file, or an archive that is damaged, dangerous or another one.
@@ -187,9 +189,7 @@ def stage(model, source, staged):
 
 
 def is_archive(path):
-    """Whether a file is a tar archive by its name, or else by its content."""
-    if path.endswith(_ARCHIVE_ENDINGS):
-        return True
+    """Whether a file is a tar archive, of any name. Returns bool."""
     try:
         archives.open_tar(path).close()
     except (DownloadError, OSError):  # the prefix of a checkpoint is no file
@@ -198,33 +198,25 @@ def is_archive(path):
 
 
 def check_same(new, record, source, folder):
-    """Raises `DownloadError` if `source` is not what was installed the first time.
+    """Raises `DownloadError` if `source` is not what was installed in `folder` the first time.
 
     Args:
       new, record: as `read_record` returns them, of `source` and of the first time.
-      source: str, for the message.
-      folder: str, where the weights are installed.
     """
-    pairs = [(name, record['files'].get(name, 'no file'), new['files'].get(name, 'no file'))
-             for name in sorted(set(record['files']) | set(new['files']))]
+    expected, found = record['files'], new['files']
     # A bare checkpoint has no archive's sum.
     if record['archive_sha256'] and new['archive_sha256']:
-        pairs.insert(0, (os.path.basename(source), record['archive_sha256'],
-                         new['archive_sha256']))
-    for name, expected, found in pairs:
-        if expected != found:
-            raise DownloadError(
-                '%s differs from what was installed the first time: sha256 of %s expected %s, '
-                'found %s. If you trust the new one, remove %s and run the same command again.'
-                % (source, name, expected, found, folder))
+        expected, found = ({os.path.basename(source): each['archive_sha256']}
+                           for each in (record, new))
+    wrong = difference(expected, found)
+    if wrong:
+        raise DownloadError(
+            '%s differs from what was installed the first time: %s. If you trust the new one, '
+            'remove %s and run the same command again.' % (source, wrong, folder))
 
 
 def expected_variables(model):
-    """Builds the backbone of a model and lists its variables.
-
-    Returns:
-      Dict from name to shape, a list of int.
-    """
+    """Builds the backbone of a model; returns {name: shape, a list of int} of its variables."""
     with tf.Graph().as_default(), slim.arg_scope(nets.resnet_utils.resnet_arg_scope()):
         resnet_v2.resnet_v2(tf.placeholder(tf.float32, [1, 33, 33, 3]), model,
                             architecture.MODELS[model], is_training=False)
@@ -235,8 +227,7 @@ def check_variables(prefix, model, source):
     """Reads every variable of the backbone from a checkpoint; others do not matter.
 
     Args:
-      prefix: str, of the checkpoint.
-      model: str.
+      prefix, model: str.
       source: str, what the message calls the checkpoint.
 
     Raises:
