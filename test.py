@@ -22,7 +22,7 @@ import shutil
 
 import metrics
 import network
-from common import html
+from common import files, html
 from common.errors import UserError
 from dataset import descriptor
 from evaluation import loop, report
@@ -220,7 +220,7 @@ def write_results(result, evaluated, info, args, pictures, output_dir):
     write_images_csv(evaluated, os.path.join(output_dir, 'images.csv'))
     html.write(report.as_html(result, evaluated, info, args, worst, sheet),
                os.path.join(output_dir, REPORT_NAME))
-    config.write_json(result, os.path.join(output_dir, SCORES_NAME))
+    files.write_json(result, os.path.join(output_dir, SCORES_NAME))
 
 
 def main(argv=None):

@@ -1,5 +1,6 @@
 """Weights out of checkpoints: what fits a network, and the one way to restore it."""
 import contextlib
+import functools
 import re
 from collections import namedtuple
 
@@ -183,6 +184,53 @@ def _listed(names):
     names = sorted(names)
     more = len(names) - _EXAMPLES_SHOWN
     return ', '.join(names[:_EXAMPLES_SHOWN]) + (' and %d more' % more if more > 0 else '')
+
+
+def start_of(args, checkpoint, saver, averages):
+    """Decides where the weights of a run come from, and says so. In this order:
+
+    1. `checkpoint`, that of a run which is continued: weights, optimizer and step;
+    2. --init_from: weights alone, at step 0;
+    3. random weights.
+
+    Args:
+      args: the flags.
+      checkpoint: str, the prefix that a run goes on from, or None.
+      saver: `tf.train.Saver` of all variables.
+      averages: dict from variables to their averages of --ema_decay.
+
+    Returns:
+      A function of a session that restores or initialises all variables.
+
+    Raises:
+      UserError: the checkpoint does not fit.
+    """
+    initialise = tf.group(tf.global_variables_initializer(), tf.local_variables_initializer())
+    if checkpoint:
+        check_complete(checkpoint, {v.op.name: v for v in tf.global_variables()})
+        load = functools.partial(restore, saver, prefix=checkpoint)
+        message = ("Continuing %s at step %d (--resume): weights, optimizer's state, step and "
+                   'learning rate go on.' % (checkpoint, checkpoints.step_of(checkpoint)))
+    elif args.init_from:
+        load_initial, message = init_from(args.init_from, args.resnet_model, args.allow_missing)
+        # The averages begin with the loaded weights too.
+        copy = tf.group(*[average.assign(variable) for variable, average in averages.items()])
+
+        def load(session):
+            load_initial(session)
+            session.run(copy)
+        message = 'Starting ' + message
+    else:
+        def load(session):
+            pass
+        message = ('Starting at step 0 with random weights (seed %d). For results like the '
+                   'published ones give --init_from imagenet.' % args.seed)
+    print(message)
+
+    def start(session):
+        session.run(initialise)
+        load(session)
+    return start
 
 
 def _is_in(name, scopes):

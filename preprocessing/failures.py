@@ -11,15 +11,22 @@ class OutOfMemoryError(UserError):
     """What was to be computed does not fit into memory; who catches it knows what is cheaper."""
 
 
+def is_of_input(error):
+    """Whether a `tf.errors.OpError` came with the next batch: nothing was computed from it."""
+    return error.op is not None and error.op.type == 'IteratorGetNext'
+
+
 @contextlib.contextmanager
-def explained(paths=()):
+def explained(paths=(), no_memory='Memory ran out.'):
     """Within it TensorFlow's errors that a user can mend become a `UserError`.
 
     Args:
       paths: list of str, the shards that are read meanwhile.
+      no_memory: str, the message where memory runs out.
 
     Raises:
-      UserError: a shard is damaged, or holds a record that cannot be used; names it.
+      UserError: a shard is damaged, holds a record that cannot be used, or cannot be read on;
+        names it.
       OutOfMemoryError: memory ran out.
     """
     try:
@@ -28,7 +35,10 @@ def explained(paths=()):
         raise UserError(shards.explain_data_loss(paths))
     except tf.errors.OpError as error:
         if is_out_of_memory(error):
-            raise OutOfMemoryError('Memory ran out: %s' % error.message.splitlines()[0])
+            raise OutOfMemoryError(no_memory)
         if isinstance(error, tf.errors.InvalidArgumentError) and paths:
             raise UserError(shards.explain_invalid(paths, error.message))
+        if is_of_input(error):
+            raise UserError('Images could not be read on: %s\nMend this, and the same command '
+                            'goes on.' % error.message.splitlines()[0])
         raise

@@ -120,6 +120,13 @@ def test_every_room_is_on_a_floor():
     assert rooms == set(FLOOR_OF) | {'tests'}
 
 
+def test_contributing_shows_the_floors():
+    with open(os.path.join(ROOT, 'CONTRIBUTING.md'), encoding='utf-8') as page:
+        rows = re.findall(r'^\| (\d+) \| ([^|]+) \|', page.read(), re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, len(FLOORS) + 1))
+    assert [set(re.findall('`([^`]+)`', rooms)) for _, rooms in rows] == FLOORS
+
+
 def test_no_room_imports_its_own_floor_or_a_higher_one():
     breaches = set()
     for path in SOURCES:

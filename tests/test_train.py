@@ -22,7 +22,8 @@ from tensorboard.backend.event_processing import event_accumulator
 
 import train
 from dataset import descriptor, voc
-from experiment import checkpoints, config, history, run_log, weights
+from experiment import (checkpoints, config, history, run_log, train_flags,
+                        weights)
 from inference import drawing
 from runtime import slim, tf
 from tests.helpers import ROOT, tiny_runs
@@ -176,7 +177,7 @@ def test_resume_is_refused_or_insisted_on_as_asked(flags, tmp_path, capsys):
 
 def test_padding_and_crop_flags_reach_the_augmentation():
     def options(*flags):
-        return train.augmentation_options(config.parse_train_flags(list(flags)), 255)
+        return train.augmentation_options(train_flags.parse(list(flags)), 255)
     default = options()
     assert default.padding_color == (123.68, 116.78, 103.94)
     assert default.center_crop is False and default.align_scaling is True
@@ -199,7 +200,7 @@ def test_init_from_takes_the_weights_and_starts_at_step_0(flags, tmp_path, capsy
 
 
 def build(flags_list):
-    args = config.parse_train_flags(flags_list)
+    args = train_flags.parse(flags_list)
     info = descriptor.load(args.dataset_dir)
     config.resolve_classes(args, info)
     return train.build_train_graph(args, info, 0)
@@ -327,7 +328,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_its_causes_and_its_batch(fl
                + list(report['losses'].values()))
     batch = np.load(str(folder / 'batch.npz'))
     # The batch of that very step.
-    args = config.parse_train_flags(flags())
+    args = train_flags.parse(flags())
     info = descriptor.load(args.dataset_dir)
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(args.seed)
@@ -452,7 +453,7 @@ def test_overfit_trains_and_evaluates_on_the_same_first_images(flags, tmp_path, 
     monkeypatch.setattr(train.evaluation, 'evaluate', remember)
     train.main(flags(max_steps=1, overfit=2))
     assert len(seen) == 2
-    args = config.parse_train_flags(flags(overfit=2))
+    args = train_flags.parse(flags(overfit=2))
     info = descriptor.load(args.dataset_dir)
     trained_on = set()
     with tf.Graph().as_default(), tf.Session() as session:
@@ -602,7 +603,7 @@ def test_out_of_memory_in_an_evaluation_says_how_to_go_on_without(flags, tmp_pat
 
 def test_gradients_that_are_not_finite_stop_a_run_whose_loss_is(monkeypatch):
     trainer = train.Trainer.__new__(train.Trainer)
-    trainer.args, trainer.history = config.parse_train_flags([]), [1.0]
+    trainer.args, trainer.history = train_flags.parse([]), [1.0]
     trainer.info = argparse.Namespace(ignore_label=255)
     trainer.train = argparse.Namespace(step=argparse.Namespace(variable_names=['a', 'b']))
     monkeypatch.setattr(train.diagnosis, 'read_batch', lambda *_: 'batch')

@@ -1,14 +1,19 @@
-"""What a run says when it fails: non-finite numbers, no memory, one predicted class."""
+"""What a run says when it fails, and what it saves before: non-finite numbers, no memory."""
+import contextlib
 import json
 import os
 import shutil
 
 import numpy as np
 
-from experiment import checkpoints, config
+from common import files
+from common.errors import UserError
+from experiment import checkpoints
+from preprocessing import failures as reading
 from preprocessing import inputs
 from runtime import tf
 from runtime.devices import session_config
+from training.graph import augmentation_options
 
 DEBUG_DIR = 'debug_step_%d'
 BATCH_NAME = 'batch.npz'
@@ -21,6 +26,47 @@ SMALLER_CROP = 321
 # `config.check_resume` refuses to continue with what these messages advise.
 CHANGED_FLAGS = ('Where checkpoints were written before, they are whole, and changed flags need a '
                  'new --model_dir (with --init_from %s to start from their weights).')
+
+
+NO_ROOM = ('\nMake room if a disk is full, or give another --model_dir; checkpoints that are there '
+           'are whole, and the same command goes on from the last one.')
+
+
+@contextlib.contextmanager
+def explained(args, paths):
+    """`preprocessing.failures.explained` for training: knows what takes less memory.
+
+    Args:
+      args: the flags.
+      paths: list of str, the shards that are read.
+    """
+    try:
+        with reading.explained(paths):
+            yield
+    except reading.OutOfMemoryError:
+        raise UserError(explain_no_memory(args))
+
+
+@contextlib.contextmanager
+def saving_what_is_finished(save, args):
+    """Within it, what fails without touching the weights loses no finished step.
+
+    Neither images that cannot be read nor a full disk do; of a batch in parts, earlier ones may
+    have moved the batch-norm statistics.
+
+    Args:
+      save: function that saves the last finished step.
+      args: the flags.
+    """
+    try:
+        yield
+    except OSError:
+        save()
+        raise
+    except tf.errors.OpError as error:
+        if args.accumulate_steps == 1 and reading.is_of_input(error):
+            save()
+        raise
 
 
 def read_batch(info, dataset_dir, options, args, step):
@@ -99,7 +145,7 @@ def save_debug_bundle(model_dir, step, batch, report):
     os.makedirs(temporary)
     np.savez_compressed(os.path.join(temporary, BATCH_NAME), image=batch.image,
                         labels=batch.labels, name=batch.name)
-    config.write_json(report, os.path.join(temporary, REPORT_NAME))
+    files.write_json(report, os.path.join(temporary, REPORT_NAME))
     shutil.rmtree(folder, ignore_errors=True)
     os.rename(temporary, folder)
     return folder
@@ -166,6 +212,14 @@ def explain_non_finite(step, learning_rate, losses, gradient_norms, history, bat
             % (what, step, learning_rate, ', '.join(names), ', '.join(map(str, values)),
                describe_norms(gradient_norms), '\n'.join('  - ' + cause for cause in causes),
                saved, CHANGED_FLAGS % args.model_dir))
+
+
+def explain_non_finite_step(step, learning_rate, losses, gradient_norms, history, args, info):
+    """`explain_non_finite` of a step, whose batch is read once more."""
+    batch = read_batch(info, args.dataset_dir, augmentation_options(args, info.ignore_label), args,
+                       step)
+    return explain_non_finite(step, learning_rate, losses, gradient_norms, history, batch, args,
+                              info)
 
 
 def explain_no_memory(args):

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from common import files
 from common.errors import UserError
 from experiment import checkpoints, config, history, weights
 from runtime import slim, tf
@@ -241,7 +242,7 @@ def test_best_score_is_the_entry_in_the_best_folder(tmp_path):
     assert history.best_score(str(tmp_path)) is None
     (tmp_path / checkpoints.BEST_DIR).mkdir()
     entry, = history.with_validation(str(tmp_path), 5, 0.25, 1.0)
-    config.write_json(entry, str(tmp_path / checkpoints.BEST_DIR / history.BEST_SCORE_NAME))
+    files.write_json(entry, str(tmp_path / checkpoints.BEST_DIR / history.BEST_SCORE_NAME))
     assert history.best_score(str(tmp_path)) == entry
 
 

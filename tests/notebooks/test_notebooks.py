@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 import network
-from experiment import checkpoints, config, weights
+from experiment import checkpoints, config, train_flags, weights
 from notebooks import layers
 from resnet import architecture
 from runtime import tf
@@ -91,8 +91,8 @@ def run_dir(tmp_path_factory, shapes_dir):
     """A run of a tiny backbone with random weights, and beside them averages that differ."""
     architecture.MODELS[TINY] = architecture.Architecture(TINY_UNITS)
     folder = str(tmp_path_factory.mktemp('runs'))
-    args = config.parse_train_flags(['--resnet_model', TINY, '--dataset_dir', shapes_dir,
-                                     '--crop_size', '33', '--ema_decay', '0.9'])
+    args = train_flags.parse(['--resnet_model', TINY, '--dataset_dir', shapes_dir,
+                              '--crop_size', '33', '--ema_decay', '0.9'])
     args.number_of_classes = 6
     config.save(args, folder)
     with tf.Graph().as_default(), tf.Session() as session:
@@ -227,8 +227,8 @@ def test_the_users_own_run_goes_before_the_demo(has_own, run, monkeypatch, no_se
 
 
 def build_tiny(images, output_stride, multi_grid, aspp_rates, native=False):
-    args = config.parse_train_flags(['--output_stride', str(output_stride), '--aspp_rates']
-                                    + list(map(str, aspp_rates)))
+    args = train_flags.parse(['--output_stride', str(output_stride), '--aspp_rates']
+                             + list(map(str, aspp_rates)))
     args.resnet_model, args.multi_grid, args.number_of_classes = TINY, multi_grid, 6
     options = network.options_of(args)
     options = options._replace(

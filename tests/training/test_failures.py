@@ -6,7 +6,7 @@ import pytest
 
 import losses
 from dataset import descriptor
-from experiment import config
+from experiment import train_flags
 from preprocessing import augmentation, inputs
 from runtime import tf
 from training import failures
@@ -25,7 +25,7 @@ def causes(info, labels=0, image=1.0, loss=FINITE, norms=(1.0,), history=(1.0,),
                            np.full([1, 2, 2], labels, np.int32))
     return failures.likely_causes(
         batch, loss, {'v%d' % index: norm for index, norm in enumerate(norms)}, list(history),
-        config.parse_train_flags(list(flags)), info)
+        train_flags.parse(list(flags)), info)
 
 
 def test_labels_that_are_no_classes_are_listed_first(info):
@@ -64,7 +64,7 @@ def test_without_a_finding_the_first_thing_to_try_is_said(info):
 
 
 def test_the_batch_in_parts_is_read_as_it_was_trained_on(info, shapes_dir):
-    args = config.parse_train_flags(['--batch_size', '4', '--accumulate_steps', '2'])
+    args = train_flags.parse(['--batch_size', '4', '--accumulate_steps', '2'])
     options = augmentation.Augmentation(17, 0.5, 2.0, True, True, info.ignore_label, (0.0,) * 3)
     found = failures.read_batch(info, shapes_dir, options, args, step=3)
     with tf.Graph().as_default(), tf.Session() as session:
@@ -90,7 +90,7 @@ def test_norms_name_what_is_not_finite_and_the_largest():
                                         (1.5, 'The gradients are not finite at step 3 ')])
 def test_a_full_disk_hides_no_explanation(info, tmp_path, loss, said):
     (tmp_path / 'run').write_text('')  # no folder can be made in it
-    args = config.parse_train_flags(['--model_dir', str(tmp_path / 'run')])
+    args = train_flags.parse(['--model_dir', str(tmp_path / 'run')])
     batch = inputs.Example(np.array([b'', b'b.jpg']), np.ones([2, 2, 2, 3], np.float32),
                            np.zeros([2, 2, 2], np.int32))
     text = failures.explain_non_finite(3, 0.25, losses.Losses(loss, 1.0, loss), {'v': NAN}, [1.0],
@@ -102,7 +102,7 @@ def test_a_full_disk_hides_no_explanation(info, tmp_path, loss, said):
 
 
 def memory(*flags):
-    return failures.explain_no_memory(config.parse_train_flags(list(flags))).split('\n')
+    return failures.explain_no_memory(train_flags.parse(list(flags))).split('\n')
 
 
 def suggested(lines):
@@ -135,7 +135,7 @@ def test_cheaper_settings_go_together(monkeypatch):
     lines = memory('--batch_size', '6', '--accumulate_steps', '2', '--crop_size', '65')
     assert suggested(lines) == ['--accumulate_steps 6', '--batch_size 2']
     for flags in suggested(lines):
-        config.parse_train_flags(['--batch_size', '6', '--accumulate_steps', '2'] + flags.split())
+        train_flags.parse(['--batch_size', '6', '--accumulate_steps', '2'] + flags.split())
 
 
 def test_where_nothing_is_cheaper_this_is_said():

@@ -4,7 +4,7 @@ import pytest
 
 import train
 from dataset import descriptor
-from experiment import config
+from experiment import config, train_flags
 from resnet import architecture
 from runtime import slim, tf
 from tests.helpers import pseudo_random
@@ -15,7 +15,7 @@ TINY = 'resnet_v2_tiny'
 
 def learning_rates(steps, *flags):
     """The learning rate at each of `steps` finished steps."""
-    args = config.parse_train_flags(['--starting_learning_rate', '0.5'] + list(flags))
+    args = train_flags.parse(['--starting_learning_rate', '0.5'] + list(flags))
     with tf.Graph().as_default(), tf.Session() as session:
         global_step = tf.placeholder(tf.int64, [])
         rate = optimization.build_learning_rate(args, global_step)
@@ -50,8 +50,8 @@ def test_warm_up_rises_evenly_to_the_rate_of_the_policy(flags, after):
 
 def toy_steps(num_steps, *flags):
     """Trains one bias per class on one pixel of class 0; returns the values after each step."""
-    args = config.parse_train_flags(['--l2_regularizer', '0', '--starting_learning_rate', '0.5']
-                                    + list(flags))
+    args = train_flags.parse(['--l2_regularizer', '0', '--starting_learning_rate', '0.5']
+                             + list(flags))
     with tf.Graph().as_default(), tf.Session() as session:
         biases = slim.model_variable('biases', [2], initializer=tf.zeros_initializer())
         logits = tf.reshape(biases, [1, 1, 1, 2])
@@ -79,7 +79,7 @@ def test_momentum_is_the_sum_of_the_decayed_gradients():
 
 @pytest.mark.parametrize('parts', [1, 2])
 def test_weight_decay_is_in_the_loss_and_the_gradients_of_a_step(parts):
-    args = config.parse_train_flags(['--optimizer', 'momentum', '--accumulate_steps', str(parts)])
+    args = train_flags.parse(['--optimizer', 'momentum', '--accumulate_steps', str(parts)])
     with tf.Graph().as_default(), tf.Session() as session:
         weights = slim.model_variable('weights', [1, 1, 1, 2], initializer=tf.ones_initializer(),
                                       regularizer=slim.l2_regularizer(0.25))
@@ -98,7 +98,7 @@ def test_weight_decay_is_in_the_loss_and_the_gradients_of_a_step(parts):
 
 @pytest.mark.parametrize('parts', [1, 2])
 def test_the_loss_is_taken_before_the_weights_change(parts):
-    args = config.parse_train_flags(['--accumulate_steps', str(parts)])
+    args = train_flags.parse(['--accumulate_steps', str(parts)])
     with tf.Graph().as_default() as graph:
         weights = slim.model_variable('weights', [1, 1, 1, 2], initializer=tf.ones_initializer(),
                                       regularizer=slim.l2_regularizer(0.25))
@@ -138,8 +138,8 @@ def run_steps(shapes_dir):
 
 
 def parse(dataset_dir, *flags):
-    args = config.parse_train_flags(['--dataset_dir', dataset_dir, '--crop_size', '33',
-                                     '--batch_size', '4', '--resnet_model', TINY, *flags])
+    args = train_flags.parse(['--dataset_dir', dataset_dir, '--crop_size', '33',
+                              '--batch_size', '4', '--resnet_model', TINY, *flags])
     config.resolve_classes(args, descriptor.load(dataset_dir))
     return args
 
@@ -222,8 +222,8 @@ def test_no_checkpoint_holds_the_sums_of_a_batch_in_parts():
 
 
 def test_hard_fraction_falls_evenly_over_its_steps():
-    args = config.parse_train_flags(['--hard_example_fraction', '0.2', '--hard_example_steps',
-                                     '8'])
+    args = train_flags.parse(['--hard_example_fraction', '0.2', '--hard_example_steps',
+                              '8'])
     with tf.Graph().as_default(), tf.Session() as session:
         global_step = tf.placeholder(tf.int64, [])
         fraction = optimization.build_hard_fraction(args, global_step)
@@ -232,17 +232,17 @@ def test_hard_fraction_falls_evenly_over_its_steps():
 
 
 def test_without_a_ramp_the_hard_fraction_holds_from_the_first_step():
-    args = config.parse_train_flags(['--hard_example_fraction', '0.25'])
+    args = train_flags.parse(['--hard_example_fraction', '0.25'])
     with tf.Graph().as_default(), tf.Session() as session:
         assert session.run(optimization.build_hard_fraction(args, tf.constant(0))) == 0.25
 
 
 def test_without_hard_examples_all_pixels_count():
-    assert optimization.build_hard_fraction(config.parse_train_flags([]), None) is None
+    assert optimization.build_hard_fraction(train_flags.parse([]), None) is None
 
 
 def test_gradient_norms_are_those_of_the_named_variables():
-    args = config.parse_train_flags(['--l2_regularizer', '0'])
+    args = train_flags.parse(['--l2_regularizer', '0'])
     with tf.Graph().as_default(), tf.Session() as session:
         biases = slim.model_variable('biases', [2], initializer=tf.zeros_initializer())
         step = optimization.build_train_step(
