@@ -90,23 +90,17 @@ def project_imports(path):
 
 # What is still to be mended; this set only shrinks.
 BREACHES = {
-    'dataset/check.py imports the script dataset/build_folder.py',
     'experiment/checkpoints.py imports the script resnet/download.py',
     'export.py imports the script serving/runners.py',
     'serving/formats.py imports the script serving/runners.py',
     'benchmarks/build_records.py imports the script benchmarks/training_memory.py',
     'benchmarks/evaluation_work.py imports the script benchmarks/build_records.py',
     'benchmarks/evaluation_work.py imports the script test.py',
-    'dataset/checking/check_report.py imports within a function',
     'export.py imports within a function',
     'predict.py imports within a function',
     'serving/formats.py imports within a function',
     'serving/runners.py imports within a function',
-    'dataset/building.py ends the process',
     'common/http.py is too long',
-    'dataset/check.py is too long',
-    'dataset/checking/check_findings.py is too long',
-    'dataset/records/writing.py: write_split is too long',
     'experiment/checkpoints.py is too long',
     'experiment/checkpoints.py: init_from is too long',
     'experiment/config.py: add_run_flags is too long',
@@ -115,7 +109,6 @@ BREACHES = {
     'predict.py is too long',
     'test.py is too long',
     'train.py is too long',
-    'file_formats, files',
 }
 
 

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from common.errors import UserError
 from dataset import descriptor, voc
-from dataset.sources import file_formats
+from dataset.sources import jpeg_png
 
 # filename: str, stored in the record. image, mask: each the path of a file
 # (str) or the bytes of one.
@@ -86,9 +86,9 @@ def _upright(example):
     data, image = decode(example, 'image')
     turn = _UPRIGHT.get(_orientation(image))
     if turn is None and image.mode in ('RGB', 'L'):
-        if image.format in JPEG_FORMATS and file_formats.jpeg_reads_alike(data):
+        if image.format in JPEG_FORMATS and jpeg_png.jpeg_reads_alike(data):
             return data, 'jpeg', image
-        if image.format == 'PNG' and file_formats.png_reads_alike(data):
+        if image.format == 'PNG' and jpeg_png.png_reads_alike(data):
             return data, 'png', image
     image = _to_rgb(image, name_of(example, 'image'))
     return None, 'png', image if turn is None else image.transpose(turn)
@@ -139,8 +139,8 @@ def read_labels_and_png(example, info):
         labels = labels.astype(np.uint8)
     grey_png = None
     if mask.format == 'PNG':
-        labels //= file_formats.png_grey_factor(data)
-        grey_png = file_formats.as_grey_png(data)
+        labels //= jpeg_png.png_grey_factor(data)
+        grey_png = jpeg_png.as_grey_png(data)
     labels = check_labels(labels, info, name_of(example, 'mask'))
     return labels, grey_png or png(Image.fromarray(labels))
 
@@ -217,7 +217,7 @@ def decode(example, part):
             image = Image.open(io.BytesIO(data))
             image.load()
         if image.format == 'PNG':
-            file_formats.check_png(data)
+            jpeg_png.check_png(data)
     except UnidentifiedImageError:
         cause = ('it is no image, or its header is damaged (it starts with %r)' % data[:16]
                  if data else 'it is empty')

@@ -3,7 +3,7 @@ import collections
 import os
 
 from common.errors import UserError
-from dataset.records import writing
+from dataset.sources import decoding
 
 # Examples that a message shows of files that have no partner.
 _SHOWN = 5
@@ -19,7 +19,7 @@ def find(images_dir, masks_dir, list_file=None, image_suffix='', mask_suffix='')
       image_suffix, mask_suffix: str, what stems end with beyond the part they share.
 
     Returns:
-      List of `writing.Example`, in the list's order or sorted by stem.
+      List of `decoding.Example`, in the list's order or sorted by stem.
 
     Raises:
       UserError: a file is missing, has no partner, or two are in question.
@@ -43,7 +43,7 @@ def find(images_dir, masks_dir, list_file=None, image_suffix='', mask_suffix='')
         _check_partners(images, masks, images_dir, masks_dir, image_suffix, mask_suffix)
         stems = sorted(images)
     return _check_unique(
-        [writing.Example(_relative(images[stem], images_dir), images[stem], masks[stem])
+        [decoding.Example(_relative(images[stem], images_dir), images[stem], masks[stem])
          for stem in stems], list_file)
 
 
@@ -216,7 +216,7 @@ def _listed_pairs(rows, images_dir, masks_dir, list_file):
                ', ...' if len(missing) > _SHOWN else ''))
     # Names in the records must not lead out of a folder that predictions are written to.
     common = os.path.commonpath([os.path.abspath(os.path.dirname(path)) for path in images])
-    return [writing.Example(_relative(os.path.abspath(image), common), image, mask)
+    return [decoding.Example(_relative(os.path.abspath(image), common), image, mask)
             for image, mask in zip(images, masks)]
 
 

@@ -3,6 +3,7 @@
 Neither list is shipped: each is made of the lists that come with VOC 2012 and SBD,
 and checked by count and fingerprint. Free of TensorFlow.
 """
+import argparse
 import collections
 import hashlib
 import os
@@ -185,6 +186,14 @@ def _part_problems(path, part, official):
 def drop_repeats(ids):
     """Returns the ids without second copies, in the order of the first ones."""
     return list(collections.OrderedDict.fromkeys(ids))
+
+
+def fraction(text):
+    """argparse type of what `hold_out` takes: a float between 0 and 1, both excluded."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError('%s is not between 0 and 1' % text)
+    return value
 
 
 def hold_out(keys, fraction, seed):
