@@ -5,9 +5,9 @@ label and split sizes are written down nowhere else. Free of TensorFlow.
 """
 import collections
 import hashlib
-import json
 import os
 
+from common import files
 from common.errors import UserError
 from dataset import voc
 from dataset.records import raw_records
@@ -147,10 +147,9 @@ def load(dataset_dir):
         raise UserError('There is no %s in %s. %s'
                         % (FILE_NAME, os.path.abspath(dataset_dir), _HOW_TO_BUILD))
     try:
-        with open(path, encoding='utf-8') as json_file:
-            values = json.load(json_file)
-    except ValueError as error:
-        raise UserError('%s is not JSON (%s). Build the data set again.' % (path, error))
+        values = files.read_json(path)
+    except UserError as error:
+        raise UserError('%s Build the data set again.' % error)
     try:
         return _from_json(values)
     except UserError as error:
@@ -201,11 +200,7 @@ def save(info, dataset_dir):
     values = dict(info._asdict(), class_names=list(info.class_names),
                   format_version=FORMAT_VERSION)
     _from_json(values)
-    path = os.path.join(dataset_dir, FILE_NAME)
-    with open(path + '.tmp', 'w', encoding='utf-8') as json_file:
-        json.dump(values, json_file, indent=2, sort_keys=True, ensure_ascii=False)
-        json_file.write('\n')
-    os.replace(path + '.tmp', path)
+    files.write_json(values, os.path.join(dataset_dir, FILE_NAME), ensure_ascii=False)
 
 
 def shard_paths(info, dataset_dir, split):

@@ -11,7 +11,6 @@ was stopped; an archive that was downloaded is removed once it is unpacked. The 
 are 2 GB and 1.4 GB; on the disk, an archive and what is in it need room together.
 """
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -19,7 +18,7 @@ from collections import namedtuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from common import http  # noqa: E402
+from common import files, http, scripts  # noqa: E402
 from common.http import DownloadError  # noqa: E402
 
 # urls: tried in order. folder: what is taken from an archive, and where it goes below
@@ -75,10 +74,9 @@ def is_whole(name, output_dir):
     """Whether an item is in place and of the official file. Returns bool."""
     target = target_of(name, output_dir)
     if name == LIST:
-        return os.path.isfile(target) and http.hash_file(target, 'md5') == ITEMS[name].md5
+        return os.path.isfile(target) and files.hash_file(target, 'md5') == ITEMS[name].md5
     try:
-        with open(os.path.join(target, STAMP_NAME)) as handle:
-            return json.load(handle) == {'md5': ITEMS[name].md5}
+        return files.read_json(os.path.join(target, STAMP_NAME)) == {'md5': ITEMS[name].md5}
     except (OSError, ValueError):
         return False
 
@@ -101,7 +99,7 @@ def match_files(paths, names):
     for path in paths:
         if not os.path.isfile(path):
             raise DownloadError('--file %s is not there.' % path)
-        md5 = http.hash_file(path, 'md5')
+        md5 = files.hash_file(path, 'md5')
         if md5 not in items:
             raise DownloadError(
                 '--file %s has md5 %s%s. Expected is one of:\n  %s\nFetch it again.'
@@ -130,8 +128,7 @@ def unpack(name, archive, output_dir):
         return member[len(start):] if member.startswith(start) else None
 
     def stamp(folder):
-        with open(os.path.join(folder, STAMP_NAME), 'w') as handle:
-            json.dump({'md5': item.md5}, handle)
+        files.write_json({'md5': item.md5}, os.path.join(folder, STAMP_NAME))
     print('%s: unpacking %s' % (item.title, archive))
     http.extract(archive, target_of(name, output_dir), choose, wanted=start, finish=stamp)
 
@@ -144,8 +141,8 @@ def place_list(path, output_dir):
         target = waiting_list(output_dir)
         print('%s waits in %s for SBD.' % (ITEMS[LIST].title, target))
     if not os.path.exists(target) or not os.path.samefile(path, target):
-        shutil.copyfile(path, target + '.copy')
-        os.replace(target + '.copy', target)
+        with open(path, 'rb') as source, files.replacing(target, 'wb') as copy:
+            shutil.copyfileobj(source, copy)
 
 
 def waiting_list(output_dir):
@@ -215,12 +212,8 @@ def download(args):
 
 def main(argv=None):
     args = parse_args(argv)
-    try:
+    with scripts.ending_in_one_message('Stopped. The same command goes on where it was.'):
         download(args)
-    except (DownloadError, OSError) as error:
-        raise SystemExit(str(error))
-    except KeyboardInterrupt:
-        raise SystemExit('Stopped. The same command goes on where it was.')
     command = next_command(args.output_dir)
     if command:
         print('Next: %s' % command)

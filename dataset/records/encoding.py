@@ -4,6 +4,7 @@ import collections
 import numpy as np
 from PIL import Image
 
+from common import pictures
 from dataset import descriptor
 from dataset.records import example_proto, manifest, shards
 from dataset.sources import decoding
@@ -73,7 +74,7 @@ def _read_mask(example, info, read_mask):
             '%s was read as %s %s; labels must be integers [height, width].'
             % (name, labels.dtype, list(labels.shape)), 'label_values')
     labels = decoding.check_labels(labels, info, name)
-    return labels, decoding.png(Image.fromarray(labels))
+    return labels, pictures.png(Image.fromarray(labels))
 
 
 def build_shard(task, report):

@@ -5,9 +5,9 @@ Training and evaluation do not need it.
 """
 import collections
 import hashlib
-import json
 import os
 
+from common import files
 from common.errors import UserError
 
 FORMAT_VERSION = 1
@@ -45,11 +45,7 @@ def save(directory, split, aliases, entries):
     """
     values = {'format_version': FORMAT_VERSION, 'split': split, 'aliases': sorted(aliases),
               'shards': [entry._asdict() for entry in entries]}
-    target = path(directory, split)
-    with open(target + '.tmp', 'w', encoding='utf-8') as json_file:
-        json.dump(values, json_file, indent=1)
-        json_file.write('\n')
-    os.replace(target + '.tmp', target)
+    files.write_json(values, path(directory, split), indent=1, sort_keys=False)
 
 
 def load(directory, split):
@@ -64,8 +60,7 @@ def load(directory, split):
       manifest, or none that this code wrote: everything is built again then.
     """
     try:
-        with open(path(directory, split), encoding='utf-8') as json_file:
-            values = json.load(json_file)
+        values = files.read_json(path(directory, split))
         if values['format_version'] != FORMAT_VERSION or values['split'] != split:
             return (), []
         return tuple(values['aliases']), [Entry(**entry) for entry in values['shards']]
@@ -77,16 +72,12 @@ def is_whole(entry, directory):
     """Whether `directory` holds the shard just as it was written. Reads the whole file."""
     if not entry.records:
         return True
+    shard = os.path.join(directory, entry.file)
     try:
-        with open(os.path.join(directory, entry.file), 'rb') as shard_file:
-            if os.fstat(shard_file.fileno()).st_size != entry.num_bytes:
-                return False
-            digest = hashlib.sha256()
-            for block in iter(lambda: shard_file.read(1 << 20), b''):
-                digest.update(block)
+        return os.path.getsize(shard) == entry.num_bytes and (
+            files.hash_file(shard) == entry.sha256)
     except OSError:
         return False
-    return digest.hexdigest() == entry.sha256
 
 
 def source_fingerprints(examples, info, read_mask):

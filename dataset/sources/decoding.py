@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from common import pictures
 from common.errors import UserError
 from dataset import descriptor, voc
 from dataset.sources import jpeg_png
@@ -33,7 +34,7 @@ class InvalidExampleError(UserError):
     """An image or mask that cannot be trained on; the message names the file.
 
     Attributes:
-      code: str, the kind of mistake, a key of `check_findings.CODES`; None of errors
+      code: str, the kind of mistake, a key of `checking.findings.CODES`; None of errors
         that sum up many.
     """
 
@@ -61,7 +62,7 @@ def read_image(example):
         one way to be shown in 8 bits.
     """
     data, image_format, image = _upright(example)
-    return png(image) if data is None else data, image_format, image.size
+    return pictures.png(image) if data is None else data, image_format, image.size
 
 
 def read_rgb(example):
@@ -142,7 +143,7 @@ def read_labels_and_png(example, info):
         labels //= jpeg_png.png_grey_factor(data)
         grey_png = jpeg_png.as_grey_png(data)
     labels = check_labels(labels, info, name_of(example, 'mask'))
-    return labels, grey_png or png(Image.fromarray(labels))
+    return labels, grey_png or pictures.png(Image.fromarray(labels))
 
 
 def check_labels(labels, info, name):
@@ -296,10 +297,3 @@ def name_of(example, part):
     """Returns what messages call a part: its path, or 'PART of FILENAME' of bytes."""
     source = getattr(example, part)
     return '%s of %s' % (part, example.filename) if isinstance(source, bytes) else source
-
-
-def png(image):
-    """Returns a `PIL.Image` as the bytes of a PNG."""
-    buffer = io.BytesIO()
-    image.save(buffer, 'PNG')
-    return buffer.getvalue()
