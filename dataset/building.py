@@ -39,12 +39,7 @@ def _add_writing_flags(parser):
 
 
 def run(source, args):
-    """Builds what the flags describe; what a user can mend, or Ctrl-C, ends it with one message.
-
-    Args:
-      source: as in `parse_args`.
-      args: what that returned.
-    """
+    """Builds what the flags describe; what a user can mend, or Ctrl-C, ends it with one message."""
     with scripts.ending_in_one_message(
             'Stopped. The same command again goes on with the shards that are finished.'):
         _build(source.read(args), args)

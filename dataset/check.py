@@ -135,12 +135,7 @@ class Sampler:
 
 
 def examine_all(found, args, findings):
-    """Examines every example and counts what there is.
-
-    Args:
-      found: `inputs.Inputs`.
-      args: the flags.
-      findings: `Findings` to add to.
+    """Examines every example of `inputs.Inputs` and counts what there is.
 
     Returns:
       (dict from split to `SplitStatistics`, list of `examination.Result`s with pictures).
@@ -180,17 +175,7 @@ def _results(found, args, findings, sampler):
 
 
 def check(args):
-    """Examines what the flags name.
-
-    Args:
-      args: the flags.
-
-    Returns:
-      `report.Report`.
-
-    Raises:
-      UserError, OSError: as `inputs.find`.
-    """
+    """Examines what the flags name. Returns `report.Report`; raises as `inputs.find`."""
     findings = Findings(args.accept)
     found = inputs.find(args, findings)
     statistics, pictures = examine_all(found, args, findings)

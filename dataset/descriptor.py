@@ -98,14 +98,8 @@ def _check_split(split, entry):
 def read_class_names(path):
     """Reads class names, one per line; blank lines and `#` comments are skipped.
 
-    Args:
-      path: str.
-
-    Returns:
-      List of str, position is class id.
-
-    Raises:
-      UserError: the file cannot be read or names no class.
+    Returns a list of str, position is class id; raises `UserError` where the file cannot be
+    read or names no class.
     """
     try:
         with open(path, encoding='utf-8-sig') as classes_file:
@@ -124,14 +118,11 @@ def exists(dataset_dir):
 
 
 def load(dataset_dir):
-    """Reads and checks `dataset_dir`/dataset.json.
+    """Reads and checks the dataset.json of a directory that one of the builders wrote.
 
     A directory without it that holds `train.tfrecords`, `validation.tfrecords` or
     `test.tfrecords` is taken for the raw records of the post's code: VOC's 21
     classes and ignore label.
-
-    Args:
-      dataset_dir: str, a directory that one of the builders wrote.
 
     Returns:
       `DatasetInfo`.
@@ -188,11 +179,7 @@ def _from_json(values):
 
 
 def save(info, dataset_dir):
-    """Writes `info` as `dataset_dir`/dataset.json; readers see the old or the new file.
-
-    Args:
-      info: `DatasetInfo` with at least one split.
-      dataset_dir: str, an existing directory.
+    """Writes `info`, with at least one split, as dataset.json; readers see the old or the new file.
 
     Raises:
       UserError: `info` is not valid.
@@ -204,12 +191,7 @@ def save(info, dataset_dir):
 
 
 def shard_paths(info, dataset_dir, split):
-    """Lists the record files of one split.
-
-    Args:
-      info: `DatasetInfo`.
-      dataset_dir: str, the directory `info` was loaded from.
-      split: str.
+    """Lists the record files of one split of the directory that `info` was loaded from.
 
     Returns:
       List of str, paths of existing files, in the order they were written.
@@ -232,19 +214,11 @@ def shard_paths(info, dataset_dir, split):
 
 
 def fingerprint(dataset_dir):
-    """Hashes what identifies a built data set, for a run's config.
+    """Hashes what identifies a built data set, for a run's config, as 64 hexadecimal digits.
 
     Covers the bytes of dataset.json, where there is one, and each shard's name and size, not the
-    shards' contents: a run on 10 GB of records starts without reading them.
-
-    Args:
-      dataset_dir: str.
-
-    Returns:
-      str, 64 hexadecimal digits.
-
-    Raises:
-      UserError: as `load` and `shard_paths`.
+    shards' contents: a run on 10 GB of records starts without reading them. Raises as `load` and
+    `shard_paths`.
     """
     info = load(dataset_dir)
     digest = hashlib.sha256()

@@ -82,17 +82,9 @@ def is_whole(name, output_dir):
 
 
 def match_files(paths, names):
-    """Tells from the md5 which file is which item.
+    """Tells from the md5 which of the files is which of the items that are asked for.
 
-    Args:
-      paths: list of str.
-      names: list of str, the items that are asked for.
-
-    Returns:
-      Dict from item to path.
-
-    Raises:
-      DownloadError: a file is absent or none of the items.
+    Returns a dict from item to path; raises `DownloadError` on a file that is absent or none.
     """
     items = {ITEMS[name].md5: name for name in names}
     matched = {}
@@ -151,15 +143,9 @@ def waiting_list(output_dir):
 
 
 def provide(name, given, output_dir):
-    """Puts one item in place, from a given file or the network.
+    """Puts one of `ITEMS` in place, from a file whose md5 was checked or the network (None).
 
-    Args:
-      name: str, a key of `ITEMS`.
-      given: str or None, the path of a file whose md5 was checked.
-      output_dir: str.
-
-    Raises:
-      DownloadError: as `http.fetch` and `http.extract`.
+    Raises as `http.fetch` and `http.extract`.
     """
     if is_whole(name, output_dir):
         print('%s: %s is whole, skipped.' % (ITEMS[name].title, target_of(name, output_dir)))
@@ -186,9 +172,6 @@ def next_command(output_dir):
 
 def download(args):
     """Puts all items in place that the flags ask for; one that fails does not stop the others.
-
-    Args:
-      args: flags, as `parse_args` returns them.
 
     Raises:
       DownloadError: some could not be had, with all the reasons.

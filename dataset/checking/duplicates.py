@@ -89,11 +89,7 @@ def add_same_images(findings, alias, split):
 def repeated_splits(splits):
     """Finds splits for evaluation that list the same files, as VOC's test and validation do.
 
-    Args:
-      splits: dict as in `descriptor.DatasetInfo`.
-
-    Returns:
-      Dict from such a split to the one (first by `split_order`) that it repeats.
+    Returns a dict from such a split to the one (first by `split_order`) that it repeats.
     """
     first, repeated = {}, {}
     for split in sorted(splits, key=split_order):

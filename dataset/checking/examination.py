@@ -49,19 +49,10 @@ _GREY, _EIGHT_BITS = 0, 8
 
 
 def read_shard(path, split, limit, findings):
-    """Yields the records of one file as `Item`s, checksums verified.
+    """Yields the records of one file as `Item`s, checksums verified, at most `limit` or all (None).
 
     Where one is damaged there is no telling where the next begins, so it ends
-    the file.
-
-    Args:
-      path: str.
-      split: str.
-      limit: int, the most records to read, or None.
-      findings: `Findings`, told why the file cannot be read on.
-
-    Yields:
-      `Item`.
+    the file; `findings` is told why.
     """
     count = 0
     try:
@@ -292,13 +283,7 @@ def _is_grey_png(data):
 
 
 def permissive(ignore_label):
-    """A description for masks without class list: all ids below the ignore label are classes.
-
-    Args:
-      ignore_label: int in 1..255.
-
-    Returns:
-      `descriptor.DatasetInfo`.
+    """A `DatasetInfo` for masks without class list: all ids below the ignore label are classes.
 
     Raises:
       UserError: `ignore_label` leaves no class.

@@ -24,14 +24,7 @@ Inputs = collections.namedtuple(
 
 
 def find(args, findings):
-    """Decides what is to be read.
-
-    Args:
-      args: the flags.
-      findings: `Findings`, told what is missing.
-
-    Returns:
-      `Inputs`.
+    """Decides what is to be read; tells `findings` what is missing. Returns `Inputs`.
 
     Raises:
       UserError: there is nothing to look at, or the flags contradict each other.

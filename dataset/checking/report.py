@@ -222,13 +222,8 @@ def verdict(findings):
 def as_html(report):
     """Writes the report as one page that needs no other file.
 
-    Args:
-      report: `Report`.
-
-    Returns:
-      str, HTML with all pictures as base64 PNG: the mean image of each split, the
-      histogram of classes, and each of `report.pictures` as image, overlay and mask
-      with a legend.
+    All pictures are in it: the mean image of each split, the histogram of classes, and each of
+    `report.pictures` as image, overlay and mask with a legend.
     """
     colors = voc.palette(report.info.ignore_label)
     state = 'info' if report.findings.clean() else _worst(report.findings)
@@ -310,13 +305,9 @@ def overlay(pixels, labels, colors):
 
 
 def histogram(report):
-    """Draws the share of pixels and of images per class and split.
+    """Draws the share of pixels and of images per class and split; there must be a split.
 
-    Args:
-      report: `Report` with at least one split.
-
-    Returns:
-      `PIL.Image`, RGB, 1140 pixels wide.
+    Returns `PIL.Image`, RGB, 1140 pixels wide.
     """
     # Matplotlib takes half a second, which only --html has to spend.
     from matplotlib.backends.backend_agg import FigureCanvasAgg

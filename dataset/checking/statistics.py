@@ -46,11 +46,7 @@ class SplitStatistics:
         return [round(float(value), 3) for value in self._rgb_sum / self._num_pixels]
 
     def mean_image(self):
-        """Returns the mean of all images, each resized to `examination.THUMBNAIL_SIZE`.
-
-        Returns:
-          uint8 [height, width, 3], or None without an image.
-        """
+        """Returns the mean of all images, made small, as uint8 [height, width, 3], or None."""
         if not self.num_images:
             return None
         return np.rint(self._thumbnail_sum / self.num_images).astype(np.uint8)

@@ -25,18 +25,13 @@ ShardTask = collections.namedtuple(
 
 
 def encode(example, info, read_mask=None):
-    """Checks one pair and serializes it.
-
-    Args:
-      example: `decoding.Example`.
-      info: `descriptor.DatasetInfo`.
-      read_mask: as in `writing.write_split`.
+    """Checks one `decoding.Example` and serializes it; `read_mask` as in `writing.write_split`.
 
     Returns:
       (bytes of a `tf.train.Example`, labels as uint8 [height, width]).
 
     Raises:
-      InvalidExampleError: a pair fails a check.
+      InvalidExampleError: the pair fails a check.
     """
     image_data, image_format, (width, height) = decoding.read_image(example)
     labels, label_data = _read_mask(example, info, read_mask)
@@ -78,18 +73,13 @@ def _read_mask(example, info, read_mask):
 
 
 def build_shard(task, report):
-    """Writes one shard, and goes on to check the other examples when one is bad.
+    """Writes the shard of a `ShardTask`; goes on to check the other examples when one is bad.
 
-    Args:
-      task: `ShardTask`.
-      report: called with 1 after each example.
+    Calls `report(1)` after each example; OSErrors of writing pass.
 
     Returns:
       `manifest.Entry`. Where it lists skipped examples and `task.skip_bad` is
       False, the file is of no use.
-
-    Raises:
-      OSError: the file cannot be written.
     """
     pixels, good, skipped = np.zeros([descriptor.LARGEST_LABEL + 1], np.int64), 0, []
     with shards.ShardWriter(task.path) as writer:

@@ -26,10 +26,7 @@ def partial_dir(output_dir, split):
 
 @contextlib.contextmanager
 def working_dir(output_dir, split):
-    """Makes the folder in which a split grows and keeps other builders of it out.
-
-    Yields:
-      str, its path.
+    """Makes the folder in which a split grows, yields its path and keeps other builders out of it.
 
     Raises:
       UserError: another process is building this split.
@@ -46,17 +43,10 @@ def working_dir(output_dir, split):
 
 
 def present_splits(info, output_dir):
-    """Lists all splits in `output_dir`, after checking that they fit `info`.
-
-    Args:
-      info: `descriptor.DatasetInfo`; its splits are not looked at.
-      output_dir: str, which need not exist.
-
-    Returns:
-      Dict as `DatasetInfo.splits`, a copy.
+    """Lists all splits in `output_dir`, which need not exist, as a copy of `DatasetInfo.splits`.
 
     Raises:
-      UserError: `output_dir` holds other classes or another ignore label.
+      UserError: it holds other classes or another ignore label than `info`.
     """
     if not descriptor.exists(output_dir):
         return {}
@@ -71,14 +61,9 @@ def present_splits(info, output_dir):
 
 
 def find_finished(tasks, output_dir, split):
-    """Looks for shards that an earlier build finished.
+    """Looks for the shards of a list of `encoding.ShardTask` that an earlier build finished.
 
-    Args:
-      tasks: list of `encoding.ShardTask`.
-      output_dir, split: str.
-
-    Returns:
-      `Finished`.
+    Returns `Finished`.
     """
     folder = partial_dir(output_dir, split)
     growing, published = ({entry.file: entry for entry in manifest.load(directory, split)[1]}
@@ -107,12 +92,7 @@ def _fits(entry, task):
 
 
 def withdraw(info, output_dir, split):
-    """Takes a split, and the others that list its files, out of dataset.json.
-
-    Args:
-      info: `descriptor.DatasetInfo`; its splits are not looked at.
-      output_dir, split: str.
-    """
+    """Takes a split, and the others that list its files, out of dataset.json."""
     with files.folder_locked(output_dir, wait=True):
         present = present_splits(info, output_dir)
         names = {split} | _followers(present, split)
@@ -131,8 +111,8 @@ def publish(info, output_dir, split, aliases, entries, in_place):
       output_dir, split: str.
       aliases: further split names that list the same shards.
       entries: list of `manifest.Entry`, in the order of the examples.
-      in_place: set of str, names of the shards that are in `output_dir` already;
-        the others are in `partial_dir`.
+      in_place: set of names of the shards that are in `output_dir` already; the others
+        are in `partial_dir`.
     """
     with files.folder_locked(output_dir, wait=True):
         present = present_splits(info, output_dir)
@@ -186,12 +166,7 @@ def _belongs_to(splits, file_name):
 
 
 def clean(folder, split):
-    """Removes all but finished shards from the folder in which a split grows, and it when empty.
-
-    Args:
-      folder: str, see `partial_dir`; it need not be there.
-      split: str.
-    """
+    """Removes all but finished shards from a `partial_dir`, and it when empty; it may be gone."""
     keep = {entry.file for entry in manifest.load(folder, split)[1]}
     present = set(os.listdir(folder)) if os.path.isdir(folder) else set()
     if not keep & present:

@@ -24,13 +24,7 @@ def present(dataset_dir):
 
 
 def splits(dataset_dir):
-    """Lists the splits of a directory of raw records, as dataset.json would.
-
-    Args:
-      dataset_dir: str.
-
-    Returns:
-      Dict from split name to {'num_examples': int, 'shards': [file name]}.
+    """Lists the splits of a directory of raw records as `descriptor.DatasetInfo` does.
 
     Raises:
       UserError: a file is empty, damaged or cut short, as far as the records'

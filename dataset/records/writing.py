@@ -267,16 +267,9 @@ def _explain(error, output_dir, folder, split):
 
 
 def describe(summary, info, split):
-    """Writes the table that the builders print: pixel share per class.
+    """Returns the table that the builders print for a `SplitSummary`: pixel share per class.
 
-    Args:
-      summary: `SplitSummary`.
-      info: `descriptor.DatasetInfo`.
-      split: str.
-
-    Returns:
-      str of several lines. A class without pixels is pointed out, as is what was
-      left out and what was there already.
+    Points out a class without pixels, what was left out and what was there already.
     """
     labelled = int(summary.class_pixels.sum())
     total = labelled + summary.ignored_pixels

@@ -47,12 +47,9 @@ def read_image(example):
     """Reads the image as bytes that `tf.image.decode_jpeg(channels=3)` turns into upright RGB.
 
     8-bit RGB and grey JPEG and PNG files pass untouched where TensorFlow and Pillow
-    see the same pixels (tests/test_dataset_decoding.py). All else becomes an RGB PNG
+    see the same pixels (tests/dataset/sources/test_decoding.py). All else becomes an RGB PNG
     as a viewer would show it: turned upright as EXIF says, transparent parts on white,
     16-bit grey scaled from 0..65535.
-
-    Args:
-      example: `Example`.
 
     Returns:
       (bytes, 'jpeg' or 'png', (width, height)).
@@ -68,15 +65,9 @@ def read_image(example):
 def read_rgb(example):
     """Reads the image as pixels, those that a record of `read_image` is decoded to.
 
-    Args:
-      example: `Example`; its mask is not looked at.
-
     Returns:
       (upright RGB as uint8 [height, width, 3], whether `read_image` passes the file
-      untouched as bool).
-
-    Raises:
-      InvalidExampleError: as `read_image`.
+      untouched as bool); raises as `read_image`.
     """
     data, _, image = _upright(example)
     return np.array(image.convert('RGB')), data is not None
@@ -98,10 +89,6 @@ def _upright(example):
 def read_labels(example, info):
     """Reads the mask as class ids; a palette mask gives its indices, not its colours.
 
-    Args:
-      example: `Example`.
-      info: `descriptor.DatasetInfo`.
-
     Returns:
       uint8 [height, width], each a class id or the ignore label.
 
@@ -115,14 +102,7 @@ def read_labels(example, info):
 def read_labels_and_png(example, info):
     """Reads the mask as `read_labels` does, and as a file that TensorFlow reads alike.
 
-    Args:
-      example, info: as in `read_labels`.
-
-    Returns:
-      (labels as `read_labels`, bytes of an 8-bit grey PNG that holds them).
-
-    Raises:
-      InvalidExampleError: as `read_labels`.
+    Returns (labels, bytes of an 8-bit grey PNG that holds them); raises as `read_labels`.
     """
     data, mask = decode(example, 'mask')
     if mask.mode not in _MASK_MODES:
@@ -147,15 +127,11 @@ def read_labels_and_png(example, info):
 
 
 def check_labels(labels, info, name):
-    """Raises `InvalidExampleError` on values that are no label.
+    """Returns labels, integers [height, width], as uint8.
 
-    Args:
-      labels: integers [height, width].
-      info: `descriptor.DatasetInfo`.
-      name: str, what the message calls the mask, such as its path.
-
-    Returns:
-      `labels` as uint8.
+    Raises:
+      InvalidExampleError: a value is neither a class id of `info` nor its ignore label; the
+        message calls the mask `name`.
     """
     if labels.dtype == np.uint8:  # some five times as fast as np.unique
         values = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
@@ -195,11 +171,7 @@ def _shorten(values):
 
 
 def decode(example, part):
-    """Decodes a file to its last byte.
-
-    Args:
-      example: `Example`.
-      part: 'image' or 'mask'.
+    """Decodes a file of an `Example` to its last byte; `part` is 'image' or 'mask'.
 
     Returns:
       (bytes of the file, `PIL.Image` with its pixels loaded).
@@ -247,14 +219,7 @@ def _orientation(image):
 
 
 def _to_rgb(image, name):
-    """Converts a decoded image to mode RGB as a viewer shows it.
-
-    Args:
-      image: `PIL.Image` of any mode.
-      name: str, for messages.
-
-    Returns:
-      `PIL.Image` of mode RGB.
+    """Converts a decoded `PIL.Image` to mode RGB as a viewer shows it.
 
     Raises:
       InvalidExampleError: floating-point or larger than 16-bit values, or a mode

@@ -54,16 +54,11 @@ def _relative(path, folder):
 def group_by_stem(folder, suffix=''):
     """Finds the files of each stem, subfolders included, hidden files and folders left out.
 
-    Args:
-      folder: str.
-      suffix: str, taken from the stems' ends; files without it are left out.
+    A stem is the path in `folder` with '/' and without extension and `suffix`; files without
+    that suffix are left out. Raises `UserError` where a folder cannot be read.
 
     Returns:
-      (dict from stem to list of paths, in order; number of files left out). The stem
-      is the path in `folder` with '/' and without extension and `suffix`.
-
-    Raises:
-      UserError: the folder cannot be read.
+      (dict from stem to list of paths, in order; number of files left out).
     """
     paths, left_out = collections.OrderedDict(), 0
     for path in _walk(folder):
@@ -78,15 +73,8 @@ def group_by_stem(folder, suffix=''):
 def files_by_stem(folder, flag, suffix=''):
     """Maps stems to paths as `group_by_stem` does, and is strict.
 
-    Args:
-      folder, suffix: as in `group_by_stem`.
-      flag: str, the flag that gave the folder, for messages.
-
-    Returns:
-      Dict from stem to path.
-
     Raises:
-      UserError: no such folder, an empty one, or two files of one stem.
+      UserError: no such folder, an empty one, or two files of one stem; `flag` gave it.
     """
     if not os.path.isdir(folder):
         raise UserError('%s %s is no folder.' % (flag, folder))
@@ -158,9 +146,6 @@ def read_list(path):
 
     Columns are separated by a tab, or by spaces in a file without tabs; blank lines
     and lines that start with '#' are skipped.
-
-    Args:
-      path: str.
 
     Returns:
       List of lists of str, all of one or all of two.

@@ -19,14 +19,7 @@ _READ_ERRORS = (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, 
 
 
 def read_mask(example, info):
-    """Reads labels from a .mat of SBD, or as `decoding.read_labels` from other masks.
-
-    Args:
-      example: `decoding.Example`; its mask is a path.
-      info: `descriptor.DatasetInfo`.
-
-    Returns:
-      uint8 [height, width], label ids.
+    """Reads labels, uint8 [height, width], from a .mat of SBD, or as `decoding.read_labels`.
 
     Raises:
       decoding.InvalidExampleError: the mask is damaged or holds no label map.
@@ -46,13 +39,7 @@ read_mask.earlier_key = (b'\x80\x04\x95\x1d\0\0\0\0\0\0\0\x8c\x0bdataset.sbd\x94
 
 
 def read_mat(path):
-    """Reads GTcls.Segmentation of one .mat.
-
-    Args:
-      path: str.
-
-    Returns:
-      uint8 [height, width].
+    """Returns GTcls.Segmentation of one .mat as uint8 [height, width].
 
     Raises:
       decoding.InvalidExampleError: the file is damaged or of another layout.

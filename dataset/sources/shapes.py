@@ -85,14 +85,7 @@ def outline(class_id):
 def smooth_noise(rng, height, width, cells, channels=1):
     """Draws cloud-like noise: random values on a coarse grid, interpolated.
 
-    Args:
-      rng: `np.random.RandomState`.
-      height, width: int.
-      cells: int, grid cells per side; more are finer.
-      channels: int.
-
-    Returns:
-      float32 [height, width, channels], about 0..1.
+    More `cells` per side are finer. Returns float32 [height, width, channels], about 0..1.
     """
     planes = [Image.fromarray(rng.rand(cells, cells).astype(np.float32))
               .resize((width, height), Image.BICUBIC) for _ in range(channels)]
@@ -134,11 +127,8 @@ def texture(name, y, x, radius, rng):
 def random_color(rng, lightness, hue, saturation):
     """Returns a colour as float64 [3] in 0..255.
 
-    Args:
-      rng: `np.random.RandomState`.
-      lightness: float in 0..1.
-      hue: float, radians; 0 is red.
-      saturation: (lowest, highest) of the range to draw from, in 0..1.
+    `lightness` is in 0..1, `hue` in radians (0 is red), `saturation` the (lowest, highest) of
+    the range to draw from, in 0..1.
     """
     waves = np.cos(hue + np.array([0, 2, 4]) * np.pi / 3)
     color = lightness + rng.uniform(*saturation) * min(lightness, 1 - lightness) * waves
@@ -148,8 +138,7 @@ def random_color(rng, lightness, hue, saturation):
 def background(height, width, rng):
     """Paints a quiet ground: coloured clouds, wood grain or a gradient.
 
-    Returns:
-      float64 [height, width, 3], about 0..255.
+    Returns float64 [height, width, 3], about 0..255.
     """
     y, x = np.mgrid[:height, :width] / float(max(height, width))
     angle = rng.uniform(0, 2 * np.pi)
@@ -173,17 +162,7 @@ def background(height, width, rng):
 
 
 def place(class_id, others, height, width, rng):
-    """Chooses a random place for a shape, the least crowded of a few tries.
-
-    Args:
-      class_id: int.
-      others: list of `Shape` already placed.
-      height, width: int, of the image.
-      rng: `np.random.RandomState`.
-
-    Returns:
-      `Shape`.
-    """
+    """Returns a `Shape` at a random place, the least crowded by `others` of a few tries."""
     radius = 0.5 * min(height, width) * rng.uniform(0.55, 0.9)
     radius *= RELATIVE_RADIUS[CLASS_NAMES[class_id]]
     angle = rng.uniform(0, 2 * np.pi)
@@ -201,8 +180,7 @@ def place(class_id, others, height, width, rng):
 def coverage(shape, height, width):
     """Rasterizes a shape at twice the size and averages down, for clean edges.
 
-    Returns:
-      uint8 `PIL.Image` of mode L, width x height, 0 outside to 255 inside.
+    Returns uint8 `PIL.Image` of mode L, width x height, 0 outside to 255 inside.
     """
     cos, sin = np.cos(shape.angle), np.sin(shape.angle)
     corners = outline(shape.class_id).dot([[cos, sin], [-sin, cos]]) * shape.radius
@@ -215,8 +193,7 @@ def coverage(shape, height, width):
 def paint(shape, height, width, rng):
     """Colours the whole image plane in the shape's texture; `coverage` cuts it out.
 
-    Returns:
-      float64 [height, width, 3], about 0..255.
+    Returns float64 [height, width, 3], about 0..255.
     """
     y, x = np.mgrid[:height, :width].astype(np.float64)
     y, x = y - shape.center[0], x - shape.center[1]

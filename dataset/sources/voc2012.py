@@ -76,11 +76,8 @@ def check_flags(args, parser):
 def read(args):
     """Finds the images and masks of the lists that the flags choose, and prints notes on them.
 
-    Returns:
-      `contract.Source`.
-
-    Raises:
-      UserError: a folder, list or file is missing, or a list is not the official one.
+    Returns `contract.Source`; raises `UserError` where a folder, list or file is missing, or a
+    list is not the official one.
     """
     lists, notes = _choose_lists(args)
     for note in notes:
@@ -124,15 +121,8 @@ def _check_folders(root, parts, inner, advice):
 def _choose_lists(args):
     """Decides which images each split holds.
 
-    Args:
-      args: flags, as `check_flags` leaves them.
-
-    Returns:
-      (list of `IdList`, list of str to tell the user).
-
-    Raises:
-      UserError: a folder or list is missing or, without --allow_other_lists, a list is not the
-        official one.
+    Returns (list of `IdList`, list of str to tell the user); raises `UserError` where a folder
+    or list is missing or, without --allow_other_lists, a list is not the official one.
     """
     _check_layout(args)
     if args.split_source == 'voc':
@@ -165,17 +155,9 @@ def _choose_lists(args):
 
 
 def _voc_lists(voc_root, train_list):
-    """Takes the splits from VOC's own lists.
+    """Takes the splits from VOC's own lists, the training images from that called `train_list`.
 
-    Args:
-      voc_root: str.
-      train_list: str, name of the list to train on.
-
-    Returns:
-      (list of `IdList`, list of str to tell the user).
-
-    Raises:
-      UserError: `train_list` was asked for but is absent, or nothing is there.
+    Returns as `_choose_lists`; raises `UserError` where what was asked for is absent, or all.
     """
     folder = os.path.join(voc_root, 'ImageSets', 'Segmentation')
     present = sorted(file_name[:-len('.txt')] for file_name in os.listdir(folder)
@@ -214,18 +196,7 @@ def _find_examples(id_list, voc_root, sbd_root):
     """Finds image and mask of every id; where VOC and SBD have one, VOC's is taken.
 
     VOC's masks are the benchmark's own and mark object borders as void; SBD's have
-    no void.
-
-    Args:
-      id_list: `IdList`.
-      voc_root: str.
-      sbd_root: str or None.
-
-    Returns:
-      `contract.Part`, examples in the order of the ids.
-
-    Raises:
-      UserError: files are not there.
+    no void. Returns `contract.Part`; raises `UserError` where files are missing.
     """
     examples, missing = [], []
     for image_id in id_list.ids:
