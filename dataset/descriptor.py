@@ -134,7 +134,7 @@ def load(dataset_dir):
     path = os.path.join(dataset_dir, FILE_NAME)
     if not exists(dataset_dir):
         if raw_records.present(dataset_dir):
-            return _load_raw(dataset_dir)
+            return of_raw_records(raw_records.splits(dataset_dir))
         raise UserError('There is no %s in %s. %s'
                         % (FILE_NAME, os.path.abspath(dataset_dir), _HOW_TO_BUILD))
     try:
@@ -147,11 +147,8 @@ def load(dataset_dir):
         raise UserError('%s: %s' % (path, error))
 
 
-def _load_raw(dataset_dir):
-    try:
-        splits = raw_records.splits(dataset_dir)
-    except ValueError as error:
-        raise UserError(str(error))
+def of_raw_records(splits=None):
+    """Returns the `DatasetInfo` that stands for the raw records of the post's code."""
     return create('PASCAL VOC 2012, raw records of the post', voc.CLASS_NAMES, voc.IGNORE_LABEL,
                   splits)
 

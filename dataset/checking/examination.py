@@ -6,6 +6,7 @@ with a code of `findings.CODES`. Free of TensorFlow.
 import collections
 import hashlib
 import itertools
+import os
 
 import numpy as np
 from PIL import Image
@@ -172,8 +173,8 @@ def _read_pair(item):
             data.append(None)
             problems.append((code, path, 'It cannot be read: %s. Check its permissions.'
                              % error.strerror))
-    name = image_path.replace('\\', '/').split('/')[-1]
-    return _NO_PARTS._replace(name=name, image=data[0], mask=data[1], problems=problems)
+    return _NO_PARTS._replace(name=os.path.basename(image_path), image=data[0], mask=data[1],
+                              problems=problems)
 
 
 def _take_apart(record):

@@ -116,8 +116,7 @@ def _classes_of_files(args, paths):
             except (UserError, OSError, RecursionError):
                 pass  # reported, or not asked for
         if any(examination.is_raw(path) for path in paths):
-            return descriptor.create('PASCAL VOC 2012, raw records of the post', voc.CLASS_NAMES,
-                                     voc.IGNORE_LABEL), False
+            return descriptor.of_raw_records(), False
     return _classes_and_reader(args)[:2]
 
 

@@ -1,12 +1,12 @@
 """What a source of data offers: a new annotation format is one module of these functions.
 
-    add_flags(parser)          adds its flags to an `argparse.ArgumentParser`
+    add_flags(parser)          adds --output_dir and its own flags to an `argparse` parser
     check_flags(args, parser)  fills in defaults that depend on other flags; `parser.error` on
                                flags that contradict each other or have no effect
     read(args)                 finds the examples that the flags name; returns a `Source`, and
                                raises `UserError` on files that are missing or do not fit
 
-`dataset.building` does all else: --output_dir, records, tables, the way errors end.
+`dataset.building` does all else: checks, records, tables, the way errors end.
 
 A reader turns the mask of one example into labels. It is None for masks of class ids that
 Pillow opens, or a picklable callable: (`decoding.Example`, `descriptor.DatasetInfo`) -> integers
@@ -18,18 +18,19 @@ attributes:
     earlier_key  optional: what builds hashed before readers had keys (`records.manifest`)
     may_crash    optional: True if a damaged file can end the process; it runs in others then
 """
-from typing import Any, Callable, Iterable, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Iterable, NamedTuple, Optional, Sequence, Tuple
+
+from dataset.sources.decoding import Example
 
 
 class Part(NamedTuple):
     """One split of a source.
 
-    examples: sequence of `decoding.Example`, or an iterator of examples that are made on the fly
-    and never reused. num_examples: of an iterator. aliases: further names of the split. note:
-    what is printed before it is written.
+    examples: a sequence, or with `num_examples` an iterator, of which no shard is ever reused.
+    aliases: further names of the split. note: what is printed before it is written.
     """
     split: str
-    examples: Iterable[Any]
+    examples: Iterable[Example]
     num_examples: Optional[int] = None
     aliases: Tuple[str, ...] = ()
     reader: Optional[Callable] = None
