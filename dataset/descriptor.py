@@ -1,7 +1,7 @@
 """The immutable description of a data set, kept beside its records as dataset.json.
 
 Builders write it, `train.py` and `test.py` read it: class names, the ignore
-label and split sizes are written down nowhere else. Free of TensorFlow.
+label and split sizes are written down nowhere else.
 """
 import collections
 import hashlib

@@ -61,12 +61,16 @@ def _judge_counts(inputs, statistics, findings):
 
 def _as_seen(info, statistics):
     """`info` with as many classes as the largest id in the masks asks for."""
-    largest = 0
-    for counts in statistics.values():
-        seen = [int(label) for label in counts.class_pixels.nonzero()[0]
-                if label != info.ignore_label]
-        largest = max(seen + [largest])
-    return descriptor.create(info.name, info.class_names[:largest + 1], info.ignore_label)
+    ids = _seen_ids(statistics, info)
+    return descriptor.create(info.name, info.class_names[:ids[-1] + 1 if len(ids) else 1],
+                             info.ignore_label)
+
+
+def _seen_ids(statistics, info):
+    """Returns the labels that occur, ascending, but the ignore label."""
+    pixels = _sum_pixels(statistics.values())
+    pixels[info.ignore_label] = 0
+    return np.flatnonzero(pixels)
 
 
 def _judge_splits(statistics, info, partial, findings):
@@ -153,9 +157,7 @@ def _sum_pixels(statistics):
 
 def _judge_inferred(statistics, info, findings):
     """Looks for masks whose values are grey levels or colours rather than ids."""
-    pixels = _sum_pixels(statistics.values())
-    pixels[info.ignore_label] = 0
-    ids = np.flatnonzero(pixels)
+    ids = _seen_ids(statistics, info)
     if len(ids) and ids[-1] > _LARGEST_PLAUSIBLE_SPARSE_ID and 2 * len(ids) <= ids[-1]:
         findings.add('label_gaps', 'The masks hold %s, less than half of the ids up to %d. '
                      'Likely cause: masks made for viewing, or palette colours decoded as grey; '

@@ -1,7 +1,7 @@
 """Reads record files and image folders for dataset/check.py, and examines one example.
 
 Nothing here raises for what a file holds: whatever is wrong becomes a problem
-with a code of `findings.CODES`. Free of TensorFlow.
+with a code of `findings.CODES`.
 """
 import collections
 import hashlib

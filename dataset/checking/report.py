@@ -1,4 +1,4 @@
-"""The report of dataset/check.py as text, as JSON and as one HTML page. Free of TensorFlow."""
+"""The report of dataset/check.py as text, as JSON and as one HTML page."""
 import collections
 import json
 
@@ -89,8 +89,7 @@ def _split_values(counts, info):
 
 def _sorted(findings):
     """Findings by severity, then code in the order of CODES, then as found."""
-    severities = [ERROR, WARNING, INFO]
-    codes = list(CODES)
+    severities, codes = [ERROR, WARNING, INFO], list(CODES)
     return sorted(findings.listed, key=lambda finding: (
         severities.index(finding.severity), codes.index(finding.code)))
 
@@ -213,9 +212,7 @@ def verdict(findings):
     """Returns a line such as '2 errors, 1 warning, 3 notes.'"""
     totals = findings.totals()
     parts = ['%d %s%s' % (totals[severity], word, '' if totals[severity] == 1 else 's')
-             for severity, word in ((ERROR, 'error'),
-                                    (WARNING, 'warning'),
-                                    (INFO, 'note'))]
+             for severity, word in ((ERROR, 'error'), (WARNING, 'warning'), (INFO, 'note'))]
     return '%s%s.' % ('Clean: ' if findings.clean() else '', ', '.join(parts))
 
 
@@ -226,7 +223,8 @@ def as_html(report):
     `report.pictures` as image, overlay and mask with a legend.
     """
     colors = voc.palette(report.info.ignore_label)
-    state = 'info' if report.findings.clean() else _worst(report.findings)
+    totals = report.findings.totals()
+    state = next((severity for severity in (ERROR, WARNING) if totals[severity]), INFO)
     parts = ['<p>%s, %d classes, ignore label %d</p>'
              % (html.escape(report.info.name), report.info.number_of_classes,
                 report.info.ignore_label),
@@ -241,11 +239,6 @@ def as_html(report):
         parts.append('<h2>%d images at random</h2>' % len(report.pictures))
         parts += [_example_html(result, report.info, colors) for result in report.pictures]
     return html.page('Check of ' + report.title, parts)
-
-
-def _worst(findings):
-    return ERROR if findings.totals()[ERROR] else (
-        WARNING)
 
 
 def _findings_html(findings):

@@ -2,7 +2,7 @@
 
 Their features are `height` and `width` (int64), `image_raw` (uint8 RGB pixels)
 and `annotation_raw` (uint8 label ids), in PASCAL VOC's classes. They are read as
-they are. Free of TensorFlow.
+they are.
 """
 import os
 

@@ -3,7 +3,7 @@
 Shards are built by several processes in a hidden directory and get their final
 names only when the whole split is there; dataset.json is updated last. A build
 that stops half-way leaves what was there before, and its finished shards to the
-next one. Free of TensorFlow.
+next one.
 """
 import collections
 import collections.abc

@@ -1,7 +1,7 @@
 """The training lists of PASCAL VOC 2012 with SBD, derived from the official files.
 
 Neither list is shipped: each is made of the lists that come with VOC 2012 and SBD,
-and checked by count and fingerprint. Free of TensorFlow.
+and checked by count and fingerprint.
 """
 import argparse
 import collections
