@@ -26,7 +26,7 @@ import sys
 import numpy as np
 from tqdm import tqdm
 
-from common import flag_types
+from common import files, flag_types
 from common.errors import UserError
 from dataset.sources import decoding
 from inference import drawing, media, options
@@ -268,7 +268,7 @@ def main(argv=None):
     except (UserError, OSError) as error:
         raise SystemExit(str(error))
     # TensorFlow takes seconds to import; what is wrong with the inputs is said before.
-    from experiment import checkpoints, config
+    from experiment import checkpoints
     from inference import restored
     from runtime.devices import select_gpu
     select_gpu(flags.gpu_id)
@@ -286,7 +286,7 @@ def main(argv=None):
                 items, predictor, run, flags, (UserError, UserError))
     except (ValueError, OSError) as error:
         raise SystemExit(str(error))
-    config.write_json({
+    files.write_json({
         'checkpoint': run.checkpoint, 'step': checkpoints.step_of(run.checkpoint),
         'output_stride': run.args.output_stride, 'passes': dict(passes._asdict()),
         'class_names': run.class_names, 'pictures': pictures, 'videos': videos,

@@ -22,11 +22,11 @@ import shutil
 
 import metrics
 import network
-from common import html
+from common import files, html
 from common.errors import UserError
 from dataset import descriptor
 from evaluation import loop, report
-from experiment import checkpoints, config, curves
+from experiment import checkpoints, config, curves, weights
 from inference import drawing, options
 from runtime.devices import select_gpu
 
@@ -220,7 +220,7 @@ def write_results(result, evaluated, info, args, pictures, output_dir):
     write_images_csv(evaluated, os.path.join(output_dir, 'images.csv'))
     html.write(report.as_html(result, evaluated, info, args, worst, sheet),
                os.path.join(output_dir, REPORT_NAME))
-    config.write_json(result, os.path.join(output_dir, SCORES_NAME))
+    files.write_json(result, os.path.join(output_dir, SCORES_NAME))
 
 
 def main(argv=None):
@@ -234,8 +234,10 @@ def main(argv=None):
         eval_graph = loop.build_eval_graph(
             network.options_of(args), info, dataset_dir, loop.EvaluationOptions(
                 flags.split, args.crop_size if flags.post_scores else None,
-                averaged=checkpoints.is_averaged(checkpoint), passes=passes))
-        checkpoints.names_in(checkpoint, eval_graph.variables)
+                averaged=weights.is_averaged(checkpoint), passes=passes))
+        weights.check_complete(checkpoint, {
+            variable.op.name + weights.AVERAGED * weights.is_averaged(checkpoint): variable
+            for variable in eval_graph.variables})
         print('%s on split "%s" of %s, output stride %d.'
               % (checkpoint, flags.split, dataset_dir, args.output_stride))
         scores_path = os.path.join(output_dir, SCORES_NAME)

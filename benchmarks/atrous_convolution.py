@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import losses  # noqa: E402
 import network  # noqa: E402
 from dataset import voc  # noqa: E402
-from experiment import config  # noqa: E402
+from experiment import train_flags  # noqa: E402
 from runtime import slim, tf  # noqa: E402
 from runtime.devices import has_native_dilated_gradient  # noqa: E402
 from runtime.devices import session_config  # noqa: E402
@@ -51,7 +51,7 @@ def seconds(step):
 
 def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
-    args = config.parse_train_flags(['--batch_size', '2'] + argv, __doc__)
+    args = train_flags.parse(['--batch_size', '2'] + argv, __doc__)
     args.number_of_classes = len(voc.CLASS_NAMES)
     print('%s, output stride %d, %d x %d, batch %d, TensorFlow %s'
           % (args.resnet_model, args.output_stride, args.crop_size, args.crop_size,

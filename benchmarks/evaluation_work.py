@@ -27,7 +27,7 @@ from dataset import descriptor, voc  # noqa: E402
 from dataset.records import writing  # noqa: E402
 from dataset.sources import decoding  # noqa: E402
 from evaluation import loop  # noqa: E402
-from experiment import config  # noqa: E402
+from experiment import train_flags  # noqa: E402
 from runtime import tf  # noqa: E402
 from runtime.devices import session_config  # noqa: E402
 
@@ -114,7 +114,7 @@ def main(argv=None):
     parser.add_argument('--resnet_model', default='resnet_v2_50')
     flags = parser.parse_args(argv)
     print('confusion matrix of 500x375: %.2f ms' % confusion_milliseconds())
-    args = config.parse_train_flags(['--resnet_model', flags.resnet_model])
+    args = train_flags.parse(['--resnet_model', flags.resnet_model])
     args.number_of_classes = len(voc.CLASS_NAMES)
     with tempfile.TemporaryDirectory() as folder:
         data = build_dataset(folder, flags.num_images)

@@ -18,7 +18,7 @@ from collections import namedtuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from common import files, http, scripts  # noqa: E402
+from common import archives, files, http, scripts  # noqa: E402
 from common.http import DownloadError  # noqa: E402
 
 # urls: tried in order. folder: what is taken from an archive, and where it goes below
@@ -122,7 +122,7 @@ def unpack(name, archive, output_dir):
     def stamp(folder):
         files.write_json({'md5': item.md5}, os.path.join(folder, STAMP_NAME))
     print('%s: unpacking %s' % (item.title, archive))
-    http.extract(archive, target_of(name, output_dir), choose, wanted=start, finish=stamp)
+    archives.extract(archive, target_of(name, output_dir), choose, wanted=start, finish=stamp)
 
 
 def place_list(path, output_dir):
@@ -145,14 +145,14 @@ def waiting_list(output_dir):
 def provide(name, given, output_dir):
     """Puts one of `ITEMS` in place, from a file whose md5 was checked or the network (None).
 
-    Raises as `http.fetch` and `http.extract`.
+    Raises as `http.fetch` and `archives.extract`.
     """
     if is_whole(name, output_dir):
         print('%s: %s is whole, skipped.' % (ITEMS[name].title, target_of(name, output_dir)))
     elif name == LIST:
         place_list(given or fetch(name, output_dir), output_dir)
     else:
-        http.check_unused(target_of(name, output_dir))
+        archives.check_unused(target_of(name, output_dir))
         archive = os.path.join(output_dir, ITEMS[name].file_name)
         ours = not given and not os.path.exists(archive)
         unpack(name, given or fetch(name, output_dir), output_dir)

@@ -1,5 +1,4 @@
 """Evaluation of a whole split, shared by `train.py` and `test.py`."""
-import contextlib
 import os
 from collections import deque, namedtuple
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +12,11 @@ import metrics
 import network
 from common.errors import UserError
 from dataset import descriptor
-from dataset.records import shards
-from experiment import checkpoints
+from experiment import weights
 from inference import options, restored
 from preprocessing import inputs
+from preprocessing.failures import explained
 from runtime import slim, tf
-from runtime.devices import is_out_of_memory, session_config
 
 # Images whose scores and pictures wait while the network goes on with the next.
 QUEUED_IMAGES = 2
@@ -129,14 +127,9 @@ def build_eval_graph(network_options, info, dataset_dir, chosen):
                          example.labels, restored.label_map(logits),
                          tf.exp(tf.reduce_max(tf.nn.log_softmax(logits), axis=3)),
                          tf.nn.softmax(logits), loss, crop_labels, crop_predictions, variables,
-                         tf.train.Saver(checkpoints.averaged_names(variables) if chosen.averaged
-                                        else variables),
+                         weights.saver_of(variables, chosen.averaged),
                          descriptor.shard_paths(info, dataset_dir, split), passes,
                          inputs.epoch_size(info, split, chosen.num_examples))
-
-
-class NoMemoryError(UserError):
-    """An image does not fit into memory whole."""
 
 
 class _Sums:
@@ -206,15 +199,15 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=N
 
     Raises:
       UserError: a label is neither a class nor ignored, or a shard is damaged.
-      NoMemoryError: an image does not fit into memory.
+      OutOfMemoryError: an image does not fit into memory.
       UserError: the checkpoint is damaged.
     """
     sums, waiting = _Sums(info, details, on_example), deque()
-    eval_graph.graph.finalize()
-    with _explained(eval_graph.paths), \
-            tf.Session(graph=eval_graph.graph, config=session_config()) as session, \
+    no_memory = ('An image in %s does not fit into memory: test.py --window 513 cuts larger images.'
+                 % os.path.dirname(eval_graph.paths[0]))
+    with explained(eval_graph.paths, no_memory), \
+            weights.restored_session(eval_graph.graph, eval_graph.saver, checkpoint) as session, \
             ThreadPoolExecutor(max_workers=1) as executor:
-        checkpoints.restore(eval_graph.saver, session, checkpoint)
         session.run(eval_graph.initializer)
         # position: on the line of the bar of training, where there is one.
         for values in tqdm(_examples(session, eval_graph, info, details),
@@ -228,22 +221,6 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=N
         for added in waiting:
             added.result()
     return sums.result()
-
-
-@contextlib.contextmanager
-def _explained(paths):
-    """Turns TensorFlow's errors into those of `evaluate`; `paths` are the split's shards."""
-    try:
-        yield
-    except tf.errors.DataLossError:
-        raise UserError(shards.explain_data_loss(paths))
-    except tf.errors.InvalidArgumentError as error:
-        raise UserError(shards.explain_invalid(paths, error.message))
-    except tf.errors.OpError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise NoMemoryError('An image in %s does not fit into memory: test.py --window 513 cuts '
-                            'larger images.' % os.path.dirname(paths[0]))
 
 
 def _examples(session, eval_graph, info, details):

@@ -45,25 +45,3 @@ DESCRIPTIONS = {
     'paper': "the paper's stage one",
     'paper_stage2': 'its stage two, from the weights of stage one (--init_from)',
 }
-
-
-def as_options(flags, switches):
-    """Writes flags as they are typed.
-
-    Args:
-      flags: dict from flag to value.
-      switches: flags that are True or False.
-
-    Returns:
-      List of str, such as '--batch_size 16' and '--no_color_jitter', sorted.
-    """
-    return sorted(option(name, value, switches) for name, value in flags.items())
-
-
-def option(name, value, switches):
-    """Returns one flag as it is typed; see `as_options`."""
-    if name in switches and value is not None:
-        return ('--' if value else '--no_') + name
-    values = value if isinstance(value, (list, tuple)) else [value]
-    return '--%s %s' % (name, ' '.join('%g' % number if isinstance(number, float) else str(number)
-                                       for number in values))

@@ -13,7 +13,7 @@ import numpy as np
 import network
 from common.errors import UserError
 from dataset import descriptor, voc
-from experiment import checkpoints, config
+from experiment import checkpoints, config, weights
 from inference import options
 from runtime import slim, tf
 from runtime.devices import is_out_of_memory, session_config
@@ -221,11 +221,11 @@ class Predictor:
         self._graph = build_predict_graph(network.options_of(run.args), passes.scales, passes.flip)
         with self._graph.graph.as_default():
             # The averages of --ema_decay, where the checkpoint has them.
-            saver = tf.train.Saver(checkpoints.names_in(run.checkpoint, self._graph.variables))
+            saver = weights.saver_for(run.checkpoint, self._graph.variables)
         self._graph.graph.finalize()
         self._session = tf.Session(graph=self._graph.graph, config=session_config())
         try:
-            checkpoints.restore(saver, self._session, run.checkpoint)
+            weights.restore(saver, self._session, run.checkpoint)
         except UserError:
             self.close()
             raise

@@ -8,7 +8,7 @@ import pytest
 
 import network
 from common.errors import UserError
-from experiment import config
+from experiment import train_flags
 from resnet import architecture
 from runtime import slim, tf
 from runtime.devices import has_native_dilated_gradient
@@ -266,7 +266,7 @@ def test_what_cannot_be_built_is_refused_before_the_graph(changes):
 
 
 def test_options_are_picked_from_the_flags_and_an_unknown_model_is_refused(tiny_backbone):
-    args = config.parse_train_flags(['--resnet_model', tiny_backbone, '--aspp_relu'])
+    args = train_flags.parse(['--resnet_model', tiny_backbone, '--aspp_relu'])
     options = network.options_of(args)
     assert options.aspp_relu and options.output_stride == 16 and options.aspp_rates == [6, 12, 18]
     assert options.architecture == architecture.MODELS[tiny_backbone]._replace(

@@ -17,7 +17,7 @@ import predict
 from common.errors import UserError
 from dataset import descriptor
 from dataset.records import encoding
-from experiment import config
+from experiment import config, train_flags
 from inference import media, options, restored
 from resnet import architecture
 from runtime import tf
@@ -33,8 +33,8 @@ def run_dir(tmp_path_factory, shapes_dir):
     """The directory of a run on the shapes, with a tiny backbone."""
     architecture.MODELS[TINY] = architecture.Architecture((1, 1, 1, 3))
     folder = str(tmp_path_factory.mktemp('runs'))
-    args = config.parse_train_flags(['--resnet_model', TINY, '--dataset_dir', shapes_dir,
-                                     '--model_dir', folder])
+    args = train_flags.parse(['--resnet_model', TINY, '--dataset_dir', shapes_dir,
+                              '--model_dir', folder])
     args.number_of_classes = 6
     config.save(args, folder)
     with tf.Graph().as_default(), tf.Session() as session:

@@ -7,8 +7,8 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from dataset import descriptor
-from dataset.records import shards
 from preprocessing import inputs
+from preprocessing.failures import explained
 from runtime import tf
 from runtime.devices import session_config
 
@@ -56,7 +56,8 @@ def count_pixels(info, dataset_dir, split='train', num_examples=None):
       UserError: a shard is damaged.
     """
     counts, paths = [], descriptor.shard_paths(info, dataset_dir, split)
-    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+    with explained(paths), tf.Graph().as_default(), \
+            tf.Session(config=session_config()) as session:
         labels = tf.data.make_one_shot_iterator(
             inputs.eval_dataset(info, dataset_dir, split, num_examples)).get_next().labels
         with tqdm(total=inputs.epoch_size(info, split, num_examples), desc='class weights',
@@ -66,10 +67,6 @@ def count_pixels(info, dataset_dir, split='train', num_examples=None):
                     values = session.run(labels)
                 except tf.errors.OutOfRangeError:
                     return np.array(counts)
-                except tf.errors.DataLossError:
-                    raise UserError(shards.explain_data_loss(paths))
-                except tf.errors.InvalidArgumentError as error:
-                    raise UserError(shards.explain_invalid(paths, error.message))
                 pixels = np.bincount(values.ravel(), minlength=info.number_of_classes)
                 counts.append(pixels[:info.number_of_classes])
                 bar.update()

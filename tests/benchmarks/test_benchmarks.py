@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import (atrous_convolution, build_records, evaluation_work,
                         training_memory)
-from experiment import config
+from experiment import train_flags
 from runtime.devices import has_native_dilated_gradient
 from tests.helpers import ROOT
 from training import failures
@@ -32,7 +32,7 @@ def test_atrous_benchmark_prints_the_median_of_its_pairs(tiny_backbone, capsys, 
 
 
 def test_atrous_benchmark_builds_the_two_ways(tiny_backbone):
-    args = atrous_convolution.config.parse_train_flags(
+    args = atrous_convolution.train_flags.parse(
         ['--resnet_model', tiny_backbone, '--crop_size', '33', '--batch_size', '1'])
     args.number_of_classes = 3
     for native in (True, False):
@@ -64,7 +64,7 @@ def test_memory_table_has_a_cheaper_neighbour_for_each_flag(tmp_path, monkeypatc
     path = str(tmp_path / 'table.json')
     training_memory.measure_table(str(tmp_path), measure, path)
     monkeypatch.setattr(failures, 'MEMORY_TABLE', path)
-    text = failures.explain_no_memory(config.parse_train_flags(
+    text = failures.explain_no_memory(train_flags.parse(
         ['--batch_size', '4', '--output_stride', '8', '--resnet_model', 'resnet_v2_101']))
     assert '--batch_size 2 (measured: 0.50 of the memory)' in text
     assert text.count('measured: 1.00') == 3

@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
+from common import files
 from common.errors import UserError
-from experiment import checkpoints, config
+from experiment import checkpoints, config, history, weights
 from runtime import slim, tf
 
 # A network in miniature: one backbone, one head that does not depend on the
@@ -183,20 +184,20 @@ def test_of_checkpoints_all_damaged_the_best_is_named_to_start_from(tmp_path):
 
 def test_damaged_score_is_named(tmp_path):
     (tmp_path / checkpoints.BEST_DIR).mkdir()
-    path = tmp_path / checkpoints.BEST_DIR / checkpoints.BEST_SCORE_NAME
+    path = tmp_path / checkpoints.BEST_DIR / history.BEST_SCORE_NAME
     path.write_text('{"st')
     with pytest.raises(UserError, match='%s is not JSON' % path):
-        checkpoints.best_score(str(tmp_path))
+        history.best_score(str(tmp_path))
 
 
 def test_loss_that_is_not_finite_leaves_the_running_mean_and_never_stays_best(tmp_path):
     run, nan = str(tmp_path), float('nan')
     for step, loss in enumerate([nan, 2.0, nan, 4.0]):
-        checkpoints.save_validations(run, checkpoints.with_validation(run, step, 0.1, loss))
-    entries = checkpoints.validations(run)
+        history.save_validations(run, history.with_validation(run, step, 0.1, loss))
+    entries = history.validations(run)
     assert [entry['running_loss'] for entry in entries[1:]] == [2.0, 2.0, 3.0]
-    assert checkpoints.is_better(entries[1], entries[0], 'running_loss')
-    assert not checkpoints.is_better(entries[0], entries[1], 'running_loss')
+    assert history.is_better(entries[1], entries[0], 'running_loss')
+    assert not history.is_better(entries[0], entries[1], 'running_loss')
 
 
 def test_step_is_read_off_the_name():
@@ -205,11 +206,11 @@ def test_step_is_read_off_the_name():
 
 def test_validations_behind_a_step_are_cut(tmp_path):
     run = str(tmp_path)
-    checkpoints.cut_validations(run, 3)
+    history.cut_validations(run, 3)
     for step in (5, 10, 15):
-        checkpoints.save_validations(run, checkpoints.with_validation(run, step, 0.1, 1.0))
-    checkpoints.cut_validations(run, 10)
-    assert [entry['step'] for entry in checkpoints.validations(run)] == [5, 10]
+        history.save_validations(run, history.with_validation(run, step, 0.1, 1.0))
+    history.cut_validations(run, 10)
+    assert [entry['step'] for entry in history.validations(run)] == [5, 10]
 
 
 @pytest.mark.parametrize('predicted, labelled, warned', [
@@ -219,39 +220,39 @@ def test_one_predicted_class_is_warned_about_where_there_are_more(tmp_path, pred
                                                                   warned):
     run = str(tmp_path)
     for step, (num_predicted, num_labelled) in enumerate(zip(predicted, labelled)):
-        checkpoints.save_validations(run, checkpoints.with_validation(
+        history.save_validations(run, history.with_validation(
             run, step, 0.1, 1.0, num_predicted, num_labelled))
-    assert bool(checkpoints.collapse_warning(run)) is warned
+    assert bool(history.collapse_warning(run)) is warned
 
 
 def test_validations_are_kept_in_order_and_count_once_they_are_saved(tmp_path):
     run = str(tmp_path)
-    checkpoints.save_validations(run, checkpoints.with_validation(run, 5, 0.1, 4.0))
-    entries = checkpoints.with_validation(run, 10, 0.25, 3.0)
-    assert checkpoints.is_validated(run, 5) and not checkpoints.is_validated(run, 10)
-    checkpoints.save_validations(run, entries)
-    assert checkpoints.is_validated(run, 10)
+    history.save_validations(run, history.with_validation(run, 5, 0.1, 4.0))
+    entries = history.with_validation(run, 10, 0.25, 3.0)
+    assert history.is_validated(run, 5) and not history.is_validated(run, 10)
+    history.save_validations(run, entries)
+    assert history.is_validated(run, 10)
     assert entries[-1] == {'step': 10, 'mean_iou': 0.25, 'loss': 3.0, 'running_loss': 3.5,
                            'num_predicted': None, 'num_labelled': None}
-    with open(os.path.join(run, checkpoints.VALIDATION_NAME)) as f:
+    with open(os.path.join(run, history.VALIDATION_NAME)) as f:
         assert [entry['step'] for entry in json.load(f)] == [5, 10]
 
 
 def test_best_score_is_the_entry_in_the_best_folder(tmp_path):
-    assert checkpoints.best_score(str(tmp_path)) is None
+    assert history.best_score(str(tmp_path)) is None
     (tmp_path / checkpoints.BEST_DIR).mkdir()
-    entry, = checkpoints.with_validation(str(tmp_path), 5, 0.25, 1.0)
-    config.write_json(entry, str(tmp_path / checkpoints.BEST_DIR / checkpoints.BEST_SCORE_NAME))
-    assert checkpoints.best_score(str(tmp_path)) == entry
+    entry, = history.with_validation(str(tmp_path), 5, 0.25, 1.0)
+    files.write_json(entry, str(tmp_path / checkpoints.BEST_DIR / history.BEST_SCORE_NAME))
+    assert history.best_score(str(tmp_path)) == entry
 
 
 @pytest.mark.parametrize('metric, better', [('mean_iou', False), ('running_loss', True)])
 def test_better_is_a_higher_iou_or_a_lower_running_loss(metric, better):
     best = {'mean_iou': 0.5, 'running_loss': 2.0}
-    assert checkpoints.is_better({'mean_iou': 0.4, 'running_loss': 1.9}, best, metric) is better
-    assert checkpoints.is_better({'mean_iou': 0.6, 'running_loss': 2.1}, best, metric) is not better
-    assert not checkpoints.is_better(best, best, metric)
-    assert checkpoints.is_better(best, None, metric)
+    assert history.is_better({'mean_iou': 0.4, 'running_loss': 1.9}, best, metric) is better
+    assert history.is_better({'mean_iou': 0.6, 'running_loss': 2.1}, best, metric) is not better
+    assert not history.is_better(best, best, metric)
+    assert history.is_better(best, None, metric)
 
 
 def start(path, shapes=None, allow_missing=()):
@@ -259,7 +260,7 @@ def start(path, shapes=None, allow_missing=()):
     with tf.Graph().as_default(), tf.Session() as session:
         global_step = build(SHAPES if shapes is None else shapes, 1.0)
         initialise = tf.global_variables_initializer()
-        load, message = checkpoints.init_from(path, 'resnet_v2_50', allow_missing)
+        load, message = weights.init_from(path, 'resnet_v2_50', allow_missing)
         tf.get_default_graph().finalize()
         session.run(initialise)
         load(session)
@@ -297,7 +298,7 @@ def test_averages_are_taken_before_the_weights_they_are_of(tmp_path):
         model = slim.get_model_variables()
         averages = {name: tf.get_variable(name.replace('/', '.'), variable.shape,
                                           initializer=tf.constant_initializer(7.0))
-                    for name, variable in checkpoints.averaged_names(model).items()}
+                    for name, variable in weights.averaged_names(model).items()}
         session.run(tf.global_variables_initializer())
         prefix = tf.train.Saver(dict(averages, **{v.op.name: v for v in model})).save(
             session, str(tmp_path / 'model.ckpt'))
@@ -340,7 +341,7 @@ def test_allow_missing_names_whole_scopes_or_single_variables(tmp_path):
 
 def test_imagenet_means_the_downloaded_backbone_and_a_random_head(tmp_path, monkeypatch):
     prefix = write(tmp_path, 100, shapes=BACKBONE)
-    monkeypatch.setattr(checkpoints.download, 'ensure', {'resnet_v2_50': prefix}.get)
+    monkeypatch.setattr(weights.imagenet, 'ensure', {'resnet_v2_50': prefix}.get)
     values, _, message = start('imagenet')
     assert_values(values, restored=BACKBONE, fresh=HEAD)
     assert 'the weights of ' + prefix in message
@@ -385,7 +386,7 @@ def test_other_classes_are_the_cause_only_where_nothing_else_is_wrong(run):
         build(dict(SHAPES, **logits), 1.0)
         with pytest.raises(UserError, match='(?s)trained on another number of classes.*'
                            '2 have another shape'):
-            checkpoints.check_complete(checkpoints.find(run)[0], slim.get_model_variables())
+            weights.check_complete(checkpoints.find(run)[0], slim.get_model_variables())
     message = refusal(run, dict(SHAPES, **{'resnet_v2_50/conv1/weights': [3, 4]}, **logits))
     assert 'number of classes' not in message and '3 have another shape' in message
 

@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 import network
-from experiment import config
+from experiment import config, train_flags
 from resnet import architecture
 from runtime import tf
 from tests.helpers import pseudo_random
@@ -48,8 +48,8 @@ def write_run(folder, dataset_dir, suffix=''):
       dataset_dir: str, of the shapes.
       suffix: str, what the names of the variables end with in the checkpoint.
     """
-    args = config.parse_train_flags(['--resnet_model', TINY, '--dataset_dir', dataset_dir,
-                                     '--model_dir', folder])
+    args = train_flags.parse(['--resnet_model', TINY, '--dataset_dir', dataset_dir,
+                              '--model_dir', folder])
     args.number_of_classes = NUM_CLASSES
     config.save(args, folder)
     with tf.Graph().as_default(), tf.Session() as session:

@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 import network
-from experiment import checkpoints, config
+from experiment import checkpoints, config, train_flags, weights
 from notebooks import layers
 from resnet import architecture
 from runtime import tf
@@ -91,14 +91,14 @@ def run_dir(tmp_path_factory, shapes_dir):
     """A run of a tiny backbone with random weights, and beside them averages that differ."""
     architecture.MODELS[TINY] = architecture.Architecture(TINY_UNITS)
     folder = str(tmp_path_factory.mktemp('runs'))
-    args = config.parse_train_flags(['--resnet_model', TINY, '--dataset_dir', shapes_dir,
-                                     '--crop_size', '33', '--ema_decay', '0.9'])
+    args = train_flags.parse(['--resnet_model', TINY, '--dataset_dir', shapes_dir,
+                              '--crop_size', '33', '--ema_decay', '0.9'])
     args.number_of_classes = 6
     config.save(args, folder)
     with tf.Graph().as_default(), tf.Session() as session:
         network.deeplab_v3(tf.zeros([1, 33, 33, 3]), network.options_of(args), False, None)
         pseudo_random.assign(session)
-        averages = [tf.Variable(0.7 * variable, name=variable.op.name + checkpoints.AVERAGED)
+        averages = [tf.Variable(0.7 * variable, name=variable.op.name + weights.AVERAGED)
                     for variable in tf.global_variables()]
         session.run(tf.variables_initializer(averages))
         tf.train.Saver().save(session, os.path.join(folder, checkpoints.PREFIX), 2)
@@ -227,8 +227,8 @@ def test_the_users_own_run_goes_before_the_demo(has_own, run, monkeypatch, no_se
 
 
 def build_tiny(images, output_stride, multi_grid, aspp_rates, native=False):
-    args = config.parse_train_flags(['--output_stride', str(output_stride), '--aspp_rates']
-                                    + list(map(str, aspp_rates)))
+    args = train_flags.parse(['--output_stride', str(output_stride), '--aspp_rates']
+                             + list(map(str, aspp_rates)))
     args.resnet_model, args.multi_grid, args.number_of_classes = TINY, multi_grid, 6
     options = network.options_of(args)
     options = options._replace(

@@ -2,20 +2,23 @@
 import numpy as np
 import pytest
 
+import network
 import train
 from dataset import descriptor
-from experiment import config
+from experiment import config, train_flags
+from preprocessing import inputs
 from resnet import architecture
 from runtime import slim, tf
 from tests.helpers import pseudo_random
 from training import optimization
+from training.graph import augmentation_options
 
 TINY = 'resnet_v2_tiny'
 
 
 def learning_rates(steps, *flags):
     """The learning rate at each of `steps` finished steps."""
-    args = config.parse_train_flags(['--starting_learning_rate', '0.5'] + list(flags))
+    args = train_flags.parse(['--starting_learning_rate', '0.5'] + list(flags))
     with tf.Graph().as_default(), tf.Session() as session:
         global_step = tf.placeholder(tf.int64, [])
         rate = optimization.build_learning_rate(args, global_step)
@@ -50,8 +53,8 @@ def test_warm_up_rises_evenly_to_the_rate_of_the_policy(flags, after):
 
 def toy_steps(num_steps, *flags):
     """Trains one bias per class on one pixel of class 0; returns the values after each step."""
-    args = config.parse_train_flags(['--l2_regularizer', '0', '--starting_learning_rate', '0.5']
-                                    + list(flags))
+    args = train_flags.parse(['--l2_regularizer', '0', '--starting_learning_rate', '0.5']
+                             + list(flags))
     with tf.Graph().as_default(), tf.Session() as session:
         biases = slim.model_variable('biases', [2], initializer=tf.zeros_initializer())
         logits = tf.reshape(biases, [1, 1, 1, 2])
@@ -79,7 +82,7 @@ def test_momentum_is_the_sum_of_the_decayed_gradients():
 
 @pytest.mark.parametrize('parts', [1, 2])
 def test_weight_decay_is_in_the_loss_and_the_gradients_of_a_step(parts):
-    args = config.parse_train_flags(['--optimizer', 'momentum', '--accumulate_steps', str(parts)])
+    args = train_flags.parse(['--optimizer', 'momentum', '--accumulate_steps', str(parts)])
     with tf.Graph().as_default(), tf.Session() as session:
         weights = slim.model_variable('weights', [1, 1, 1, 2], initializer=tf.ones_initializer(),
                                       regularizer=slim.l2_regularizer(0.25))
@@ -98,7 +101,7 @@ def test_weight_decay_is_in_the_loss_and_the_gradients_of_a_step(parts):
 
 @pytest.mark.parametrize('parts', [1, 2])
 def test_the_loss_is_taken_before_the_weights_change(parts):
-    args = config.parse_train_flags(['--accumulate_steps', str(parts)])
+    args = train_flags.parse(['--accumulate_steps', str(parts)])
     with tf.Graph().as_default() as graph:
         weights = slim.model_variable('weights', [1, 1, 1, 2], initializer=tf.ones_initializer(),
                                       regularizer=slim.l2_regularizer(0.25))
@@ -138,15 +141,17 @@ def run_steps(shapes_dir):
 
 
 def parse(dataset_dir, *flags):
-    args = config.parse_train_flags(['--dataset_dir', dataset_dir, '--crop_size', '33',
-                                     '--batch_size', '4', '--resnet_model', TINY, *flags])
+    args = train_flags.parse(['--dataset_dir', dataset_dir, '--crop_size', '33',
+                              '--batch_size', '4', '--resnet_model', TINY, *flags])
     config.resolve_classes(args, descriptor.load(dataset_dir))
     return args
 
 
 def train_some(num_steps, args, class_weights=None):
     """Returns the model's variables before and after, and the losses of each step."""
-    built = train.build_train_graph(args, descriptor.load(args.dataset_dir), 0, class_weights)
+    built = train.build_train_graph(args, descriptor.load(args.dataset_dir),
+                                    network.options_of(args),
+                                    loss_weights=class_weights)
     with tf.Session(graph=built.graph) as session, built.graph.as_default():
         session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
         pseudo_random.assign(session)
@@ -191,11 +196,10 @@ def test_frozen_batch_norm_normalizes_with_the_stored_statistics(run_steps, shap
     with tf.Graph().as_default(), tf.Session() as session:
         # The same batch through the network in evaluation mode.
         tf.set_random_seed(args.seed)
-        example = tf.data.make_one_shot_iterator(train.inputs.train_dataset(
-            info, shapes_dir, train.augmentation_options(args, info.ignore_label), 4,
+        example = tf.data.make_one_shot_iterator(inputs.train_dataset(
+            info, shapes_dir, augmentation_options(args, info.ignore_label), 4,
             args.seed)).get_next()
-        logits = train.network.deeplab_v3(example.image, train.network.options_of(args), False,
-                                          None)
+        logits = network.deeplab_v3(example.image, network.options_of(args), False, None)
         loss = optimization.losses.masked_cross_entropy(logits, example.labels, 255)
         pseudo_random.assign(session)
         expected = session.run(loss)
@@ -222,8 +226,8 @@ def test_no_checkpoint_holds_the_sums_of_a_batch_in_parts():
 
 
 def test_hard_fraction_falls_evenly_over_its_steps():
-    args = config.parse_train_flags(['--hard_example_fraction', '0.2', '--hard_example_steps',
-                                     '8'])
+    args = train_flags.parse(['--hard_example_fraction', '0.2', '--hard_example_steps',
+                              '8'])
     with tf.Graph().as_default(), tf.Session() as session:
         global_step = tf.placeholder(tf.int64, [])
         fraction = optimization.build_hard_fraction(args, global_step)
@@ -232,17 +236,17 @@ def test_hard_fraction_falls_evenly_over_its_steps():
 
 
 def test_without_a_ramp_the_hard_fraction_holds_from_the_first_step():
-    args = config.parse_train_flags(['--hard_example_fraction', '0.25'])
+    args = train_flags.parse(['--hard_example_fraction', '0.25'])
     with tf.Graph().as_default(), tf.Session() as session:
         assert session.run(optimization.build_hard_fraction(args, tf.constant(0))) == 0.25
 
 
 def test_without_hard_examples_all_pixels_count():
-    assert optimization.build_hard_fraction(config.parse_train_flags([]), None) is None
+    assert optimization.build_hard_fraction(train_flags.parse([]), None) is None
 
 
 def test_gradient_norms_are_those_of_the_named_variables():
-    args = config.parse_train_flags(['--l2_regularizer', '0'])
+    args = train_flags.parse(['--l2_regularizer', '0'])
     with tf.Graph().as_default(), tf.Session() as session:
         biases = slim.model_variable('biases', [2], initializer=tf.zeros_initializer())
         step = optimization.build_train_step(

@@ -1,0 +1,102 @@
+"""The evaluations of a run: validation.json, and the best checkpoint's score. No TensorFlow."""
+import math
+import os
+
+from common import files
+from experiment.checkpoints import BEST_DIR
+
+BEST_SCORE_NAME = 'score.json'
+VALIDATION_NAME = 'validation.json'
+
+
+def best_score(model_dir):
+    """Returns the entry of `with_validation` of a run's best checkpoint, or None."""
+    path = os.path.join(model_dir, BEST_DIR, BEST_SCORE_NAME)
+    return files.read_json(path) if os.path.exists(path) else None
+
+
+def validations(model_dir):
+    """Returns the entries of `with_validation` of a run, a list of dicts, oldest first."""
+    path = os.path.join(model_dir, VALIDATION_NAME)
+    return files.read_json(path) if os.path.exists(path) else []
+
+
+def is_validated(model_dir, step):
+    """Whether a run has evaluated a step. Returns bool."""
+    return any(entry['step'] == step for entry in validations(model_dir))
+
+
+def collapse_warning(model_dir):
+    """Warns of a network that predicted a single class of several in the last two evaluations.
+
+    Returns:
+      str, or None.
+    """
+    last = validations(model_dir)[-2:]
+    if len(last) < 2 or any(entry['num_predicted'] != 1 or entry.get('num_labelled') == 1
+                            for entry in last):
+        return None
+    return ('Warning: a single class was predicted everywhere in the last two evaluations. Likely '
+            'causes: too few steps yet, a learning rate that is too high or too low, a '
+            '--batch_norm_decay too large for a short run, labels that are nearly all one class '
+            '(python dataset/check.py shows them; --class_weights median_frequency helps).')
+
+
+def evaluations_since_best(model_dir):
+    """How many evaluations of a run came after its best one. Returns int."""
+    best = best_score(model_dir)
+    return sum(1 for entry in validations(model_dir) if best and entry['step'] > best['step'])
+
+
+def with_validation(model_dir, step, mean_iou, loss, num_predicted=None, num_labelled=None):
+    """Adds an evaluation to those of a run.
+
+    Args:
+      model_dir: str.
+      step: int.
+      mean_iou: float.
+      loss: float.
+      num_predicted, num_labelled: None, or int, how many classes were predicted at all, and
+        how many the labels hold.
+
+    Returns:
+      List of dicts of step, mean_iou, loss, num_predicted, num_labelled, and running_loss: the
+      mean of the finite losses of all evaluations so far, by which the post's code chooses. The
+      new one is the last.
+    """
+    entries = validations(model_dir)
+    seen = [value for value in [entry['loss'] for entry in entries] + [loss]
+            if math.isfinite(value)]
+    return entries + [{'step': step, 'mean_iou': mean_iou, 'loss': loss,
+                       'num_predicted': num_predicted, 'num_labelled': num_labelled,
+                       'running_loss': sum(seen) / len(seen) if seen else loss}]
+
+
+def cut_validations(model_dir, step):
+    """Forgets the evaluations of later steps: the run goes on from `step`, and meets them again."""
+    entries = validations(model_dir)
+    kept = [entry for entry in entries if entry['step'] <= step]
+    if len(kept) < len(entries):
+        save_validations(model_dir, kept)
+
+
+def save_validations(model_dir, entries):
+    """Writes the entries of `with_validation`: from then on their steps count as evaluated."""
+    files.write_json(entries, os.path.join(model_dir, VALIDATION_NAME))
+
+
+def is_better(entry, best, metric):
+    """Whether an evaluation beats the best one so far.
+
+    Args:
+      entry, best: dicts of `with_validation`; `best` is None where there is none.
+      metric: 'mean_iou' (higher is better) or 'running_loss' (lower is).
+
+    Returns:
+      bool.
+    """
+    if best is None or not math.isfinite(best[metric]):
+        return True
+    if metric == 'running_loss':
+        return entry[metric] < best[metric]
+    return entry[metric] > best[metric]

@@ -1,0 +1,289 @@
+"""The flags of `train.py`: one row each, from which parser and run configuration are derived."""
+import argparse
+from typing import Any, NamedTuple, Optional, Tuple
+
+from common.errors import UserError
+from common.flag_types import (decay_rate, non_negative_float,
+                               non_negative_int, positive_float, positive_int,
+                               share)
+from experiment import recipes
+from network import INPUT_NORMALIZATIONS
+from resnet import architecture
+
+
+class Flag(NamedTuple):
+    """A row of `FLAGS`.
+
+    Attributes:
+      name, default, help, type, choices, nargs, metavar: as of argparse. The type bool makes a
+        switch: --NAME and --no_NAME, so that what a recipe switches can be switched back.
+      since: int, the format of config.json that has it first; older runs did what the default
+        says.
+      is_free: bool, whether a run may be continued with another value: all else decides its
+        result.
+      is_posts: bool, whether the data.json of the post's code may hold it.
+    """
+    name: str
+    default: Any
+    help: Optional[str]
+    type: Any = None
+    choices: Optional[Tuple] = None
+    nargs: Any = None
+    metavar: Optional[str] = None
+    since: int = 1
+    is_free: bool = False
+    is_posts: bool = False
+
+
+def option(name, value):
+    """Returns one flag as it is typed, such as '--batch_size 16' or '--no_color_jitter'."""
+    if name in SWITCHES and value is not None:
+        return ('--' if value else '--no_') + name
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return '--%s %s' % (name, ' '.join('%g' % number if isinstance(number, float) else str(number)
+                                       for number in values))
+
+
+def as_options(flags):
+    """Returns a dict of flags as they are typed, a sorted list of str."""
+    return sorted(option(name, value) for name, value in flags.items())
+
+
+_RUN = (
+    Flag('recipe', recipes.DEFAULT, None, choices=tuple(recipes.RECIPES), since=2, is_free=True),
+    Flag('dataset_dir', 'dataset/tfrecords',
+         "the folder that holds dataset.json, or the post's raw records", is_free=True),
+    Flag('model_dir', 'runs/deeplab_v3',
+         'the run directory; a run that is found there is continued', is_free=True),
+    Flag('resume', 'auto',
+         'what to do with a run in --model_dir: continue it where there is one, insist on one, or '
+         'refuse to', choices=('auto', 'always', 'never'), since=2, is_free=True),
+    Flag('init_from', None,
+         'start from these weights, at step 0: imagenet, a run directory, or a checkpoint of this '
+         "project, of the post's code or of tf-slim; without it, initialisation is random",
+         metavar='CHECKPOINT'),
+    Flag('allow_missing', [],
+         'variables, or scopes such as DeepLab_v3, that --init_from may lack; they are randomly '
+         'initialised', nargs='+', metavar='NAME', since=2, is_free=True),
+    Flag('seed', 0,
+         'of data order, augmentation and initialisation. Equal runs are equal bit for bit on a '
+         'CPU with --num_threads 1; with more threads, and on GPUs, sums are added up in any '
+         'order, so the last bits of the weights differ and drift apart, while data and '
+         'initialisation stay equal', int),
+    Flag('gpu_id', None,
+         'the GPUs to use, such as 0 (default: those that CUDA_VISIBLE_DEVICES shows; -1: none)',
+         is_free=True),
+    Flag('num_threads', None, 'of the CPU (default: one for each core)', positive_int, since=2,
+         is_free=True),
+    Flag('overfit', None,
+         'train on the first N images and evaluate on the same, to see whether data and settings '
+         'can be learned at all; TensorBoard and metrics.jsonl name these scores "validation" all '
+         'the same', positive_int, metavar='N', since=2),
+    Flag('time_limit', None, 'save and leave in time; the same command goes on', positive_float,
+         metavar='MINUTES', since=2, is_free=True),
+    Flag('patience', None, 'end after so many evaluations without a better one', positive_int,
+         metavar='EVALUATIONS', since=2, is_free=True),
+    Flag('max_steps', 30000, 'the step at which the run ends', positive_int, is_free=True),
+    Flag('eval_every_steps', 1000, 'steps between evaluations of the whole validation split',
+         positive_int, is_free=True),
+    Flag('save_every_steps', 500, 'steps between checkpoints: what a killed run loses at most',
+         positive_int, is_free=True),
+    Flag('summary_every_steps', 50, 'steps between TensorBoard summaries', positive_int,
+         is_free=True),
+    Flag('log_every_steps', 10,
+         'steps between lines where there is no terminal for a progress bar', positive_int,
+         since=2, is_free=True),
+    Flag('keep_checkpoints', 2, 'how many of the latest checkpoints stay, beside the best',
+         positive_int, since=2, is_free=True),
+    Flag('best_metric', 'mean_iou',
+         'what the best checkpoint is best in, on the validation split: mean IoU, or as in the '
+         'post the mean of all validation losses so far', choices=('mean_iou', 'running_loss'),
+         since=2))
+
+_NETWORK = (
+    Flag('resnet_model', 'resnet_v2_50', 'the backbone', is_posts=True),
+    Flag('output_stride', 16,
+         'input size over feature map size; 32 is without atrous convolution', int,
+         choices=architecture.OUTPUT_STRIDES, is_posts=True),
+    Flag('multi_grid', None,
+         'rates of the units of block4 (default: 1 2 4; 1 1 1 at output stride 32)', positive_int,
+         nargs=3, metavar='RATE'),
+    Flag('aspp_rates', None,
+         'rates of the 3x3 branches (default: 6 12 18 at output stride 16, 12 24 36 at 8, 3 6 9 '
+         'at 32)', positive_int, nargs=3, metavar='RATE'),
+    Flag('aspp_relu', False,
+         'a ReLU after each batch norm of ASPP, as the paper is usually read', bool, since=2),
+    Flag('align_corners', True,
+         'resize the logits with aligned corners; the post does not, and lands up to '
+         'output_stride pixels too far to the upper left', bool),
+    Flag('input_normalization', 'mean',
+         "mean: subtract it, as the post does; inception: to [-1, 1], with which tf-slim's "
+         'ImageNet weights were trained', choices=INPUT_NORMALIZATIONS, since=2),
+    Flag('number_of_classes', None,
+         'must be that of the data set, where it is read from by default', positive_int,
+         is_posts=True),
+    Flag('batch_norm_epsilon', 1e-5, 'added to the variance', non_negative_float, is_posts=True),
+    Flag('batch_norm_decay', 0.9997,
+         'of the moving statistics; runs of less than some 10,000 steps need a smaller one, such '
+         'as 0.99', decay_rate, is_posts=True),
+    Flag('l2_regularizer', 1e-4, 'weight decay of every convolution', non_negative_float,
+         is_posts=True))
+
+_OPTIMIZATION = (
+    Flag('optimizer', 'adam', None, choices=('adam', 'momentum'), since=2),
+    Flag('momentum', 0.9, 'of that optimizer', decay_rate, since=2),
+    Flag('starting_learning_rate', 1e-5, 'the learning rate before its policy lowers it',
+         non_negative_float, is_posts=True),
+    Flag('learning_rate_policy', 'constant',
+         'poly: falls to 0 at --max_steps, with the power 0.9 of the paper; piecewise: times '
+         '--learning_rate_decay at each of --learning_rate_boundaries',
+         choices=('constant', 'poly', 'piecewise')),
+    Flag('learning_rate_boundaries', None, 'of the policy piecewise, in rising order',
+         positive_int, nargs='+', metavar='STEP', since=2),
+    Flag('learning_rate_decay', 0.1, 'of the policy piecewise', non_negative_float, since=2),
+    Flag('warmup_steps', 0, 'steps over which the learning rate rises from almost 0',
+         non_negative_int, since=2),
+    Flag('batch_size', 8, 'images in a step', positive_int, is_posts=True),
+    Flag('accumulate_steps', 1,
+         'parts in which the batch is computed, to save memory; batch norm sees the parts one by '
+         'one, and --hard_example_fraction chooses within each', positive_int, since=2),
+    Flag('ema_decay', 0.0,
+         'average the weights with this decay, such as 0.999, and evaluate and keep the average '
+         '(0: do not)', decay_rate, since=2),
+    Flag('class_weights', 'none',
+         'weights of the classes in the loss; a file gives them as JSON (list, or object by name) '
+         'or as lines of name,weight', metavar='none|median_frequency|FILE', since=2),
+    Flag('hard_example_fraction', 1.0,
+         'only this share of the pixels, those with the largest losses in the batch (or its part, '
+         'with --accumulate_steps), counts', share, since=2),
+    Flag('hard_example_steps', 0, 'steps over which that share falls from 1', non_negative_int,
+         since=2),
+    Flag('freeze_batch_norm', False,
+         'use the statistics of --init_from and leave them, and the scales and offsets of batch '
+         'norm, as they are', bool, since=2))
+
+_AUGMENTATION = (
+    Flag('crop_size', 513, 'height and width of a training crop in pixels', positive_int,
+         is_posts=True),
+    Flag('min_scale', 0.5, 'smallest random scale', float),
+    Flag('max_scale', 2.0, 'largest random scale', float),
+    Flag('align_scaling', True,
+         'scale with aligned corners; the post does not, and moves labels by up to half a pixel',
+         bool, since=2),
+    Flag('crop_position', 'random', 'where crops lie; the post takes the center',
+         choices=('random', 'center'), since=2),
+    Flag('padding', 'mean',
+         'what small images are padded with: the colour that becomes 0 in the network, or black '
+         'as in the post', choices=('mean', 'zero'), since=2),
+    Flag('random_flip', True, 'mirror left and right half of the time', bool),
+    Flag('color_jitter', True, 'change brightness, saturation, hue and contrast', bool))
+
+GROUPS = {'run': _RUN, 'network': _NETWORK, 'optimization': _OPTIMIZATION,
+          'augmentation': _AUGMENTATION}
+FLAGS = tuple(flag for flags in GROUPS.values() for flag in flags)
+SWITCHES = frozenset(flag.name for flag in FLAGS if flag.type is bool)
+
+
+def pick(options, args):
+    """Returns a NamedTuple class `options` filled with the flags of its fields' names."""
+    return options(**{name: getattr(args, name) for name in options._fields})
+
+
+def _add(group, flag):
+    """Adds a flag to a group of an `argparse.ArgumentParser`."""
+    name, text = '--' + flag.name, flag.help
+    if flag.name == 'recipe':
+        text = '; '.join('%s: %s, %s' % (recipe, recipes.DESCRIPTIONS[recipe],
+                                         ' '.join(as_options(flags)))
+                         for recipe, flags in recipes.RECIPES.items())
+    if flag.type is bool:
+        group.add_argument(name, dest=flag.name, action='store_true', default=flag.default,
+                           help='%s (default: %s)' % (text, 'on' if flag.default else 'off'))
+        group.add_argument('--no_' + flag.name, dest=flag.name, action='store_false',
+                           help='the opposite')
+        return
+    # Looked up late, so that what is added to the models can be chosen.
+    choices = sorted(architecture.MODELS) if flag.name == 'resnet_model' else flag.choices
+    group.add_argument(name, default=flag.default, type=flag.type, choices=choices,
+                       nargs=flag.nargs, metavar=flag.metavar, help=text)
+
+
+def parse(argv=None, description=None):
+    """Parses and checks the flags of `train.py`.
+
+    The recipe decides the defaults, what is typed decides over it.
+
+    Args:
+      argv: list of str, or None for those of the process.
+      description: str, what --help begins with.
+
+    Returns:
+      `argparse.Namespace`; `number_of_classes` may still be None.
+
+    Raises:
+      SystemExit: an unknown flag, a wrong type, or an impossible combination.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    for title, flags in GROUPS.items():
+        group = parser.add_argument_group(title)
+        for flag in flags:
+            _add(group, flag)
+    parser.set_defaults(**recipes.RECIPES[parser.parse_args(argv).recipe])
+    args = parser.parse_args(argv)
+    if args.multi_grid is None:
+        args.multi_grid = [1, 1, 1] if args.output_stride == 32 else [1, 2, 4]
+    if args.aspp_rates is None:
+        args.aspp_rates = list(architecture.default_aspp_rates(args.output_stride))
+    try:
+        _check_combinations(args)
+    except UserError as error:
+        parser.error(str(error))
+    return args
+
+
+def _check_combinations(args):
+    """Raises ValueError for flags that do not go together."""
+    if not 0 < args.min_scale <= args.max_scale < float('inf'):
+        raise UserError('--min_scale %g --max_scale %g: give 0 < min_scale <= max_scale'
+                        % (args.min_scale, args.max_scale))
+    if set(args.model_dir) & set('*?[]'):
+        raise UserError('--model_dir %s: TensorFlow cannot restore from a path with * ? [ or ]'
+                        % args.model_dir)
+    try:
+        architecture.check_output_stride(args.output_stride, args.multi_grid)
+    except ValueError as error:
+        raise UserError('--output_stride %d --multi_grid %s: %s'
+                        % (args.output_stride, ' '.join(map(str, args.multi_grid)), error))
+    boundaries = args.learning_rate_boundaries
+    if (args.learning_rate_policy == 'piecewise') != (boundaries is not None):
+        raise UserError('--learning_rate_policy %s with%s --learning_rate_boundaries: piecewise '
+                        'needs them, and no other policy takes them'
+                        % (args.learning_rate_policy, '' if boundaries else 'out'))
+    if boundaries and any(a >= b for a, b in zip(boundaries, boundaries[1:])):
+        raise UserError('--learning_rate_boundaries %s: give them in rising order'
+                        % ' '.join(map(str, boundaries)))
+    if args.batch_size % args.accumulate_steps:
+        raise UserError('--batch_size %d --accumulate_steps %d: the batch must divide into equal '
+                        'parts' % (args.batch_size, args.accumulate_steps))
+    if args.hard_example_steps and args.hard_example_fraction == 1:
+        raise UserError('--hard_example_steps %d without --hard_example_fraction: the share to '
+                        'fall to is missing' % args.hard_example_steps)
+    if args.freeze_batch_norm and not args.init_from:
+        raise UserError('--freeze_batch_norm without --init_from: there are no statistics to '
+                        'freeze yet; give the weights of an earlier run')
+    if args.allow_missing and not args.init_from:
+        raise UserError('--allow_missing %s without --init_from: nothing is restored'
+                        % ' '.join(args.allow_missing))
+
+
+def describe_recipe(args):
+    """Says which flags the recipe set, and which of them were overridden. Returns str."""
+    flags = recipes.RECIPES[args.recipe]
+    overridden = {name: getattr(args, name) for name, value in flags.items()
+                  if getattr(args, name) != value}
+    text = 'Recipe %s: %s' % (args.recipe, ' '.join(as_options(flags)))
+    if overridden:
+        text += '\n  overridden: %s' % ' '.join(as_options(overridden))
+    return text
