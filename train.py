@@ -23,8 +23,8 @@ from preprocessing import inputs
 from runtime import tf
 from runtime.devices import limit_threads, select_gpu, session_config
 from training import class_weights, failures, optimization
-from training.graph import (TrainGraph, augmentation_options, build_averages, build_panels,
-                            build_savers, timed_next)
+from training.graph import (TrainGraph, augmentation_options, build_averages,
+                            build_panels, build_savers, timed_next)
 from training.steps import Steps
 from training.validation import Validation, split_of
 

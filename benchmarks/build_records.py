@@ -31,10 +31,11 @@ BUILD = '''
 import json, os, sys, time; sys.path.insert(0, %r)
 from dataset import descriptor, voc
 from dataset.records import writing
+from dataset.sources import decoding
 source, output_dir, num_pairs, num_workers, report = sys.argv[1:]
 info = descriptor.create('benchmark', voc.CLASS_NAMES, voc.IGNORE_LABEL)
-examples = [writing.Example('%%05d.jpg' %% i, os.path.join(source, '%%05d.jpg' %% i),
-                            os.path.join(source, '%%05d.png' %% i))
+examples = [decoding.Example('%%05d.jpg' %% i, os.path.join(source, '%%05d.jpg' %% i),
+                             os.path.join(source, '%%05d.png' %% i))
             for i in range(int(num_pairs))]
 clock, times = time.perf_counter(), os.times()
 writing.write_split(examples, len(examples), info, output_dir, 'train',

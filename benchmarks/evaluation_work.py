@@ -25,6 +25,7 @@ import network  # noqa: E402
 from benchmarks import build_records  # noqa: E402
 from dataset import descriptor, voc  # noqa: E402
 from dataset.records import writing  # noqa: E402
+from dataset.sources import decoding  # noqa: E402
 from evaluation import loop  # noqa: E402
 from experiment import train_flags  # noqa: E402
 from runtime import tf  # noqa: E402
@@ -38,8 +39,8 @@ def build_dataset(folder, num_images):
     source, output = os.path.join(folder, 'source'), os.path.join(folder, 'data')
     os.mkdir(source)
     build_records.write_pairs(source, num_images)
-    examples = [writing.Example('%05d.jpg' % index, os.path.join(source, '%05d.jpg' % index),
-                                os.path.join(source, '%05d.png' % index))
+    examples = [decoding.Example('%05d.jpg' % index, os.path.join(source, '%05d.jpg' % index),
+                                 os.path.join(source, '%05d.png' % index))
                 for index in range(num_images)]
     info = descriptor.create('benchmark', voc.CLASS_NAMES, voc.IGNORE_LABEL)
     writing.write_split(examples, num_images, info, output, 'test', num_workers=1)

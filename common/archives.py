@@ -11,7 +11,8 @@ import zlib
 from tqdm import tqdm
 
 from common import files
-from common.http import DownloadError, check_room, full_disk_reported, web_page_hint
+from common.http import (DownloadError, check_room, full_disk_reported,
+                         web_page_hint)
 
 MAX_MEMBER_BYTES = 2 ** 30
 MAX_TOTAL_BYTES = 2 ** 32

@@ -1,46 +1,34 @@
-"""What the builders share: the flags of writing, the call that writes, the way errors end."""
+"""What the builders share: from the flags to the records of each split, its table, the end."""
 import argparse
 
-from common import flag_types
-from common.errors import UserError
+from common import flag_types, scripts
 from dataset import descriptor
 from dataset.records import writing
 
 
-def fraction(text):
-    """The type of flags that are a share: a float between 0 and 1, both excluded."""
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError('%s is not between 0 and 1' % text)
-    return value
-
-
-def add_pairing_flags(parser):
-    """Adds the flags beside --images and --masks that say what belongs together and means what.
-
-    These are --list_file, --image_suffix, --mask_suffix and --palette.
+def parse_args(source, description, argv=None, made_on_the_fly=False):
+    """Returns the parsed flags; argparse exits with usage on a wrong one.
 
     Args:
-      parser: `argparse.ArgumentParser`.
+      source: a module as `dataset.sources.contract` describes it.
+      description: str, what --help begins with.
+      argv: list of str, or None for those of the process.
+      made_on_the_fly: bool, whether the examples come from an iterator, for which the flags of
+        writing have no use.
     """
-    parser.add_argument('--list_file', metavar='FILE',
-                        help='text file that chooses: one stem a line, or image and mask in two '
-                             'columns, relative to --images and --masks or to the file itself')
-    parser.add_argument('--image_suffix', default='',
-                        help='what image stems have beyond those of the masks, as _leftImg8bit')
-    parser.add_argument('--mask_suffix', default='',
-                        help='what mask stems have beyond those of the images, as _mask')
-    parser.add_argument('--palette',
-                        help='the masks are coloured: voc, or a file of JSON {"name": [r, g, b]} '
-                             'or [[r, g, b], ...] or CSV name,r,g,b; void or ignore is no class')
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source.add_flags(parser)
+    if made_on_the_fly:
+        parser.set_defaults(num_shards=4, num_workers=1, skip_bad=False)
+    else:
+        _add_writing_flags(parser)
+    args = parser.parse_args(argv)
+    source.check_flags(args, parser)
+    return args
 
 
-def add_writing_flags(parser):
-    """Adds --num_shards, --num_workers and --skip_bad, which `write` reads.
-
-    Args:
-      parser: `argparse.ArgumentParser`.
-    """
+def _add_writing_flags(parser):
     parser.add_argument('--num_shards', type=flag_types.positive_int, default=4,
                         help='number of files to spread a split over (default %(default)s)')
     parser.add_argument('--num_workers', type=flag_types.positive_int, default=None,
@@ -50,47 +38,27 @@ def add_writing_flags(parser):
                              'stopping')
 
 
-def write(examples, info, args, split, aliases=(), read_mask=None):
-    """Writes one split as the flags say and prints its classes' shares.
-
-    Args:
-      examples: list of `writing.Example`.
-      info: `descriptor.DatasetInfo`.
-      args: flags with output_dir and those of `add_writing_flags`.
-      split, aliases, read_mask: as in `writing.write_split`.
-
-    Raises:
-      As `writing.write_split`.
-    """
-    summary = writing.write_split(
-        examples, len(examples), info, args.output_dir, split, args.num_shards, aliases,
-        read_mask=read_mask, num_workers=args.num_workers, skip_bad=args.skip_bad)
-    print(writing.describe(summary, info, ' and '.join((split,) + tuple(aliases))))
+def run(source, args):
+    """Builds what the flags describe; what a user can mend, or Ctrl-C, ends it with one message."""
+    with scripts.ending_in_one_message(
+            'Stopped. The same command again goes on with the shards that are finished.'):
+        _build(source.read(args), args)
 
 
-def print_next(output_dir):
-    """Prints the command that trains on a data set, or that it has nothing to train on yet.
-
-    Args:
-      output_dir: str, a directory that a builder just wrote.
-
-    Raises:
-      UserError: as `descriptor.load`.
-    """
-    splits = descriptor.load(output_dir).splits
+def _build(source, args):
+    """Writes each part of a `contract.Source` and prints its table, then the next command."""
+    info = descriptor.create(source.name, source.class_names, source.ignore_label)
+    for part in source.parts:
+        if part.note:
+            print(part.note)
+        count = len(part.examples) if part.num_examples is None else part.num_examples
+        summary = writing.write_split(
+            part.examples, count, info, args.output_dir, part.split, args.num_shards,
+            part.aliases, part.reader, args.num_workers, args.skip_bad)
+        print(writing.describe(summary, info, ' and '.join((part.split,) + part.aliases)))
+    splits = descriptor.load(args.output_dir).splits
     if 'train' in splits:
-        print('Next: python train.py --dataset_dir %s' % output_dir)
+        print('Next: python train.py --dataset_dir %s' % args.output_dir)
     else:
         print('%s holds %s: train.py needs the split train too.'
-              % (output_dir, ', '.join(sorted(splits))))
-
-
-def run(build, args):
-    """Calls `build(args)`; what is wrong with the data, or Ctrl-C, ends it with one message."""
-    try:
-        build(args)
-    except (UserError, writing.InvalidExampleError) as error:
-        raise SystemExit(str(error))
-    except KeyboardInterrupt:
-        raise SystemExit('Stopped. The same command again goes on with the shards that are '
-                         'finished.')
+              % (args.output_dir, ', '.join(sorted(splits))))

@@ -1,13 +1,13 @@
 """The immutable description of a data set, kept beside its records as dataset.json.
 
 Builders write it, `train.py` and `test.py` read it: class names, the ignore
-label and split sizes are written down nowhere else. Free of TensorFlow.
+label and split sizes are written down nowhere else.
 """
 import collections
 import hashlib
-import json
 import os
 
+from common import files
 from common.errors import UserError
 from dataset import voc
 from dataset.records import raw_records
@@ -98,14 +98,8 @@ def _check_split(split, entry):
 def read_class_names(path):
     """Reads class names, one per line; blank lines and `#` comments are skipped.
 
-    Args:
-      path: str.
-
-    Returns:
-      List of str, position is class id.
-
-    Raises:
-      UserError: the file cannot be read or names no class.
+    Returns a list of str, position is class id; raises `UserError` where the file cannot be
+    read or names no class.
     """
     try:
         with open(path, encoding='utf-8-sig') as classes_file:
@@ -124,14 +118,11 @@ def exists(dataset_dir):
 
 
 def load(dataset_dir):
-    """Reads and checks `dataset_dir`/dataset.json.
+    """Reads and checks the dataset.json of a directory that one of the builders wrote.
 
     A directory without it that holds `train.tfrecords`, `validation.tfrecords` or
     `test.tfrecords` is taken for the raw records of the post's code: VOC's 21
     classes and ignore label.
-
-    Args:
-      dataset_dir: str, a directory that one of the builders wrote.
 
     Returns:
       `DatasetInfo`.
@@ -143,25 +134,21 @@ def load(dataset_dir):
     path = os.path.join(dataset_dir, FILE_NAME)
     if not exists(dataset_dir):
         if raw_records.present(dataset_dir):
-            return _load_raw(dataset_dir)
+            return of_raw_records(raw_records.splits(dataset_dir))
         raise UserError('There is no %s in %s. %s'
                         % (FILE_NAME, os.path.abspath(dataset_dir), _HOW_TO_BUILD))
     try:
-        with open(path, encoding='utf-8') as json_file:
-            values = json.load(json_file)
-    except ValueError as error:
-        raise UserError('%s is not JSON (%s). Build the data set again.' % (path, error))
+        values = files.read_json(path)
+    except UserError as error:
+        raise UserError('%s Build the data set again.' % error)
     try:
         return _from_json(values)
     except UserError as error:
         raise UserError('%s: %s' % (path, error))
 
 
-def _load_raw(dataset_dir):
-    try:
-        splits = raw_records.splits(dataset_dir)
-    except ValueError as error:
-        raise UserError(str(error))
+def of_raw_records(splits=None):
+    """Returns the `DatasetInfo` that stands for the raw records of the post's code."""
     return create('PASCAL VOC 2012, raw records of the post', voc.CLASS_NAMES, voc.IGNORE_LABEL,
                   splits)
 
@@ -189,11 +176,7 @@ def _from_json(values):
 
 
 def save(info, dataset_dir):
-    """Writes `info` as `dataset_dir`/dataset.json; readers see the old or the new file.
-
-    Args:
-      info: `DatasetInfo` with at least one split.
-      dataset_dir: str, an existing directory.
+    """Writes `info`, with at least one split, as dataset.json; readers see the old or the new file.
 
     Raises:
       UserError: `info` is not valid.
@@ -201,20 +184,11 @@ def save(info, dataset_dir):
     values = dict(info._asdict(), class_names=list(info.class_names),
                   format_version=FORMAT_VERSION)
     _from_json(values)
-    path = os.path.join(dataset_dir, FILE_NAME)
-    with open(path + '.tmp', 'w', encoding='utf-8') as json_file:
-        json.dump(values, json_file, indent=2, sort_keys=True, ensure_ascii=False)
-        json_file.write('\n')
-    os.replace(path + '.tmp', path)
+    files.write_json(values, os.path.join(dataset_dir, FILE_NAME), ensure_ascii=False)
 
 
 def shard_paths(info, dataset_dir, split):
-    """Lists the record files of one split.
-
-    Args:
-      info: `DatasetInfo`.
-      dataset_dir: str, the directory `info` was loaded from.
-      split: str.
+    """Lists the record files of one split of the directory that `info` was loaded from.
 
     Returns:
       List of str, paths of existing files, in the order they were written.
@@ -237,19 +211,11 @@ def shard_paths(info, dataset_dir, split):
 
 
 def fingerprint(dataset_dir):
-    """Hashes what identifies a built data set, for a run's config.
+    """Hashes what identifies a built data set, for a run's config, as 64 hexadecimal digits.
 
     Covers the bytes of dataset.json, where there is one, and each shard's name and size, not the
-    shards' contents: a run on 10 GB of records starts without reading them.
-
-    Args:
-      dataset_dir: str.
-
-    Returns:
-      str, 64 hexadecimal digits.
-
-    Raises:
-      UserError: as `load` and `shard_paths`.
+    shards' contents: a run on 10 GB of records starts without reading them. Raises as `load` and
+    `shard_paths`.
     """
     info = load(dataset_dir)
     digest = hashlib.sha256()

@@ -11,7 +11,6 @@ was stopped; an archive that was downloaded is removed once it is unpacked. The 
 are 2 GB and 1.4 GB; on the disk, an archive and what is in it need room together.
 """
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -19,7 +18,7 @@ from collections import namedtuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from common import archives, files, http  # noqa: E402
+from common import archives, files, http, scripts  # noqa: E402
 from common.http import DownloadError  # noqa: E402
 
 # urls: tried in order. folder: what is taken from an archive, and where it goes below
@@ -77,24 +76,15 @@ def is_whole(name, output_dir):
     if name == LIST:
         return os.path.isfile(target) and files.hash_file(target, 'md5') == ITEMS[name].md5
     try:
-        with open(os.path.join(target, STAMP_NAME)) as handle:
-            return json.load(handle) == {'md5': ITEMS[name].md5}
+        return files.read_json(os.path.join(target, STAMP_NAME)) == {'md5': ITEMS[name].md5}
     except (OSError, ValueError):
         return False
 
 
 def match_files(paths, names):
-    """Tells from the md5 which file is which item.
+    """Tells from the md5 which of the files is which of the items that are asked for.
 
-    Args:
-      paths: list of str.
-      names: list of str, the items that are asked for.
-
-    Returns:
-      Dict from item to path.
-
-    Raises:
-      DownloadError: a file is absent or none of the items.
+    Returns a dict from item to path; raises `DownloadError` on a file that is absent or none.
     """
     items = {ITEMS[name].md5: name for name in names}
     matched = {}
@@ -130,8 +120,7 @@ def unpack(name, archive, output_dir):
         return member[len(start):] if member.startswith(start) else None
 
     def stamp(folder):
-        with open(os.path.join(folder, STAMP_NAME), 'w') as handle:
-            json.dump({'md5': item.md5}, handle)
+        files.write_json({'md5': item.md5}, os.path.join(folder, STAMP_NAME))
     print('%s: unpacking %s' % (item.title, archive))
     archives.extract(archive, target_of(name, output_dir), choose, wanted=start, finish=stamp)
 
@@ -144,8 +133,8 @@ def place_list(path, output_dir):
         target = waiting_list(output_dir)
         print('%s waits in %s for SBD.' % (ITEMS[LIST].title, target))
     if not os.path.exists(target) or not os.path.samefile(path, target):
-        shutil.copyfile(path, target + '.copy')
-        os.replace(target + '.copy', target)
+        with open(path, 'rb') as source, files.replacing(target, 'wb') as copy:
+            shutil.copyfileobj(source, copy)
 
 
 def waiting_list(output_dir):
@@ -154,15 +143,9 @@ def waiting_list(output_dir):
 
 
 def provide(name, given, output_dir):
-    """Puts one item in place, from a given file or the network.
+    """Puts one of `ITEMS` in place, from a file whose md5 was checked or the network (None).
 
-    Args:
-      name: str, a key of `ITEMS`.
-      given: str or None, the path of a file whose md5 was checked.
-      output_dir: str.
-
-    Raises:
-      DownloadError: as `http.fetch` and `archives.extract`.
+    Raises as `http.fetch` and `archives.extract`.
     """
     if is_whole(name, output_dir):
         print('%s: %s is whole, skipped.' % (ITEMS[name].title, target_of(name, output_dir)))
@@ -190,9 +173,6 @@ def next_command(output_dir):
 def download(args):
     """Puts all items in place that the flags ask for; one that fails does not stop the others.
 
-    Args:
-      args: flags, as `parse_args` returns them.
-
     Raises:
       DownloadError: some could not be had, with all the reasons.
     """
@@ -215,12 +195,8 @@ def download(args):
 
 def main(argv=None):
     args = parse_args(argv)
-    try:
+    with scripts.ending_in_one_message('Stopped. The same command goes on where it was.'):
         download(args)
-    except (DownloadError, OSError) as error:
-        raise SystemExit(str(error))
-    except KeyboardInterrupt:
-        raise SystemExit('Stopped. The same command goes on where it was.')
     command = next_command(args.output_dir)
     if command:
         print('Next: %s' % command)

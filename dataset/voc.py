@@ -15,7 +15,7 @@ CLASS_NAMES = (
 IGNORE_LABEL = 255
 
 # Images per list: VOC's own under ImageSets/Segmentation, those of SBD, and two
-# that dataset/splits.py derives from both: `train_aug` of the paper and
+# that dataset/sources/splits.py derives from both: `train_aug` of the paper and
 # `voc_aug_8252` behind the post, counted in lines.
 SPLIT_SIZES = {
     'train': 1464,
@@ -30,20 +30,14 @@ SPLIT_SIZES = {
 
 
 def color_map(number_of_colors=256):
-    """Computes the PASCAL VOC colour of every label.
+    """Computes the PASCAL VOC colour of every label as uint8 [number_of_colors, 3], RGB.
 
     Bits 0, 1 and 2 of a label become the top bits of red, green and blue, its
     bits 3, 4 and 5 the bits below those, and so on: neighbouring labels get
-    colours that are far apart (tests/test_dataset_voc.py pins known colours).
-
-    Args:
-      number_of_colors: int, 1 to 256.
-
-    Returns:
-      uint8 [number_of_colors, 3], RGB.
+    colours that are far apart (tests/dataset/test_voc.py pins known colours).
 
     Raises:
-      UserError: `number_of_colors` is out of range.
+      UserError: `number_of_colors` is not in 1..256.
     """
     if not 1 <= number_of_colors <= 256:
         raise UserError('number_of_colors is %r; labels are 8 bits, so give 1 to 256.'
@@ -58,14 +52,7 @@ def color_map(number_of_colors=256):
 
 
 def palette(ignore_label):
-    """The VOC colours for label ids, with VOC's void colour at `ignore_label`.
-
-    Args:
-      ignore_label: int in 0..255.
-
-    Returns:
-      uint8 [256, 3], RGB.
-    """
+    """The VOC colours for label ids as uint8 [256, 3], RGB, with VOC's void at `ignore_label`."""
     colors = color_map()
     colors[ignore_label] = color_map()[IGNORE_LABEL]
     return colors

@@ -4,7 +4,7 @@ from collections import namedtuple
 
 from common.errors import UserError
 from dataset import descriptor
-from dataset.records import raw_records, shards, writing
+from dataset.records import encoding, raw_records, shards
 from preprocessing import augmentation
 from runtime import tf
 
@@ -46,7 +46,7 @@ def parse_example(serialized):
     """Decodes one record.
 
     Args:
-      serialized: string scalar, a record written by `dataset.records.writing`.
+      serialized: string scalar, a record written by `dataset.records.encoding`.
 
     Returns:
       An `Example`: name string scalar, image uint8 [height, width, 3],
@@ -54,13 +54,13 @@ def parse_example(serialized):
     """
     features = tf.io.parse_single_example(serialized, {
         key: tf.io.FixedLenFeature([], tf.string)
-        for key in (writing.IMAGE_FILENAME, writing.IMAGE_ENCODED, writing.LABEL_ENCODED)})
+        for key in (encoding.IMAGE_FILENAME, encoding.IMAGE_ENCODED, encoding.LABEL_ENCODED)})
     # The kernel tells JPEG and PNG apart by itself. The accurate transform is the
     # one Pillow uses, so that training and other tools see the same pixels.
-    image = tf.image.decode_jpeg(features[writing.IMAGE_ENCODED], channels=3,
+    image = tf.image.decode_jpeg(features[encoding.IMAGE_ENCODED], channels=3,
                                  dct_method='INTEGER_ACCURATE')
-    labels = tf.image.decode_png(features[writing.LABEL_ENCODED], channels=1)[:, :, 0]
-    return Example(features[writing.IMAGE_FILENAME], image, tf.cast(labels, tf.int32))
+    labels = tf.image.decode_png(features[encoding.LABEL_ENCODED], channels=1)[:, :, 0]
+    return Example(features[encoding.IMAGE_FILENAME], image, tf.cast(labels, tf.int32))
 
 
 def _open_split(info, dataset_dir, split):
@@ -84,7 +84,7 @@ def _parser(paths):
         raise UserError('%s: its first record cannot be read (%s). Build it again.'
                         % (paths[0], error))
     features = tf.train.Example.FromString(first).features.feature
-    if writing.IMAGE_ENCODED in features:
+    if encoding.IMAGE_ENCODED in features:
         return parse_example
     if raw_records.IMAGE_RAW in features:
         return parse_raw_example

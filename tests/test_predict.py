@@ -16,7 +16,7 @@ import network
 import predict
 from common.errors import UserError
 from dataset import descriptor
-from dataset.records import writing
+from dataset.records import encoding
 from experiment import config, train_flags
 from inference import media, options, restored
 from resnet import architecture
@@ -87,8 +87,8 @@ def write_shapes(folder, shapes_dir):
     for shard in descriptor.shard_paths(info, shapes_dir, 'test'):
         for record in tf.compat.v1.io.tf_record_iterator(shard):
             features = tf.train.Example.FromString(record).features.feature
-            name = features[writing.IMAGE_FILENAME].bytes_list.value[0].decode()
-            (folder / name).write_bytes(features[writing.IMAGE_ENCODED].bytes_list.value[0])
+            name = features[encoding.IMAGE_FILENAME].bytes_list.value[0].decode()
+            (folder / name).write_bytes(features[encoding.IMAGE_ENCODED].bytes_list.value[0])
 
 
 @pytest.fixture(scope='module')

@@ -39,7 +39,7 @@ def test_ways_back_are_flags_that_exist():
     for cells in rows('Deviations from the post'):
         for command in re.findall('`(--[^`]+)`', cells[4]):
             if command.startswith('--deduplicate'):
-                assert "'--deduplicate'" in read('dataset', 'build_voc2012.py')
+                assert "'--deduplicate'" in read('dataset', 'sources', 'voc2012.py')
             else:
                 train_flags.parse(command.split())
 

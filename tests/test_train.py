@@ -27,8 +27,8 @@ from common import files
 from common.errors import UserError
 from dataset import descriptor, voc
 from evaluation import loop
-from experiment import (checkpoints, config, history, run_dir, run_log, stopping, train_flags,
-                        weights)
+from experiment import (checkpoints, config, history, run_dir, run_log,
+                        stopping, train_flags, weights)
 from inference import drawing
 from losses import Losses
 from preprocessing import failures as reading

@@ -4,6 +4,7 @@ import collections
 import numpy as np
 from PIL import Image
 
+from common import pictures
 from dataset import descriptor
 from dataset.records import example_proto, manifest, shards
 from dataset.sources import decoding
@@ -24,18 +25,13 @@ ShardTask = collections.namedtuple(
 
 
 def encode(example, info, read_mask=None):
-    """Checks one pair and serializes it.
-
-    Args:
-      example: `decoding.Example`.
-      info: `descriptor.DatasetInfo`.
-      read_mask: as in `writing.write_split`.
+    """Checks one `decoding.Example` and serializes it; `read_mask` as in `writing.write_split`.
 
     Returns:
       (bytes of a `tf.train.Example`, labels as uint8 [height, width]).
 
     Raises:
-      InvalidExampleError: a pair fails a check.
+      InvalidExampleError: the pair fails a check.
     """
     image_data, image_format, (width, height) = decoding.read_image(example)
     labels, label_data = _read_mask(example, info, read_mask)
@@ -73,22 +69,17 @@ def _read_mask(example, info, read_mask):
             '%s was read as %s %s; labels must be integers [height, width].'
             % (name, labels.dtype, list(labels.shape)), 'label_values')
     labels = decoding.check_labels(labels, info, name)
-    return labels, decoding.png(Image.fromarray(labels))
+    return labels, pictures.png(Image.fromarray(labels))
 
 
 def build_shard(task, report):
-    """Writes one shard, and goes on to check the other examples when one is bad.
+    """Writes the shard of a `ShardTask`; goes on to check the other examples when one is bad.
 
-    Args:
-      task: `ShardTask`.
-      report: called with 1 after each example.
+    Calls `report(1)` after each example; OSErrors of writing pass.
 
     Returns:
       `manifest.Entry`. Where it lists skipped examples and `task.skip_bad` is
       False, the file is of no use.
-
-    Raises:
-      OSError: the file cannot be written.
     """
     pixels, good, skipped = np.zeros([descriptor.LARGEST_LABEL + 1], np.int64), 0, []
     with shards.ShardWriter(task.path) as writer:

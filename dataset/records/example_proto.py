@@ -1,6 +1,6 @@
 """`tf.train.Example` messages without TensorFlow, whose import takes seconds.
 
-The same bytes on the wire (tests/test_dataset_records.py): three small messages,
+The same bytes on the wire (tests/dataset/records/test_writing.py): three small messages,
 declared here to the protobuf library.
 """
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -54,13 +54,9 @@ _Example = _declare()
 
 
 def serialize(values):
-    """Serializes features of one value each.
+    """Serializes a dict from feature name to one bytes or int each.
 
-    Args:
-      values: dict from feature name to bytes or int.
-
-    Returns:
-      bytes of a `tf.train.Example`, the same for the same values.
+    Returns bytes of a `tf.train.Example`, the same for the same values.
     """
     example = _Example()
     for name, value in values.items():
@@ -75,14 +71,8 @@ def serialize(values):
 def parse(record):
     """Reads the features of a serialized `tf.train.Example`.
 
-    Args:
-      record: bytes.
-
-    Returns:
-      Dict from feature name to a list of bytes, int or float.
-
-    Raises:
-      ValueError: the bytes are no such message.
+    Returns a dict from feature name to a list of bytes, int or float; raises ValueError on
+    bytes that are no such message.
     """
     try:
         features = _Example.FromString(record).features.feature

@@ -5,9 +5,9 @@ Training and evaluation do not need it.
 """
 import collections
 import hashlib
-import json
 import os
 
+from common import files
 from common.errors import UserError
 
 FORMAT_VERSION = 1
@@ -37,35 +37,21 @@ def path(directory, split):
 def save(directory, split, aliases, entries):
     """Writes the manifest; readers see the old or the new file.
 
-    Args:
-      directory: str.
-      split: str.
-      aliases: collection of str, the other splits that list the same shards.
-      entries: list of `Entry`.
+    `aliases` are the other splits that list the same shards, `entries` a list of `Entry`.
     """
     values = {'format_version': FORMAT_VERSION, 'split': split, 'aliases': sorted(aliases),
               'shards': [entry._asdict() for entry in entries]}
-    target = path(directory, split)
-    with open(target + '.tmp', 'w', encoding='utf-8') as json_file:
-        json.dump(values, json_file, indent=1)
-        json_file.write('\n')
-    os.replace(target + '.tmp', target)
+    files.write_json(values, path(directory, split), indent=1, sort_keys=False)
 
 
 def load(directory, split):
     """Reads a manifest.
 
-    Args:
-      directory: str.
-      split: str.
-
-    Returns:
-      (tuple of aliases, list of `Entry`); both are empty where there is no
-      manifest, or none that this code wrote: everything is built again then.
+    Returns (tuple of aliases, list of `Entry`); both are empty where there is no manifest, or
+    none that this code wrote: everything is built again then.
     """
     try:
-        with open(path(directory, split), encoding='utf-8') as json_file:
-            values = json.load(json_file)
+        values = files.read_json(path(directory, split))
         if values['format_version'] != FORMAT_VERSION or values['split'] != split:
             return (), []
         return tuple(values['aliases']), [Entry(**entry) for entry in values['shards']]
@@ -77,33 +63,26 @@ def is_whole(entry, directory):
     """Whether `directory` holds the shard just as it was written. Reads the whole file."""
     if not entry.records:
         return True
+    shard = os.path.join(directory, entry.file)
     try:
-        with open(os.path.join(directory, entry.file), 'rb') as shard_file:
-            if os.fstat(shard_file.fileno()).st_size != entry.num_bytes:
-                return False
-            digest = hashlib.sha256()
-            for block in iter(lambda: shard_file.read(1 << 20), b''):
-                digest.update(block)
+        return os.path.getsize(shard) == entry.num_bytes and (
+            files.hash_file(shard) == entry.sha256)
     except OSError:
         return False
-    return digest.hexdigest() == entry.sha256
 
 
 def source_fingerprints(examples, info, read_mask):
     """Hashes all that decides the content of a shard, as today's builds and as earlier ones.
 
     Earlier builds hashed the pickled reader: what they built is known by the second
-    fingerprint, and stays (tests/test_dataset_manifest.py).
+    fingerprint, and stays (tests/dataset/records/test_manifest.py).
 
     Args:
       examples, info: as in `source_fingerprint`.
-      read_mask: the reader given to `writing.write_split`, or None.
+      read_mask: a reader as `sources.contract` describes it, or None.
 
     Returns:
-      Tuple of str, the first that of a new shard.
-
-    Raises:
-      UserError: `read_mask` has no key.
+      Tuple of str, the first that of a new shard; raises `UserError` on a reader without key.
     """
     if read_mask is None:
         keys = [IDS_KEY, EARLIER_IDS_KEY]
@@ -118,7 +97,7 @@ def source_fingerprints(examples, info, read_mask):
 
 
 def source_fingerprint(examples, info, key):
-    """Hashes all that decides the content of a shard.
+    """Hashes all that decides the content of a shard, as 64 hexadecimal digits.
 
     Of files that is path, size and time of last change; they are not read.
 
@@ -126,9 +105,6 @@ def source_fingerprint(examples, info, key):
       examples: sequence of `decoding.Example`.
       info: `descriptor.DatasetInfo`.
       key: str or bytes, says how masks are read.
-
-    Returns:
-      str, 64 hexadecimal digits.
     """
     digest = hashlib.sha256(repr(
         (CONTENT_VERSION, info.class_names, info.ignore_label, key)).encode())

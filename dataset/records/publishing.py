@@ -4,11 +4,11 @@ At every moment dataset.json names only splits whose shards are all there.
 """
 import collections
 import contextlib
-import fcntl  # POSIX alone has it, as the platforms that `make env` supports
 import os
 import re
 import shutil
 
+from common import files
 from common.errors import UserError
 from dataset import descriptor
 from dataset.records import manifest
@@ -26,10 +26,7 @@ def partial_dir(output_dir, split):
 
 @contextlib.contextmanager
 def working_dir(output_dir, split):
-    """Makes the folder in which a split grows and keeps other builders of it out.
-
-    Yields:
-      str, its path.
+    """Makes the folder in which a split grows, yields its path and keeps other builders out of it.
 
     Raises:
       UserError: another process is building this split.
@@ -37,7 +34,7 @@ def working_dir(output_dir, split):
     folder = partial_dir(output_dir, split)
     os.makedirs(folder, exist_ok=True)
     try:
-        with _locked(folder, wait=False):
+        with files.folder_locked(folder):
             yield folder
     except BlockingIOError:
         raise UserError(
@@ -45,34 +42,11 @@ def working_dir(output_dir, split):
             '--output_dir.' % (split, output_dir))
 
 
-@contextlib.contextmanager
-def _locked(directory, wait):
-    """Holds a lock on a directory; the operating system lifts it when this process ends."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise
-        except OSError:
-            pass  # Some network file systems have no locks: build without.
-        yield
-    finally:
-        os.close(handle)
-
-
 def present_splits(info, output_dir):
-    """Lists all splits in `output_dir`, after checking that they fit `info`.
-
-    Args:
-      info: `descriptor.DatasetInfo`; its splits are not looked at.
-      output_dir: str, which need not exist.
-
-    Returns:
-      Dict as `DatasetInfo.splits`, a copy.
+    """Lists all splits in `output_dir`, which need not exist, as a copy of `DatasetInfo.splits`.
 
     Raises:
-      UserError: `output_dir` holds other classes or another ignore label.
+      UserError: it holds other classes or another ignore label than `info`.
     """
     if not descriptor.exists(output_dir):
         return {}
@@ -87,14 +61,9 @@ def present_splits(info, output_dir):
 
 
 def find_finished(tasks, output_dir, split):
-    """Looks for shards that an earlier build finished.
+    """Looks for the shards of a list of `encoding.ShardTask` that an earlier build finished.
 
-    Args:
-      tasks: list of `encoding.ShardTask`.
-      output_dir, split: str.
-
-    Returns:
-      `Finished`.
+    Returns `Finished`.
     """
     folder = partial_dir(output_dir, split)
     growing, published = ({entry.file: entry for entry in manifest.load(directory, split)[1]}
@@ -123,13 +92,8 @@ def _fits(entry, task):
 
 
 def withdraw(info, output_dir, split):
-    """Takes a split, and the others that list its files, out of dataset.json.
-
-    Args:
-      info: `descriptor.DatasetInfo`; its splits are not looked at.
-      output_dir, split: str.
-    """
-    with _locked(output_dir, wait=True):
+    """Takes a split, and the others that list its files, out of dataset.json."""
+    with files.folder_locked(output_dir, wait=True):
         present = present_splits(info, output_dir)
         names = {split} | _followers(present, split)
         if names & set(present):
@@ -147,22 +111,22 @@ def publish(info, output_dir, split, aliases, entries, in_place):
       output_dir, split: str.
       aliases: further split names that list the same shards.
       entries: list of `manifest.Entry`, in the order of the examples.
-      in_place: set of str, names of the shards that are in `output_dir` already;
-        the others are in `partial_dir`.
+      in_place: set of names of the shards that are in `output_dir` already; the others
+        are in `partial_dir`.
     """
-    with _locked(output_dir, wait=True):
+    with files.folder_locked(output_dir, wait=True):
         present = present_splits(info, output_dir)
         earlier_aliases, earlier_entries = manifest.load(output_dir, split)
         names = {split} | set(aliases) | _followers(present, split) | (
             set(earlier_aliases) - set(present))
-        files = [entry.file for entry in entries if entry.records]
-        entered = {'num_examples': sum(entry.records for entry in entries), 'shards': files}
+        shards = [entry.file for entry in entries if entry.records]
+        entered = {'num_examples': sum(entry.records for entry in entries), 'shards': shards}
         splits = dict(present, **{name: entered for name in names})
-        if splits == present and set(files) <= in_place and entries == earlier_entries:
+        if splits == present and set(shards) <= in_place and entries == earlier_entries:
             return
         # While files are being exchanged no dataset.json may promise this split.
         others = _save_without(info, output_dir, present, names)
-        _exchange(output_dir, split, names, others, files, in_place)
+        _exchange(output_dir, split, names, others, shards, in_place)
         manifest.save(output_dir, split, names - {split}, entries)
         descriptor.save(info._replace(splits=splits), output_dir)
 
@@ -183,14 +147,14 @@ def _save_without(info, output_dir, present, names):
     return others
 
 
-def _exchange(output_dir, split, names, others, files, in_place):
+def _exchange(output_dir, split, names, others, shards, in_place):
     """Removes the files of the earlier split and moves the new ones to their places."""
     kept = {shard for entry in others.values() for shard in entry['shards']} | in_place
     for file_name in os.listdir(output_dir):
         if _belongs_to(names, file_name) and file_name not in kept:
             os.remove(os.path.join(output_dir, file_name))
     folder = partial_dir(output_dir, split)
-    for file_name in files:
+    for file_name in shards:
         if file_name not in in_place:
             os.replace(os.path.join(folder, file_name), os.path.join(output_dir, file_name))
 
@@ -202,16 +166,11 @@ def _belongs_to(splits, file_name):
 
 
 def clean(folder, split):
-    """Removes all but finished shards from the folder in which a split grows, and it when empty.
-
-    Args:
-      folder: str, see `partial_dir`; it need not be there.
-      split: str.
-    """
+    """Removes all but finished shards from a `partial_dir`, and it when empty; it may be gone."""
     keep = {entry.file for entry in manifest.load(folder, split)[1]}
-    files = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-    if not keep & files:
+    present = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+    if not keep & present:
         shutil.rmtree(folder, ignore_errors=True)
         return
-    for file_name in files - keep - {os.path.basename(manifest.path(folder, split))}:
+    for file_name in present - keep - {os.path.basename(manifest.path(folder, split))}:
         os.remove(os.path.join(folder, file_name))

@@ -2,7 +2,7 @@
 
 Their features are `height` and `width` (int64), `image_raw` (uint8 RGB pixels)
 and `annotation_raw` (uint8 label ids), in PASCAL VOC's classes. They are read as
-they are. Free of TensorFlow.
+they are.
 """
 import os
 
@@ -24,13 +24,7 @@ def present(dataset_dir):
 
 
 def splits(dataset_dir):
-    """Lists the splits of a directory of raw records, as dataset.json would.
-
-    Args:
-      dataset_dir: str.
-
-    Returns:
-      Dict from split name to {'num_examples': int, 'shards': [file name]}.
+    """Lists the splits of a directory of raw records as `descriptor.DatasetInfo` does.
 
     Raises:
       UserError: a file is empty, damaged or cut short, as far as the records'

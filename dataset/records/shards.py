@@ -9,13 +9,14 @@ import hashlib
 import os
 import struct
 
-import google_crc32c
-
 from common.errors import UserError
 
 # records: int, how many whole records come before the first problem. problem:
 # None, or str that names record number, byte offset and what is wrong.
 ShardReport = collections.namedtuple('ShardReport', ['records', 'problem'])
+
+HOW_TO_MEND = ('Run the dataset builder again with the same flags: it rebuilds only the '
+               'damaged shard. If the data set was copied here, copying that file again does too.')
 
 _LENGTH = struct.Struct('<Q')
 _CRC = struct.Struct('<I')
@@ -27,8 +28,7 @@ class DamagedShardError(UserError):
 
     Attributes:
       path: str.
-      record: int, number of the record that cannot be read, from 0: as many
-        whole records come before it.
+      record: int, number of the record that cannot be read, from 0.
       offset: int, the byte at which that record starts.
       problem: str, what is wrong with it.
       description: str, record, offset and problem as a part of a sentence.
@@ -44,23 +44,15 @@ class DamagedShardError(UserError):
         return DamagedShardError, (self.path, self.record, self.offset, self.problem)
 
 
-HOW_TO_MEND = ('Run the dataset builder again with the same flags: it rebuilds only the '
-               'damaged shard. If the data set was copied here, copying that file again does too.')
-
-
 def _masked_crc(data):
     """The CRC as TFRecord stores it: rotated, so that a record may hold CRCs itself."""
+    import google_crc32c  # imports pkg_resources, 0.1 s that --help of most scripts does without
     crc = google_crc32c.value(data)
     return _CRC.pack(((crc >> 15 | crc << 17) + 0xa282ead8) & 0xffffffff)
 
 
 class ShardWriter:
-    """Appends records to a new TFRecord file; a context manager.
-
-    Attributes:
-      records: int, number of records so far.
-      num_bytes: int, size of the file so far.
-    """
+    """Appends records to a new TFRecord file; a context manager that counts records and bytes."""
 
     def __init__(self, path):
         self.records = self.num_bytes = 0
@@ -99,9 +91,6 @@ class ShardWriter:
 def iterate_shard(path):
     """Yields the records of a TFRecord file as bytes, checking both CRCs of each.
 
-    Args:
-      path: str.
-
     Raises:
       DamagedShardError: at the first record that is cut short or whose CRC differs.
       UserError: the file cannot be opened or read.
@@ -113,14 +102,7 @@ def iterate_shard(path):
 def verify_shard(path):
     """Reads a TFRecord file to its first problem, checking every CRC.
 
-    Args:
-      path: str.
-
-    Returns:
-      `ShardReport`.
-
-    Raises:
-      UserError: the file cannot be opened or read.
+    Returns `ShardReport`; raises `UserError` on a file that cannot be opened or read.
     """
     records = 0
     try:
@@ -134,17 +116,7 @@ def verify_shard(path):
 def count_records(path):
     """Counts the records of a TFRecord file by stepping from header to header.
 
-    The records themselves are neither read nor checked; their lengths are.
-
-    Args:
-      path: str.
-
-    Returns:
-      int.
-
-    Raises:
-      DamagedShardError: the file ends within a record, or the CRC of a length differs.
-      UserError: the file cannot be opened or read.
+    Only their lengths are read and checked. Raises as `iterate_shard`.
     """
     return sum(1 for _ in _walk(path, with_data=False))
 
@@ -187,16 +159,10 @@ def _read_record(path, shard_file, number, offset, size, with_data):
 
 
 def explain_data_loss(paths):
-    """Words the message for a reader that met TensorFlow's DataLossError.
+    """Words the message for a reader of shards that met TensorFlow's DataLossError.
 
-    Reads all files to their ends.
-
-    Args:
-      paths: list of str, the shards that were being read.
-
-    Returns:
-      str that names each damaged or missing shard, the record, what is wrong
-      with it, and how to mend it.
+    Reads all of `paths` to their ends. Returns str that names each damaged or missing shard,
+    the record, what is wrong with it, and how to mend it.
     """
     lines = []
     for path in paths:
@@ -221,9 +187,6 @@ def explain_invalid(paths, problem):
     Args:
       paths: list of str, the shards that were being read.
       problem: str, what TensorFlow said.
-
-    Returns:
-      str that names the folder, the problem, and what finds the record.
     """
     folder = os.path.dirname(paths[0]) or '.'
     return ('A record in %s (%s) cannot be used: %s\nThis names it and says how to mend it: '

@@ -3,7 +3,7 @@
 Shards are built by several processes in a hidden directory and get their final
 names only when the whole split is there; dataset.json is updated last. A build
 that stops half-way leaves what was there before, and its finished shards to the
-next one. Free of TensorFlow.
+next one.
 """
 import collections
 import collections.abc
@@ -17,18 +17,10 @@ import signal
 import numpy as np
 from tqdm import tqdm
 
+from common import files
 from common.errors import UserError
 from dataset.records import encoding, manifest, publishing, workers
-from dataset.records.encoding import (IMAGE_ENCODED, IMAGE_FILENAME,
-                                      IMAGE_FORMAT, IMAGE_HEIGHT, IMAGE_WIDTH,
-                                      LABEL_ENCODED, LABEL_FORMAT, encode)
 from dataset.sources import decoding
-from dataset.sources.decoding import (Example, InvalidExampleError, read_image,
-                                      read_labels)
-
-__all__ = ['Example', 'InvalidExampleError', 'SplitSummary', 'read_image', 'read_labels',
-           'encode', 'write_split', 'describe', 'IMAGE_ENCODED', 'IMAGE_FILENAME',
-           'IMAGE_FORMAT', 'IMAGE_HEIGHT', 'IMAGE_WIDTH', 'LABEL_ENCODED', 'LABEL_FORMAT']
 
 # num_examples: int. class_pixels: int64 [number_of_classes]. ignored_pixels: int.
 # skipped: tuple of str, what was wrong with each example that was left out.
@@ -43,8 +35,6 @@ _FEW_EXAMPLES = 300
 # So many bad files are named on the screen; the text file names all.
 _LISTED = 50
 _MIB = 1024. * 1024
-# Ends the names of files that are being written.
-TEMPORARY = '.tmp'
 
 
 def write_split(examples, num_examples, info, output_dir, split, num_shards=4, aliases=(),
@@ -57,19 +47,14 @@ def write_split(examples, num_examples, info, output_dir, split, num_shards=4, a
     so a second call builds only what is missing, damaged or out of date.
 
     Args:
-      examples: sequence of `Example`, or an iterator, whose examples are taken in
-        this process and never reused.
-      num_examples: int, how many `examples` holds.
+      examples, num_examples: as in `sources.contract.Part`; an iterator's examples are
+        taken in this process.
       info: `descriptor.DatasetInfo`; its splits are not looked at.
       output_dir: str, made when absent.
       split: str of letters, digits, '_' and '-'.
       num_shards: int, lowered to `num_examples` when larger.
       aliases: further split names that list the same shards.
-      read_mask: None for `read_labels`, or a picklable function that takes
-        (`Example`, `info`), returns uint8 [height, width] of labels and raises
-        `InvalidExampleError`. Its attribute `key` is a text that is another one
-        whenever it reads the same file differently: shards are built again then.
-        With an attribute `may_crash` that is true it never runs in this process.
+      read_mask: a reader as `sources.contract` describes it, or None.
       num_workers: int, processes to use, at most one per shard; None for the
         number of cores, or 1 where that is faster. A script that uses more than
         1 needs the usual `if __name__ == '__main__'`.
@@ -91,14 +76,7 @@ def write_split(examples, num_examples, info, output_dir, split, num_shards=4, a
         with publishing.working_dir(output_dir, split) as folder:
             tasks = _plan(examples, num_examples, min(num_shards, num_examples), folder, split,
                           (info, read_mask, skip_bad))
-            try:
-                summary = _build(tasks, num_examples, output_dir, split, aliases, num_workers)
-                shutil.rmtree(folder)
-                return summary
-            except OSError as error:
-                raise UserError(_explain(error, output_dir, folder, split))
-            finally:
-                publishing.clean(folder, split)
+            return _build(tasks, num_examples, output_dir, folder, split, aliases, num_workers)
     except OSError as error:
         raise UserError('%s cannot be written: %s.' % (output_dir, error))
 
@@ -145,32 +123,42 @@ def _plan(examples, num_examples, num_shards, folder, split, how):
             is_last = index == num_shards - 1
             part = itertools.islice(stream, None if is_last else stop - start)
             sources = ()
-        path = os.path.join(folder, file_name + TEMPORARY)
+        path = os.path.join(folder, file_name + files.TEMPORARY)
         tasks.append(encoding.ShardTask(file_name, path, part, sources, *how))
     return tasks
 
 
-def _build(tasks, num_examples, output_dir, split, aliases, num_workers):
-    """Builds the shards that are not there and publishes the split; returns `SplitSummary`."""
+def _build(tasks, num_examples, output_dir, folder, split, aliases, num_workers):
+    """Builds what is not there in `folder` and publishes it; returns `SplitSummary`."""
     info, skip_bad = tasks[0].info, tasks[0].skip_bad
-    finished = publishing.find_finished(tasks, output_dir, split)
-    if finished.is_damaged:
-        # Until it is mended no dataset.json may promise this split.
-        publishing.withdraw(info, output_dir, split)
-    left = [task for task in tasks if task.file not in finished.entries]
-    built = _build_shards(left, num_examples, num_workers, finished.entries, split)
-    entries = [built[task.file] for task in tasks]
-    summary = SplitSummary(
+    try:
+        finished = publishing.find_finished(tasks, output_dir, split)
+        if finished.is_damaged:
+            # Until it is mended no dataset.json may promise this split.
+            publishing.withdraw(info, output_dir, split)
+        left = [task for task in tasks if task.file not in finished.entries]
+        built = _build_shards(left, num_examples, num_workers, finished.entries, split)
+        entries = [built[task.file] for task in tasks]
+        summary = _sum_up(entries, len(left))
+        _check_count(split, num_examples, summary.num_examples + len(summary.skipped))
+        _list_bad_files(summary, output_dir, split, skip_bad)
+        _check_not_only_background(summary, info, split)
+        publishing.publish(info, output_dir, split, aliases, entries, finished.in_place)
+        shutil.rmtree(folder)
+        return summary
+    except OSError as error:
+        raise UserError(_explain(error, output_dir, folder, split))
+    finally:
+        publishing.clean(folder, split)
+
+
+def _sum_up(entries, num_built):
+    return SplitSummary(
         sum(entry.records for entry in entries),
         np.sum([entry.class_pixels for entry in entries], axis=0, dtype=np.int64),
         sum(entry.ignored_pixels for entry in entries),
         tuple(message for entry in entries for message in entry.skipped),
-        len(tasks) - len(left), len(tasks))
-    _check_count(split, num_examples, summary.num_examples + len(summary.skipped))
-    _list_bad_files(summary, output_dir, split, skip_bad)
-    _check_not_only_background(summary, info, split)
-    publishing.publish(info, output_dir, split, aliases, entries, finished.in_place)
-    return summary
+        len(entries) - num_built, len(entries))
 
 
 def _build_shards(tasks, num_examples, num_workers, finished, split):
@@ -206,7 +194,7 @@ def _keep(task, entries, split):
     if not entry.records or entry.skipped and not task.skip_bad:
         os.remove(task.path)
     else:
-        os.replace(task.path, task.path[:-len(TEMPORARY)])
+        os.replace(task.path, task.path[:-len(files.TEMPORARY)])
     if task.sources:
         manifest.save(os.path.dirname(task.path), split, (), [
             entry for entry in entries.values() if task.skip_bad or not entry.skipped])
@@ -235,12 +223,12 @@ def _list_bad_files(summary, output_dir, split, skip_bad):
         if os.path.exists(path):
             os.remove(path)
         return
-    with open(path, 'w', encoding='utf-8', errors='backslashreplace') as list_file:
+    with files.replacing(path, errors='backslashreplace') as list_file:
         list_file.writelines(message + '\n' for message in bad)
     if skip_bad and summary.num_examples:
         return
     count = len(bad) + summary.num_examples
-    raise InvalidExampleError(
+    raise decoding.InvalidExampleError(
         '%d of %d examples of split %r cannot be used:\n%s\nAll are listed in %s. %s'
         % (len(bad), count, split, _first_lines(bad), path,
            'None is left to build from: mend them and run the same command again.'
@@ -260,7 +248,7 @@ def _check_not_only_background(summary, info, split):
     """A folder of 0/255 masks passes pixel by pixel when 255 is the ignore label."""
     if (info.number_of_classes > 1 and summary.ignored_pixels
             and not summary.class_pixels[1:].any()):
-        raise InvalidExampleError(
+        raise decoding.InvalidExampleError(
             'All masks of split %r hold nothing but 0 and the ignore label %d. If %d stands '
             'for an object, give its pixels the class id instead (1 for %r).'
             % (split, info.ignore_label, info.ignore_label, info.class_names[1]))
@@ -279,16 +267,9 @@ def _explain(error, output_dir, folder, split):
 
 
 def describe(summary, info, split):
-    """Writes the table that the builders print: pixel share per class.
+    """Returns the table that the builders print for a `SplitSummary`: pixel share per class.
 
-    Args:
-      summary: `SplitSummary`.
-      info: `descriptor.DatasetInfo`.
-      split: str.
-
-    Returns:
-      str of several lines. A class without pixels is pointed out, as is what was
-      left out and what was there already.
+    Points out a class without pixels, what was left out and what was there already.
     """
     labelled = int(summary.class_pixels.sum())
     total = labelled + summary.ignored_pixels

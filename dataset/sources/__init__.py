@@ -1,1 +1,1 @@
-"""Where images and masks come from, and how they are read."""
+"""Where images and masks come from (`contract`), and how they are read."""

@@ -9,8 +9,7 @@ import functools
 import io
 import json
 import pickle
-import sys
-import types
+import struct
 
 import numpy as np
 
@@ -164,11 +163,6 @@ def _check_color(name, color, path):
 def read_mask(example, info, palette):
     """Reads a mask's colours as class ids; a palette PNG counts as what it looks like.
 
-    Args:
-      example: `decoding.Example`; its mask is a path or the bytes of a file.
-      info: `descriptor.DatasetInfo`, unused: the palette holds the labels.
-      palette: `Palette`.
-
     Returns:
       uint8 [height, width], each a class id or the ignore label.
 
@@ -201,15 +195,7 @@ def read_mask(example, info, palette):
 
 
 class PaletteReader:
-    """Reads masks by a palette; a `read_mask` of `writing.write_split`.
-
-    Args:
-      palette: `Palette`.
-
-    Attributes:
-      key: str, the palette as text.
-      earlier_key: bytes, what builds hashed before readers had keys.
-    """
+    """A reader, as `contract` describes it, of masks whose colours a `Palette` lists."""
 
     def __init__(self, palette):
         self.palette = palette
@@ -225,20 +211,13 @@ class PaletteReader:
     @property
     def earlier_key(self):
         """The pickle of `read_mask` with its palette, under the module name of then."""
-        module = types.ModuleType('dataset.color_masks')
-        module.read_mask = types.FunctionType(read_mask.__code__, {}, 'read_mask')
-        module.Palette = collections.namedtuple('Palette', Palette._fields)
-        module.read_mask.__module__ = module.Palette.__module__ = module.__name__
-        before = sys.modules.get(module.__name__)
-        sys.modules[module.__name__] = module  # where pickle looks the names up
-        try:
-            return pickle.dumps(functools.partial(
-                module.read_mask, palette=module.Palette(*self.palette)), protocol=4)
-        finally:
-            if before is None:
-                del sys.modules[module.__name__]
-            else:
-                sys.modules[module.__name__] = before
+        def text(name):
+            return b'\x8c' + bytes([len(name)]) + name.encode()
+
+        now = pickle.dumps(functools.partial(read_mask, palette=self.palette), protocol=4)
+        # PROTO 4, FRAME, length of the frame, and what is in it: such a pickle has one frame.
+        framed = now[11:].replace(text(__name__), text('dataset.color_masks'))
+        return now[:3] + struct.pack('<Q', len(framed)) + framed
 
 
 def _describe_unknown(codes, known, palette):

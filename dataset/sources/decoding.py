@@ -9,9 +9,10 @@ import warnings
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from common import pictures
 from common.errors import UserError
 from dataset import descriptor, voc
-from dataset.sources import file_formats
+from dataset.sources import jpeg_png
 
 # filename: str, stored in the record. image, mask: each the path of a file
 # (str) or the bytes of one.
@@ -33,7 +34,7 @@ class InvalidExampleError(UserError):
     """An image or mask that cannot be trained on; the message names the file.
 
     Attributes:
-      code: str, the kind of mistake, a key of `check_findings.CODES`; None of errors
+      code: str, the kind of mistake, a key of `checking.findings.CODES`; None of errors
         that sum up many.
     """
 
@@ -46,12 +47,9 @@ def read_image(example):
     """Reads the image as bytes that `tf.image.decode_jpeg(channels=3)` turns into upright RGB.
 
     8-bit RGB and grey JPEG and PNG files pass untouched where TensorFlow and Pillow
-    see the same pixels (tests/test_dataset_decoding.py). All else becomes an RGB PNG
+    see the same pixels (tests/dataset/sources/test_decoding.py). All else becomes an RGB PNG
     as a viewer would show it: turned upright as EXIF says, transparent parts on white,
     16-bit grey scaled from 0..65535.
-
-    Args:
-      example: `Example`.
 
     Returns:
       (bytes, 'jpeg' or 'png', (width, height)).
@@ -61,21 +59,15 @@ def read_image(example):
         one way to be shown in 8 bits.
     """
     data, image_format, image = _upright(example)
-    return png(image) if data is None else data, image_format, image.size
+    return pictures.png(image) if data is None else data, image_format, image.size
 
 
 def read_rgb(example):
     """Reads the image as pixels, those that a record of `read_image` is decoded to.
 
-    Args:
-      example: `Example`; its mask is not looked at.
-
     Returns:
       (upright RGB as uint8 [height, width, 3], whether `read_image` passes the file
-      untouched as bool).
-
-    Raises:
-      InvalidExampleError: as `read_image`.
+      untouched as bool); raises as `read_image`.
     """
     data, _, image = _upright(example)
     return np.array(image.convert('RGB')), data is not None
@@ -86,9 +78,9 @@ def _upright(example):
     data, image = decode(example, 'image')
     turn = _UPRIGHT.get(_orientation(image))
     if turn is None and image.mode in ('RGB', 'L'):
-        if image.format in JPEG_FORMATS and file_formats.jpeg_reads_alike(data):
+        if image.format in JPEG_FORMATS and jpeg_png.jpeg_reads_alike(data):
             return data, 'jpeg', image
-        if image.format == 'PNG' and file_formats.png_reads_alike(data):
+        if image.format == 'PNG' and jpeg_png.png_reads_alike(data):
             return data, 'png', image
     image = _to_rgb(image, name_of(example, 'image'))
     return None, 'png', image if turn is None else image.transpose(turn)
@@ -96,10 +88,6 @@ def _upright(example):
 
 def read_labels(example, info):
     """Reads the mask as class ids; a palette mask gives its indices, not its colours.
-
-    Args:
-      example: `Example`.
-      info: `descriptor.DatasetInfo`.
 
     Returns:
       uint8 [height, width], each a class id or the ignore label.
@@ -114,14 +102,7 @@ def read_labels(example, info):
 def read_labels_and_png(example, info):
     """Reads the mask as `read_labels` does, and as a file that TensorFlow reads alike.
 
-    Args:
-      example, info: as in `read_labels`.
-
-    Returns:
-      (labels as `read_labels`, bytes of an 8-bit grey PNG that holds them).
-
-    Raises:
-      InvalidExampleError: as `read_labels`.
+    Returns (labels, bytes of an 8-bit grey PNG that holds them); raises as `read_labels`.
     """
     data, mask = decode(example, 'mask')
     if mask.mode not in _MASK_MODES:
@@ -139,22 +120,18 @@ def read_labels_and_png(example, info):
         labels = labels.astype(np.uint8)
     grey_png = None
     if mask.format == 'PNG':
-        labels //= file_formats.png_grey_factor(data)
-        grey_png = file_formats.as_grey_png(data)
+        labels //= jpeg_png.png_grey_factor(data)
+        grey_png = jpeg_png.as_grey_png(data)
     labels = check_labels(labels, info, name_of(example, 'mask'))
-    return labels, grey_png or png(Image.fromarray(labels))
+    return labels, grey_png or pictures.png(Image.fromarray(labels))
 
 
 def check_labels(labels, info, name):
-    """Raises `InvalidExampleError` on values that are no label.
+    """Returns labels, integers [height, width], as uint8.
 
-    Args:
-      labels: integers [height, width].
-      info: `descriptor.DatasetInfo`.
-      name: str, what the message calls the mask, such as its path.
-
-    Returns:
-      `labels` as uint8.
+    Raises:
+      InvalidExampleError: a value is neither a class id of `info` nor its ignore label; the
+        message calls the mask `name`.
     """
     if labels.dtype == np.uint8:  # some five times as fast as np.unique
         values = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
@@ -194,11 +171,7 @@ def _shorten(values):
 
 
 def decode(example, part):
-    """Decodes a file to its last byte.
-
-    Args:
-      example: `Example`.
-      part: 'image' or 'mask'.
+    """Decodes a file of an `Example` to its last byte; `part` is 'image' or 'mask'.
 
     Returns:
       (bytes of the file, `PIL.Image` with its pixels loaded).
@@ -217,7 +190,7 @@ def decode(example, part):
             image = Image.open(io.BytesIO(data))
             image.load()
         if image.format == 'PNG':
-            file_formats.check_png(data)
+            jpeg_png.check_png(data)
     except UnidentifiedImageError:
         cause = ('it is no image, or its header is damaged (it starts with %r)' % data[:16]
                  if data else 'it is empty')
@@ -246,14 +219,7 @@ def _orientation(image):
 
 
 def _to_rgb(image, name):
-    """Converts a decoded image to mode RGB as a viewer shows it.
-
-    Args:
-      image: `PIL.Image` of any mode.
-      name: str, for messages.
-
-    Returns:
-      `PIL.Image` of mode RGB.
+    """Converts a decoded `PIL.Image` to mode RGB as a viewer shows it.
 
     Raises:
       InvalidExampleError: floating-point or larger than 16-bit values, or a mode
@@ -296,10 +262,3 @@ def name_of(example, part):
     """Returns what messages call a part: its path, or 'PART of FILENAME' of bytes."""
     source = getattr(example, part)
     return '%s of %s' % (part, example.filename) if isinstance(source, bytes) else source
-
-
-def png(image):
-    """Returns a `PIL.Image` as the bytes of a PNG."""
-    buffer = io.BytesIO()
-    image.save(buffer, 'PNG')
-    return buffer.getvalue()

@@ -3,7 +3,7 @@ import collections
 import os
 
 from common.errors import UserError
-from dataset.records import writing
+from dataset.sources import decoding
 
 # Examples that a message shows of files that have no partner.
 _SHOWN = 5
@@ -19,7 +19,7 @@ def find(images_dir, masks_dir, list_file=None, image_suffix='', mask_suffix='')
       image_suffix, mask_suffix: str, what stems end with beyond the part they share.
 
     Returns:
-      List of `writing.Example`, in the list's order or sorted by stem.
+      List of `decoding.Example`, in the list's order or sorted by stem.
 
     Raises:
       UserError: a file is missing, has no partner, or two are in question.
@@ -43,7 +43,7 @@ def find(images_dir, masks_dir, list_file=None, image_suffix='', mask_suffix='')
         _check_partners(images, masks, images_dir, masks_dir, image_suffix, mask_suffix)
         stems = sorted(images)
     return _check_unique(
-        [writing.Example(_relative(images[stem], images_dir), images[stem], masks[stem])
+        [decoding.Example(_relative(images[stem], images_dir), images[stem], masks[stem])
          for stem in stems], list_file)
 
 
@@ -54,16 +54,11 @@ def _relative(path, folder):
 def group_by_stem(folder, suffix=''):
     """Finds the files of each stem, subfolders included, hidden files and folders left out.
 
-    Args:
-      folder: str.
-      suffix: str, taken from the stems' ends; files without it are left out.
+    A stem is the path in `folder` with '/' and without extension and `suffix`; files without
+    that suffix are left out. Raises `UserError` where a folder cannot be read.
 
     Returns:
-      (dict from stem to list of paths, in order; number of files left out). The stem
-      is the path in `folder` with '/' and without extension and `suffix`.
-
-    Raises:
-      UserError: the folder cannot be read.
+      (dict from stem to list of paths, in order; number of files left out).
     """
     paths, left_out = collections.OrderedDict(), 0
     for path in _walk(folder):
@@ -78,15 +73,8 @@ def group_by_stem(folder, suffix=''):
 def files_by_stem(folder, flag, suffix=''):
     """Maps stems to paths as `group_by_stem` does, and is strict.
 
-    Args:
-      folder, suffix: as in `group_by_stem`.
-      flag: str, the flag that gave the folder, for messages.
-
-    Returns:
-      Dict from stem to path.
-
     Raises:
-      UserError: no such folder, an empty one, or two files of one stem.
+      UserError: no such folder, an empty one, or two files of one stem; `flag` gave it.
     """
     if not os.path.isdir(folder):
         raise UserError('%s %s is no folder.' % (flag, folder))
@@ -159,9 +147,6 @@ def read_list(path):
     Columns are separated by a tab, or by spaces in a file without tabs; blank lines
     and lines that start with '#' are skipped.
 
-    Args:
-      path: str.
-
     Returns:
       List of lists of str, all of one or all of two.
 
@@ -216,7 +201,7 @@ def _listed_pairs(rows, images_dir, masks_dir, list_file):
                ', ...' if len(missing) > _SHOWN else ''))
     # Names in the records must not lead out of a folder that predictions are written to.
     common = os.path.commonpath([os.path.abspath(os.path.dirname(path)) for path in images])
-    return [writing.Example(_relative(os.path.abspath(image), common), image, mask)
+    return [decoding.Example(_relative(os.path.abspath(image), common), image, mask)
             for image, mask in zip(images, masks)]
 
 

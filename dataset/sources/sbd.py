@@ -8,33 +8,24 @@ import struct
 import zlib
 
 import numpy as np
-from scipy.io import loadmat
-from scipy.io.matlab.miobase import MatReadError
 
-from dataset.records import writing
+from dataset.sources import decoding
 
 SUFFIX = '.mat'
 # What SciPy raises on files that are cut off, overwritten in places or no .mat.
 _READ_ERRORS = (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, MemoryError,
-                NotImplementedError, OverflowError, struct.error, zlib.error, MatReadError)
+                NotImplementedError, OverflowError, struct.error, zlib.error)
 
 
 def read_mask(example, info):
-    """Reads labels from a .mat of SBD, or as `writing.read_labels` from other masks.
-
-    Args:
-      example: `writing.Example`; its mask is a path.
-      info: `descriptor.DatasetInfo`.
-
-    Returns:
-      uint8 [height, width], label ids.
+    """Reads labels, uint8 [height, width], from a .mat of SBD, or as `decoding.read_labels`.
 
     Raises:
-      records.InvalidExampleError: the mask is damaged or holds no label map.
+      decoding.InvalidExampleError: the mask is damaged or holds no label map.
     """
     if example.mask.endswith(SUFFIX):
         return read_mat(example.mask)
-    return writing.read_labels(example, info)
+    return decoding.read_labels(example, info)
 
 
 # A file that was overwritten in places can end SciPy's process with a segmentation
@@ -47,27 +38,23 @@ read_mask.earlier_key = (b'\x80\x04\x95\x1d\0\0\0\0\0\0\0\x8c\x0bdataset.sbd\x94
 
 
 def read_mat(path):
-    """Reads GTcls.Segmentation of one .mat.
-
-    Args:
-      path: str.
-
-    Returns:
-      uint8 [height, width].
+    """Returns GTcls.Segmentation of one .mat as uint8 [height, width].
 
     Raises:
-      records.InvalidExampleError: the file is damaged or of another layout.
+      decoding.InvalidExampleError: the file is damaged or of another layout.
     """
+    from scipy.io import (loadmat,  # takes 0.2 s, without which --help answers
+                          matlab)
     try:
         content = loadmat(path, appendmat=False, variable_names=['GTcls'])
         labels = content['GTcls']['Segmentation'][0, 0]
-    except _READ_ERRORS as error:
-        raise writing.InvalidExampleError(
+    except _READ_ERRORS + (matlab.miobase.MatReadError,) as error:
+        raise decoding.InvalidExampleError(
             '%s cannot be read as SBD annotation (struct GTcls, field Segmentation): %s: %s. '
             'Unpack benchmark.tgz again, or leave the image out.'
             % (path, type(error).__name__, error), 'mask_undecodable')
     if not isinstance(labels, np.ndarray) or labels.dtype != np.uint8 or labels.ndim != 2:
-        raise writing.InvalidExampleError(
+        raise decoding.InvalidExampleError(
             '%s: GTcls.Segmentation is %s %s; SBD has uint8 [height, width].'
             % (path, getattr(labels, 'dtype', type(labels).__name__),
                list(getattr(labels, 'shape', []))), 'mask_undecodable')

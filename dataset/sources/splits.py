@@ -1,7 +1,7 @@
 """The training lists of PASCAL VOC 2012 with SBD, derived from the official files.
 
 Neither list is shipped: each is made of the lists that come with VOC 2012 and SBD,
-and checked by count and fingerprint. Free of TensorFlow.
+and checked by count and fingerprint.
 """
 import collections
 import hashlib
@@ -45,14 +45,11 @@ DerivedList = collections.namedtuple('DerivedList', ['ids', 'problems'])
 
 
 def list_paths(voc_root, sbd_root):
-    """Says where the official lists lie.
+    """Returns where the official lists lie: a dict from each key of `OFFICIAL` to a path.
 
     Args:
       voc_root: str, VOCdevkit/VOC2012.
       sbd_root: str, benchmark_RELEASE/dataset.
-
-    Returns:
-      Dict from each key of `OFFICIAL` to a path.
     """
     folder = os.path.join(voc_root, 'ImageSets', 'Segmentation')
     paths = {'voc_' + name: os.path.join(folder, name + '.txt') for name in ('train', 'val')}
@@ -62,13 +59,7 @@ def list_paths(voc_root, sbd_root):
 
 
 def read_ids(path):
-    """Reads a list of image ids: the first word of each line, blank lines skipped.
-
-    Args:
-      path: str.
-
-    Returns:
-      List of str in the file's order.
+    """Returns a list of image ids: the first word of each line, blank lines skipped.
 
     Raises:
       UserError: the file cannot be read or names no image.
@@ -93,16 +84,13 @@ def post_list(paths):
 
     In this order: what of VOC 2012 train is in neither other part (330); SBD val
     without VOC 2012 val (2,299); SBD train_noval (5,623). 19 ids are in both SBD
-    parts and so occur twice (tests/test_dataset_splits.py compares line by line).
+    parts and so occur twice (tests/dataset/sources/test_splits.py compares line by line).
 
     Args:
       paths: dict as `list_paths` returns it; SBD train is not read.
 
     Returns:
-      `DerivedList`.
-
-    Raises:
-      UserError: a list cannot be read.
+      `DerivedList`; raises `UserError` where a list cannot be read.
     """
     lists, problems = _read_official(
         paths, ('voc_train', 'voc_val', 'sbd_val', 'sbd_train_noval'))
@@ -127,10 +115,7 @@ def train_aug_list(paths):
       paths: dict as `list_paths` returns it; SBD train_noval is not read.
 
     Returns:
-      `DerivedList`, ids sorted; 10,582 of the official lists.
-
-    Raises:
-      UserError: a list cannot be read.
+      `DerivedList`, ids sorted, 10,582 of the official lists; raises as `post_list`.
     """
     lists, problems = _read_official(paths, ('voc_train', 'voc_val', 'sbd_train', 'sbd_val'))
     val_part = _without(lists['sbd_val'], lists['voc_val'])

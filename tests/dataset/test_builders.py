@@ -11,10 +11,9 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from dataset import (build_folder, build_shapes, build_voc2012, building,
-                     descriptor, voc)
-from dataset.records import writing
-from dataset.sources import splits
+from dataset import build_folder, build_shapes, build_voc2012, descriptor, voc
+from dataset.records import encoding
+from dataset.sources import shapes, splits
 from runtime import tf
 from tests.helpers import ROOT
 
@@ -42,8 +41,8 @@ def read_records(directory, split):
     for path in descriptor.shard_paths(info, str(directory), split):
         for serialized in tf.compat.v1.io.tf_record_iterator(path):
             feature = tf.train.Example.FromString(serialized).features.feature
-            labels = Image.open(io.BytesIO(feature[writing.LABEL_ENCODED].bytes_list.value[0]))
-            found.append((feature[writing.IMAGE_FILENAME].bytes_list.value[0].decode(),
+            labels = Image.open(io.BytesIO(feature[encoding.LABEL_ENCODED].bytes_list.value[0]))
+            found.append((feature[encoding.IMAGE_FILENAME].bytes_list.value[0].decode(),
                           np.array(labels)))
     return found
 
@@ -536,34 +535,10 @@ def test_build_folder_refuses_impossible_flags(tmp_path, drop, add, words, capsy
     assert words in capsys.readouterr().err
 
 
-def test_build_shapes_depends_on_seed_split_and_index_only():
-    image, labels = build_shapes.draw('train', 3, 64, 5)
-    again, labels_again = build_shapes.draw('train', 3, 64, 5)
-    np.testing.assert_array_equal(image, again)
-    np.testing.assert_array_equal(labels, labels_again)
-    for other in (('train', 3, 64, 6), ('test', 3, 64, 5), ('train', 4, 64, 5)):
-        different = build_shapes.draw(*other)[0]
-        assert different.shape != image.shape or (different != image).any()
-
-
-def test_build_shapes_labels_are_in_range_with_void_between_classes():
-    seen = set()
-    for index in range(30):
-        image, labels = build_shapes.draw('train', index, 96, 0)
-        assert image.shape == labels.shape + (3,) and image.dtype == labels.dtype == np.uint8
-        assert 70 <= min(labels.shape) and max(labels.shape) <= 96
-        seen |= set(np.unique(labels))
-        # Two classes never touch: between each pair of neighbours lies the void border.
-        for first, second in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):
-            touching = (first != second) & (first != voc.IGNORE_LABEL)
-            assert not (touching & (second != voc.IGNORE_LABEL)).any()
-    assert seen == set(range(len(build_shapes.CLASS_NAMES))) | {voc.IGNORE_LABEL}
-
-
 def test_build_shapes_writes_three_splits_of_the_asked_sizes(tmp_path):
     build_shapes.main(['--output_dir', str(tmp_path), '--num_train', '5', '--num_validation',
                        '2', '--num_test', '3', '--image_size', '48', '--seed', '1'])
-    assert [count_records(tmp_path, split) for split in build_shapes.SPLITS] == [5, 2, 3]
+    assert [count_records(tmp_path, split) for split in shapes.SPLITS] == [5, 2, 3]
 
 
 @pytest.mark.parametrize('flags', [['--image_size', '8'], ['--seed', '-1']])
@@ -597,12 +572,3 @@ def test_real_camvid_needs_its_own_ignore_label(tmp_path):
         build_folder.main(flags)
     build_folder.main(flags + ['--ignore_label', '11'])
     assert count_records(tmp_path / 'out', 'val') == 3
-
-
-def test_interrupted_builder_says_how_to_go_on():
-    def interrupted(args):
-        raise KeyboardInterrupt
-
-    with pytest.raises(SystemExit) as error:
-        building.run(interrupted, None)
-    assert str(error.value).startswith('Stopped. The same command again goes on')

@@ -17,8 +17,13 @@ from PIL import Image
 
 from common.errors import UserError
 from dataset import check, descriptor, voc
-from dataset.checking import check_examples, check_findings, check_report
-from dataset.records import example_proto, raw_records, shards, writing
+from dataset.checking import examination
+from dataset.checking.findings import CODES, LISTED_PER_CODE
+from dataset.checking.report import emit
+from dataset.checking.statistics import SplitStatistics, size_range
+from dataset.records import (encoding, example_proto, raw_records, shards,
+                             writing)
+from dataset.sources import decoding
 from tests.helpers import ROOT
 
 CLASSES = ('ground', 'cat', 'dog')
@@ -54,12 +59,12 @@ def grid(*values, height=HEIGHT, width=WIDTH):
 def record(seed, image=None, mask=None, **changes):
     """Returns the features of one record; all classes occur unless `mask` (bytes) says else."""
     features = {
-        writing.IMAGE_ENCODED: encoded(noise(seed)) if image is None else image,
-        writing.IMAGE_FORMAT: b'png',
-        writing.IMAGE_FILENAME: b'%d.png' % seed,
-        writing.IMAGE_HEIGHT: HEIGHT, writing.IMAGE_WIDTH: WIDTH,
-        writing.LABEL_ENCODED: encoded(grid(0, 1, 2, 0, 255)) if mask is None else mask,
-        writing.LABEL_FORMAT: b'png'}
+        encoding.IMAGE_ENCODED: encoded(noise(seed)) if image is None else image,
+        encoding.IMAGE_FORMAT: b'png',
+        encoding.IMAGE_FILENAME: b'%d.png' % seed,
+        encoding.IMAGE_HEIGHT: HEIGHT, encoding.IMAGE_WIDTH: WIDTH,
+        encoding.LABEL_ENCODED: encoded(grid(0, 1, 2, 0, 255)) if mask is None else mask,
+        encoding.LABEL_FORMAT: b'png'}
     features.update({name.replace('__', '/'): value for name, value in changes.items()})
     return {name: value for name, value in features.items() if value is not None}
 
@@ -114,7 +119,7 @@ def run(*argv):
 def found(report):
     """Returns the counts of errors and warnings by code."""
     return {code: count for code, count in report['counts'].items()
-            if check_findings.CODES[code][0] != 'info'}
+            if CODES[code][0] != 'info'}
 
 
 def finding(report, code):
@@ -209,7 +214,7 @@ def test_flaw_of_one_record_is_the_only_finding_and_names_the_record(tmp_path, f
     status, report = run(save(tmp_path, splits))
     assert (status, found(report)) == (1, {code: 1})
     entry = finding(report, code)
-    assert words in entry['text'] and entry['severity'] == check_findings.CODES[code][0]
+    assert words in entry['text'] and entry['severity'] == CODES[code][0]
     if code == 'leakage':
         assert (entry['split'], entry['record']) == ('validation', 0)
     else:
@@ -219,7 +224,7 @@ def test_flaw_of_one_record_is_the_only_finding_and_names_the_record(tmp_path, f
 
 def replace_masks(splits, *values):
     for row in splits:
-        row[writing.LABEL_ENCODED] = encoded(grid(*values))
+        row[encoding.LABEL_ENCODED] = encoded(grid(*values))
 
 
 def test_split_of_background_alone_is_found(tmp_path):
@@ -438,7 +443,7 @@ def test_many_findings_are_counted_but_not_all_listed(tmp_path, capsys):
     splits['train'] += [{'pixels': b'1'}] * 60
     status, report = run(save(tmp_path, splits))
     assert (status, found(report)) == (1, {'record_features': 60})
-    assert len(report['findings']) == check_findings.LISTED_PER_CODE
+    assert len(report['findings']) == LISTED_PER_CODE
     printed = capsys.readouterr().out
     assert printed.count('error   record_features') == 10 and 'and 50 more' in printed
     assert '60 errors, 0 warnings, 0 notes.' in printed
@@ -783,7 +788,7 @@ def test_max_images_limits_folders_too(tmp_path):
 def test_few_records_are_in_memory_at_a_time(tmp_path, monkeypatch):
     directory = save(tmp_path, {'train': [record(seed) for seed in range(40)]})
     read, counted, most = [0], [0], [0]
-    iterate, add = shards.iterate_shard, check_findings.SplitStatistics.add
+    iterate, add = shards.iterate_shard, SplitStatistics.add
 
     def watched_iterate(path):
         for row in iterate(path):
@@ -796,7 +801,7 @@ def test_few_records_are_in_memory_at_a_time(tmp_path, monkeypatch):
         add(statistics, result)
 
     monkeypatch.setattr(shards, 'iterate_shard', watched_iterate)
-    monkeypatch.setattr(check_findings.SplitStatistics, 'add', watched_add)
+    monkeypatch.setattr(SplitStatistics, 'add', watched_add)
     assert run(directory, '--workers', '2')[0] == 0
     assert counted[0] == 40 and most[0] <= 6
 
@@ -807,7 +812,7 @@ def test_few_records_are_in_memory_at_a_time(tmp_path, monkeypatch):
     ({1: 1, 5: 2, 9: 2}, {'min': 1, 'median': 5, 'max': 9}),
     ({1: 3, 9: 1}, {'min': 1, 'median': 1, 'max': 9})])
 def test_size_range_is_exact(counts, expected):
-    assert check_findings.size_range(collections.Counter(counts)) == expected
+    assert size_range(collections.Counter(counts)) == expected
 
 
 def test_sampler_draws_every_image_with_the_same_chance():
@@ -899,7 +904,7 @@ def test_html_shows_the_mean_image_of_each_split(tmp_path):
                mask=encoded(grid(0, 1, 2, height=3 * HEIGHT)))], 'validation': [record(5)]})
     assert check.main([directory, '--html', str(tmp_path / 'a.html')]) == 0
     train, validation = [np.array(image) for image in read_page(tmp_path / 'a.html').images[:2]]
-    width, height = check_examples.THUMBNAIL_SIZE
+    width, height = examination.THUMBNAIL_SIZE
     assert train.shape == validation.shape == (height, width, 3)
     np.testing.assert_array_equal(train[:, :width // 2], np.full([height, width // 2, 3], 50))
     np.testing.assert_array_equal(train[0, -1], [100, 0, 20])
@@ -929,7 +934,7 @@ def test_large_images_are_shown_small(tmp_path):
     directory = save(tmp_path, {'train': [big]})
     assert check.main([directory, '--html', str(tmp_path / 'a.html')]) == 0
     sizes = {image.size for image in read_page(tmp_path / 'a.html').images[2:]}
-    assert sizes == {(check_examples.PICTURE_SIZE, check_examples.PICTURE_SIZE // 20)}
+    assert sizes == {(examination.PICTURE_SIZE, examination.PICTURE_SIZE // 20)}
 
 
 def test_report_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatch, capsys):
@@ -947,7 +952,7 @@ def test_report_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatch
 
 def test_emit_escapes_what_the_stream_cannot_show():
     stream = io.TextIOWrapper(io.BytesIO(), encoding='ascii')
-    check_report.emit('größe \udc80\n', stream)
+    emit('größe \udc80\n', stream)
     assert stream.buffer.getvalue() == b'gr\\xf6\\xdfe \\udc80\n'
 
 
@@ -1004,8 +1009,8 @@ def test_voc_sample_is_clean_built_and_unbuilt(tmp_path):
     images, masks = os.path.join(root, 'JPEGImages'), os.path.join(root, 'SegmentationClass')
     status, report = run_folders(tmp_path, ['--images', images, '--masks', masks])
     assert (status, report['counts']) == (0, {'classes_inferred': 1})
-    examples = [writing.Example(name, os.path.join(images, name),
-                                os.path.join(masks, name[:-len('jpg')] + 'png'))
+    examples = [decoding.Example(name, os.path.join(images, name),
+                                 os.path.join(masks, name[:-len('jpg')] + 'png'))
                 for name in sorted(os.listdir(images))]
     info = descriptor.create('VOC', voc.CLASS_NAMES, voc.IGNORE_LABEL)
     writing.write_split(examples, len(examples), info, str(tmp_path / 'voc'), 'validation', 2,

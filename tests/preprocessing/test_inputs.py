@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from dataset import build_folder, descriptor
-from dataset.records import writing
+from dataset.records import encoding, writing
+from dataset.sources import decoding
 from preprocessing import augmentation, inputs
 from runtime import tf
 
@@ -39,7 +40,7 @@ def encoded(pixels, image_format='PNG', **options):
 def example(index):
     """Images of even index are PNG, the others JPEG."""
     image = encoded(picture(index), 'JPEG', quality=90) if index % 2 else encoded(picture(index))
-    return writing.Example('%02d' % index, image, encoded(mask(index)))
+    return decoding.Example('%02d' % index, image, encoded(mask(index)))
 
 
 def decoded(data):
@@ -107,7 +108,7 @@ def parse(serialized):
 
 @pytest.mark.parametrize('index', [0, 2])
 def test_png_record_gives_the_exact_pixels_and_labels(index):
-    name, image, labels = parse(writing.encode(example(index), INFO)[0])
+    name, image, labels = parse(encoding.encode(example(index), INFO)[0])
     assert name == b'%02d' % index
     assert image.dtype == np.uint8 and labels.dtype == np.int32
     np.testing.assert_array_equal(image, picture(index))
@@ -117,7 +118,7 @@ def test_png_record_gives_the_exact_pixels_and_labels(index):
 @pytest.mark.parametrize('subsampling', [0, 2])
 def test_jpeg_record_gives_the_pixels_that_pillow_decodes(subsampling):
     data = encoded(picture(1), 'JPEG', quality=85, subsampling=subsampling)
-    record, _ = writing.encode(writing.Example('a', data, encoded(mask(1))), INFO)
+    record, _ = encoding.encode(decoding.Example('a', data, encoded(mask(1))), INFO)
     _, image, labels = parse(record)
     assert np.abs(image - decoded(data)).max() <= 1
     np.testing.assert_array_equal(labels, mask(1))
@@ -125,7 +126,7 @@ def test_jpeg_record_gives_the_pixels_that_pillow_decodes(subsampling):
 
 def test_grey_image_becomes_three_equal_channels():
     grey = picture(0)[:, :, 0]
-    record, _ = writing.encode(writing.Example('a', encoded(grey), encoded(mask(0))), INFO)
+    record, _ = encoding.encode(decoding.Example('a', encoded(grey), encoded(mask(0))), INFO)
     _, image, _ = parse(record)
     np.testing.assert_array_equal(image, np.stack([grey] * 3, axis=2))
 

@@ -7,7 +7,7 @@ import pytest
 
 from dataset import descriptor, voc
 from dataset.records import encoding, manifest, writing
-from dataset.sources import color_masks, sbd
+from dataset.sources import color_masks, decoding, sbd
 from tests.helpers import example_files
 
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -34,7 +34,7 @@ def test_what_was_built_before_keys_is_kept(tmp_path, palette, kind, monkeypatch
     folder.mkdir()
     for name, text in built['files'].items():
         (folder / name).write_bytes(base64.b64decode(text))
-    examples = [writing.Example('%d.png' % index, *pair) for index, pair in enumerate(
+    examples = [decoding.Example('%d.png' % index, *pair) for index, pair in enumerate(
         zip(decoded(BUILT['images']), decoded(built['masks'])))]
 
     def build(reader):
@@ -55,7 +55,7 @@ def test_fingerprints_of_then_are_among_those_of_now(kind):
     if kind == 'voc_palette':
         info = descriptor.create('PASCAL VOC 2012', voc.CLASS_NAMES, voc.IGNORE_LABEL)
         reader = color_masks.PaletteReader(color_masks.read_palette('voc', None, 255)[1])
-    examples = [writing.Example('%d.png' % index, image, b'mask')
+    examples = [decoding.Example('%d.png' % index, image, b'mask')
                 for index, image in enumerate(decoded(BUILT['images']))]
     now, then = manifest.source_fingerprints(examples, info, reader)
     assert then == BUILT['fingerprints'][kind] != now

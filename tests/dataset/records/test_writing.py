@@ -15,8 +15,9 @@ import pytest
 
 from common.errors import UserError
 from dataset import descriptor
-from dataset.records import (example_proto, manifest, publishing, shards,
-                             workers, writing)
+from dataset.records import (encoding, example_proto, manifest, publishing,
+                             shards, workers, writing)
+from dataset.sources import decoding
 from runtime import tf
 from tests.helpers import ROOT, example_files
 from tests.helpers.example_files import (INFO, encoded, grid, noise, pair,
@@ -49,16 +50,16 @@ def test_round_trip_keeps_bytes_names_sizes_and_labels(tmp_path):
     paths = [tmp_path / 'größe.jpg', tmp_path / 'b.png', tmp_path / 'm.png']
     for path, data in zip(paths, (jpeg, png, encoded(grid([2, 1, 255])))):
         path.write_bytes(data)
-    examples = [writing.Example(path.name, str(path), str(paths[2])) for path in paths[:2]]
+    examples = [decoding.Example(path.name, str(path), str(paths[2])) for path in paths[:2]]
     summary = writing.write_split(iter(examples), 2, INFO, str(tmp_path / 'out'), 'train')
     rows = read_back(tmp_path / 'out', 'train')
-    assert [row[writing.IMAGE_ENCODED] for row in rows] == [jpeg, png]
-    assert [row[writing.IMAGE_FORMAT] for row in rows] == [b'jpeg', b'png']
-    assert [row[writing.IMAGE_FILENAME].decode('utf-8') for row in rows] == ['größe.jpg', 'b.png']
+    assert [row[encoding.IMAGE_ENCODED] for row in rows] == [jpeg, png]
+    assert [row[encoding.IMAGE_FORMAT] for row in rows] == [b'jpeg', b'png']
+    assert [row[encoding.IMAGE_FILENAME].decode('utf-8') for row in rows] == ['größe.jpg', 'b.png']
     for row in rows:
-        assert (row[writing.IMAGE_HEIGHT], row[writing.IMAGE_WIDTH]) == (6, 8)
-        assert row[writing.LABEL_FORMAT] == b'png'
-        np.testing.assert_array_equal(pixels_of(row[writing.LABEL_ENCODED]), grid([2, 1, 255]))
+        assert (row[encoding.IMAGE_HEIGHT], row[encoding.IMAGE_WIDTH]) == (6, 8)
+        assert row[encoding.LABEL_FORMAT] == b'png'
+        np.testing.assert_array_equal(pixels_of(row[encoding.LABEL_ENCODED]), grid([2, 1, 255]))
     assert summary.num_examples == 2 and summary.ignored_pixels == 32
     assert summary.class_pixels.tolist() == [0, 32, 32]
     assert '0 ground             0.00 %  <- no pixel' in writing.describe(summary, INFO, 'train')
@@ -71,7 +72,7 @@ def test_shards_hold_consecutive_examples_and_none_is_empty(tmp_path):
         'train-0000%d-of-00003.tfrecord' % shard for shard in range(3)] + ['train-manifest.json']
     assert [shards.count_records(str(tmp_path / ('train-0000%d-of-00003.tfrecord' % shard)))
             for shard in range(3)] == [3, 2, 2]
-    names = [row[writing.IMAGE_FILENAME].decode() for row in read_back(tmp_path, 'train')]
+    names = [row[encoding.IMAGE_FILENAME].decode() for row in read_back(tmp_path, 'train')]
     assert names == ['%d.png' % index for index in range(7)]
     writing.write_split(examples[:2], 2, INFO, str(tmp_path), 'val', num_shards=5)
     assert len(descriptor.load(str(tmp_path)).splits['val']['shards']) == 2
@@ -97,8 +98,8 @@ def test_shards_hold_consecutive_examples_and_none_is_empty(tmp_path):
 def test_bad_masks_stop_the_build_naming_file_and_cause(tmp_path, mask, words):
     path = tmp_path / 'bad_mask.png'
     path.write_bytes(mask)
-    example = writing.Example('a.png', encoded(noise()), str(path))
-    with pytest.raises(writing.InvalidExampleError) as error:
+    example = decoding.Example('a.png', encoded(noise()), str(path))
+    with pytest.raises(decoding.InvalidExampleError) as error:
         writing.write_split([example], 1, INFO, str(tmp_path / 'out'), 'train')
     for word in words + [str(path)]:
         assert word in str(error.value)
@@ -106,17 +107,17 @@ def test_bad_masks_stop_the_build_naming_file_and_cause(tmp_path, mask, words):
 
 def test_void_label_other_than_the_ignore_label_is_suspected():
     info = INFO._replace(ignore_label=11)
-    with pytest.raises(writing.InvalidExampleError, match=r'not the --ignore_label \(11\)'):
-        writing.encode(pair(), info)
+    with pytest.raises(decoding.InvalidExampleError, match=r'not the --ignore_label \(11\)'):
+        encoding.encode(pair(), info)
 
 
 def test_split_of_only_background_and_ignored_pixels_is_refused(tmp_path):
-    with pytest.raises(writing.InvalidExampleError, match='nothing but 0 and the ignore label'):
+    with pytest.raises(decoding.InvalidExampleError, match='nothing but 0 and the ignore label'):
         writing.write_split([pair(mask=encoded(grid([0, 255])))], 1, INFO, str(tmp_path), 'train')
     assert visible(tmp_path) == []
 
 
-@pytest.mark.parametrize('interruption', [KeyboardInterrupt, writing.InvalidExampleError])
+@pytest.mark.parametrize('interruption', [KeyboardInterrupt, decoding.InvalidExampleError])
 def test_interrupted_first_build_leaves_nothing(tmp_path, interruption):
     def stops():
         yield pair()
@@ -131,13 +132,13 @@ def test_interrupted_first_build_leaves_nothing(tmp_path, interruption):
 def test_interrupted_rebuild_keeps_the_old_split(tmp_path):
     writing.write_split([pair(name='old')] * 4, 4, INFO, str(tmp_path), 'train')
     files, fingerprint = visible(tmp_path), descriptor.fingerprint(str(tmp_path))
-    with pytest.raises(writing.InvalidExampleError):
+    with pytest.raises(decoding.InvalidExampleError):
         writing.write_split([pair(name='new'), pair(b'')], 2, INFO, str(tmp_path), 'train')
     with pytest.raises(UserError, match='announced with 5 examples but has 1'):
         writing.write_split([pair(name='new')], 5, INFO, str(tmp_path), 'train')
     assert visible(tmp_path) == sorted(files + ['train-bad-files.txt'])
     assert descriptor.fingerprint(str(tmp_path)) == fingerprint
-    assert read_back(tmp_path, 'train')[0][writing.IMAGE_FILENAME] == b'old'
+    assert read_back(tmp_path, 'train')[0][encoding.IMAGE_FILENAME] == b'old'
 
 
 @pytest.mark.parametrize('count', [1, 3])
@@ -166,7 +167,7 @@ def test_interruption_between_renames_withdraws_the_split_and_loses_no_shard(
     assert list(descriptor.load(str(tmp_path)).splits) == ['val']
     monkeypatch.undo()
     assert writing.write_split(new, 2, INFO, str(tmp_path), 'train', 2).num_reused == 2
-    assert [row[writing.IMAGE_FILENAME] for row in read_back(tmp_path, 'train')] == [b'new'] * 2
+    assert [row[encoding.IMAGE_FILENAME] for row in read_back(tmp_path, 'train')] == [b'new'] * 2
     assert not os.path.exists(publishing.partial_dir(str(tmp_path), 'train'))
 
 
@@ -206,8 +207,8 @@ def test_alias_follows_a_rebuild_and_can_become_a_split_of_its_own(tmp_path):
     splits = descriptor.load(str(tmp_path)).splits
     assert splits['test'] == splits['validation'] and splits['test']['num_examples'] == 1
     writing.write_split([pair(name='t')], 1, INFO, str(tmp_path), 'test')
-    assert read_back(tmp_path, 'test')[0][writing.IMAGE_FILENAME] == b't'
-    assert read_back(tmp_path, 'validation')[0][writing.IMAGE_FILENAME] == b'a.png'
+    assert read_back(tmp_path, 'test')[0][encoding.IMAGE_FILENAME] == b't'
+    assert read_back(tmp_path, 'validation')[0][encoding.IMAGE_FILENAME] == b'a.png'
 
 
 @pytest.mark.parametrize('class_names, ignore_label, word', [
@@ -286,7 +287,7 @@ def test_changed_source_rebuilds_its_shard_only(tmp_path):
     summary = writing.write_split(examples, 6, INFO, str(out), 'train', 3)
     assert summary.num_reused == 2 and summary.class_pixels[2] == 5 * 12 + 48
     np.testing.assert_array_equal(
-        pixels_of(read_back(out, 'train')[5][writing.LABEL_ENCODED]), grid([2]))
+        pixels_of(read_back(out, 'train')[5][encoding.LABEL_ENCODED]), grid([2]))
 
 
 @pytest.mark.parametrize('change', ['classes', 'reader', 'order', 'shards', 'content version'])
@@ -339,7 +340,7 @@ BAD = {'b': b'no image', 'd': encoded(grid([0, 7])), 'e': encoded(grid([0, 9]))}
 
 def test_all_bad_files_are_found_before_the_build_stops(tmp_path):
     examples, out = write_pairs(tmp_path, 'abcdef', BAD), tmp_path / 'out'
-    with pytest.raises(writing.InvalidExampleError) as error:
+    with pytest.raises(decoding.InvalidExampleError) as error:
         writing.write_split(examples, 6, INFO, str(out), 'train', 3)
     message = str(error.value)
     assert message.startswith("3 of 6 examples of split 'train' cannot be used:\n")
@@ -355,7 +356,7 @@ def test_all_bad_files_are_found_before_the_build_stops(tmp_path):
 
 def test_good_shards_survive_a_build_that_stops_at_bad_files(tmp_path):
     examples, out = write_pairs(tmp_path, 'abcdef', {'d': b''}), tmp_path / 'out'
-    with pytest.raises(writing.InvalidExampleError, match='1 of 6 examples'):
+    with pytest.raises(decoding.InvalidExampleError, match='1 of 6 examples'):
         writing.write_split(examples, 6, INFO, str(out), 'train', 3)
     (tmp_path / 'd_mask.png').write_bytes(encoded(grid([0, 1])))
     assert writing.write_split(examples, 6, INFO, str(out), 'train', 3).num_reused == 2
@@ -363,7 +364,7 @@ def test_good_shards_survive_a_build_that_stops_at_bad_files(tmp_path):
 
 def test_many_bad_files_are_counted_on_screen_and_listed_in_the_file(tmp_path):
     examples = [pair(mask=b'', name='%03d.png' % index) for index in range(120)] + [pair()]
-    with pytest.raises(writing.InvalidExampleError) as error:
+    with pytest.raises(decoding.InvalidExampleError) as error:
         writing.write_split(examples, 121, INFO, str(tmp_path), 'train')
     message = str(error.value)
     assert '120 of 121' in message and 'mask of 049.png' in message and '050.png' not in message
@@ -378,14 +379,14 @@ def test_skip_bad_leaves_bad_files_out_and_lists_them(tmp_path):
         summary = writing.write_split(examples, 6, INFO, str(out), 'train', 3, skip_bad=True)
         assert summary.num_examples == 3 and summary.num_reused == num_reused
         assert summary.class_pixels.tolist() == [36] * 3 and len(summary.skipped) == 3
-        assert [row[writing.IMAGE_FILENAME] for row in read_back(out, 'train')] == [
+        assert [row[encoding.IMAGE_FILENAME] for row in read_back(out, 'train')] == [
             b'a.png', b'c.png', b'f.png']
         assert descriptor.load(str(out)).splits['train']['num_examples'] == 3
         assert len((out / 'train-bad-files.txt').read_text().splitlines()) == 3
     text = writing.describe(summary, INFO, 'train')
     assert '3 examples were left out' in text and 'e_mask.png holds 9' in text
     # Without skip_bad the shards that left something out do not count as finished.
-    with pytest.raises(writing.InvalidExampleError, match='3 of 6'):
+    with pytest.raises(decoding.InvalidExampleError, match='3 of 6'):
         writing.write_split(examples, 6, INFO, str(out), 'train', 3)
 
 
@@ -403,7 +404,7 @@ def test_shard_of_which_nothing_is_left_is_no_file(tmp_path):
 
 
 def test_skip_bad_with_nothing_left_is_an_error(tmp_path):
-    with pytest.raises(writing.InvalidExampleError, match='None is left.*mend them'):
+    with pytest.raises(decoding.InvalidExampleError, match='None is left.*mend them'):
         writing.write_split([pair(b'')] * 3, 3, INFO, str(tmp_path), 'train', skip_bad=True)
     assert visible(tmp_path) == ['train-bad-files.txt']
 
@@ -445,23 +446,23 @@ def test_reader_of_masks_decides_the_labels_and_is_checked(tmp_path):
     summary = writing.write_split([pair()], 1, INFO, str(tmp_path), 'train',
                                   read_mask=example_files.all_cats)
     assert summary.class_pixels.tolist() == [0, 48, 0]
-    with pytest.raises(writing.InvalidExampleError, match='mask of a.png holds 77;'):
-        writing.encode(pair(), INFO, example_files.out_of_range)
+    with pytest.raises(decoding.InvalidExampleError, match='mask of a.png holds 77;'):
+        encoding.encode(pair(), INFO, example_files.out_of_range)
     for labels in (np.zeros([6, 8, 3], np.uint8), np.zeros([6, 8])):
-        with pytest.raises(writing.InvalidExampleError, match='must be integers'):
-            writing.encode(pair(), INFO, lambda example, info: labels)
+        with pytest.raises(decoding.InvalidExampleError, match='must be integers'):
+            encoding.encode(pair(), INFO, lambda example, info: labels)
 
     def unreadable(example, info):
         raise OSError(errno.EACCES, 'Permission denied')
 
-    with pytest.raises(writing.InvalidExampleError, match='mask of a.png cannot be read'):
-        writing.encode(pair(), INFO, unreadable)
+    with pytest.raises(decoding.InvalidExampleError, match='mask of a.png cannot be read'):
+        encoding.encode(pair(), INFO, unreadable)
     with pytest.raises(UserError, match='read_mask .*unreadable.* has no key'):
         writing.write_split([pair()], 1, INFO, str(tmp_path), 'train', read_mask=unreadable)
 
 
 def test_records_are_what_tensorflow_serializes():
-    record, _ = writing.encode(pair(), INFO)
+    record, _ = encoding.encode(pair(), INFO)
     message = tf.train.Example.FromString(record)
     assert message.SerializeToString(deterministic=True) == record
     assert example_proto.parse(record) == {
@@ -581,7 +582,7 @@ def test_stopped_build_looks_incomplete_and_goes_on_where_it_was(tmp_path, numbe
     summary = writing.write_split(examples, 5, INFO, str(out), 'train', 3,
                                   read_mask=example_files.waits)
     assert summary.num_reused == 1 and summary.num_examples == 5
-    assert [row[writing.IMAGE_FILENAME].decode() for row in read_back(out, 'train')] == [
+    assert [row[encoding.IMAGE_FILENAME].decode() for row in read_back(out, 'train')] == [
         example.filename for example in examples]
     assert sorted(os.listdir(str(out))) == visible(out)
 

@@ -9,8 +9,7 @@ from PIL import Image
 
 from common.errors import UserError
 from dataset import descriptor, voc
-from dataset.records import writing
-from dataset.sources import color_masks
+from dataset.sources import color_masks, decoding
 from tests.helpers import SHARED
 
 INFO = descriptor.create('toy', ('ground', 'cat'), 255)
@@ -43,7 +42,7 @@ def painted():
 
 
 def read(data, palette):
-    return color_masks.read_mask(writing.Example('a.jpg', b'', data), INFO, palette)
+    return color_masks.read_mask(decoding.Example('a.jpg', b'', data), INFO, palette)
 
 
 @pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'P'])
@@ -70,7 +69,7 @@ def test_unknown_color_is_named_with_count_place_and_neighbour(palette):
     pixels, _ = painted()
     pixels[1:, 2:] = (10, 220, 90)
     pixels[0, 0] = (10, 220, 91)
-    with pytest.raises(writing.InvalidExampleError) as error:
+    with pytest.raises(decoding.InvalidExampleError) as error:
         read(png(pixels), palette)
     message = str(error.value)
     assert 'mask of a.jpg: colour (10, 220, 90) is not in the palette: 4 pixels' in message
@@ -82,10 +81,10 @@ def test_nearest_color_is_by_euclidean_distance(palette):
     pixels, _ = painted()
     # 115.5 from ground, 110.5 from cat; then 111.4 and 115.2.
     pixels[2, 3] = (95, 64, 15)
-    with pytest.raises(writing.InvalidExampleError, match=r'Nearest is \(200, 30, 10\), cat'):
+    with pytest.raises(decoding.InvalidExampleError, match=r'Nearest is \(200, 30, 10\), cat'):
         read(png(pixels), palette)
     pixels[2, 3] = (90, 64, 15)
-    with pytest.raises(writing.InvalidExampleError, match=r'Nearest is \(0, 0, 0\), ground'):
+    with pytest.raises(decoding.InvalidExampleError, match=r'Nearest is \(0, 0, 0\), ground'):
         read(png(pixels), palette)
 
 
@@ -95,7 +94,7 @@ def test_blended_colors_are_recognized_as_such(palette):
     near[0, 0] = (3, 0, 1)
     many = np.array(Image.fromarray(pixels).resize((16, 12), Image.BILINEAR))
     for blended in (near, many):
-        with pytest.raises(writing.InvalidExampleError, match='once a JPEG.*anti-aliasing'):
+        with pytest.raises(decoding.InvalidExampleError, match='once a JPEG.*anti-aliasing'):
             read(png(blended), palette)
 
 
@@ -109,10 +108,10 @@ def test_jpeg_transparent_deep_and_damaged_masks_are_errors(palette):
             (png(np.zeros([2, 2], np.int32)), 'mask_palette', 'mode I;'),
             (png(pixels)[:60], 'mask_undecodable', 'cannot be decoded'),
             (b'', 'mask_undecodable', 'cannot be decoded')):
-        with pytest.raises(writing.InvalidExampleError, match='mask of a.jpg .*' + words) as error:
+        with pytest.raises(decoding.InvalidExampleError, match='mask of a.jpg .*' + words) as error:
             read(data, palette)
         assert error.value.code == code
-    with pytest.raises(writing.InvalidExampleError, match='/nowhere/a.png cannot be decoded'):
+    with pytest.raises(decoding.InvalidExampleError, match='/nowhere/a.png cannot be decoded'):
         read('/nowhere/a.png', palette)
 
 

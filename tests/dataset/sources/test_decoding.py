@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from dataset import descriptor, voc
-from dataset.records import encoding, writing
-from dataset.sources import decoding, file_formats
+from dataset.records import encoding
+from dataset.sources import decoding, jpeg_png
 from runtime import tf
 from tests.helpers.example_files import (INFO, encoded, grid, noise, pair,
                                          pixels_of, png_chunk, png_file)
@@ -200,7 +200,7 @@ def test_transparent_sixteen_bit_grey_is_white(tf_decode):
     (grid([0]).astype(np.int32) - 1, 'values of -1 to -1')])
 def test_images_without_one_way_to_show_them_are_errors(tmp_path, pixels, words):
     (tmp_path / 'deep.tif').write_bytes(encoded(pixels, 'TIFF'))
-    with pytest.raises(writing.InvalidExampleError, match='deep.tif holds ' + words):
+    with pytest.raises(decoding.InvalidExampleError, match='deep.tif holds ' + words):
         decoding.read_image(pair(str(tmp_path / 'deep.tif')))
 
 
@@ -231,7 +231,7 @@ def test_damaged_metadata_do_not_matter(tf_decode):
 def test_truncated_image_is_an_error_naming_the_file(tmp_path, image_format):
     path = tmp_path / 'cut.img'
     path.write_bytes(encoded(noise(60, 80), image_format)[:-500])
-    with pytest.raises(writing.InvalidExampleError, match='cut.img cannot be decoded'):
+    with pytest.raises(decoding.InvalidExampleError, match='cut.img cannot be decoded'):
         decoding.read_image(pair(str(path)))
 
 
@@ -242,12 +242,12 @@ def test_truncated_image_is_an_error_naming_the_file(tmp_path, image_format):
     (png_file(noise(), 8, 2, b'\0\0\0\1abcd!\0\0\0\0'), 'its header is damaged')])
 def test_what_is_no_image_is_described(tmp_path, data, words):
     (tmp_path / 'a.png').write_bytes(data)
-    with pytest.raises(writing.InvalidExampleError, match='a.png cannot be decoded: .*' + words):
+    with pytest.raises(decoding.InvalidExampleError, match='a.png cannot be decoded: .*' + words):
         decoding.read_image(pair(str(tmp_path / 'a.png')))
 
 
 def test_absent_file_is_an_error_naming_it():
-    with pytest.raises(writing.InvalidExampleError, match='no/a.png cannot be decoded: No such'):
+    with pytest.raises(decoding.InvalidExampleError, match='no/a.png cannot be decoded: No such'):
         decoding.read_image(pair('no/a.png'))
 
 
@@ -256,7 +256,7 @@ def test_png_with_fewer_rows_than_its_header_says_is_an_error():
     header = data[16:20] + struct.pack('>I', 7) + data[24:29]
     taller = data[:8] + png_chunk(b'IHDR', header) + data[33:]
     assert pixels_of(taller).shape == (7, 8, 3)  # Pillow fills in black
-    with pytest.raises(writing.InvalidExampleError, match='150 of the 175 bytes'):
+    with pytest.raises(decoding.InvalidExampleError, match='150 of the 175 bytes'):
         decoding.read_image(pair(taller))
 
 
@@ -267,7 +267,7 @@ def test_every_flipped_bit_of_a_png_mask_is_an_error():
     for bit in range(8 * len(mask)):
         damaged = bytearray(mask)
         damaged[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(writing.InvalidExampleError, match='mask of a.png'):
+        with pytest.raises(decoding.InvalidExampleError, match='mask of a.png'):
             decoding.read_labels(pair(mask=bytes(damaged)), INFO)
 
 
@@ -320,10 +320,10 @@ def test_low_bit_grey_masks_are_not_stretched(bits, tf_decode):
 def test_baseline_jpeg_needs_all_its_components_to_pass():
     # A frame of three components whose only scan has one.
     data = bytearray(encoded(noise(8, 8), 'JPEG', subsampling='4:4:4'))
-    assert file_formats.jpeg_reads_alike(bytes(data))
+    assert jpeg_png.jpeg_reads_alike(bytes(data))
     scan = data.index(b'\xff\xda')
     data[scan:scan + 14] = b'\xff\xda\0\x08\x01' + data[scan + 5:scan + 7] + b'\0\x3f\0'
-    assert not file_formats.jpeg_reads_alike(bytes(data))
+    assert not jpeg_png.jpeg_reads_alike(bytes(data))
 
 
 def sources():
@@ -373,8 +373,8 @@ def test_a_thousand_damaged_files_give_an_error_or_a_record_that_decodes(tmp_pat
             with open(path, 'wb') as damaged_file:
                 damaged_file.write(data)
         try:
-            record, labels = writing.encode(writing.Example('photo.png', *paths), INFO)
-        except writing.InvalidExampleError as error:
+            record, labels = encoding.encode(decoding.Example('photo.png', *paths), INFO)
+        except decoding.InvalidExampleError as error:
             assert paths[0] in str(error) or paths[1] in str(error)
             refused += 1
             continue
@@ -405,7 +405,7 @@ def test_errors_carry_their_code_through_pickling():
                           (pair(mask=encoded(grid([0]), 'JPEG')), 'mask_jpeg'),
                           (pair(mask=encoded(grid([7]))), 'label_values'),
                           (pair(mask=encoded(grid([0], 5, 9))), 'size_mismatch')):
-        with pytest.raises(writing.InvalidExampleError) as error:
-            writing.encode(example, INFO)
+        with pytest.raises(decoding.InvalidExampleError) as error:
+            encoding.encode(example, INFO)
         again = pickle.loads(pickle.dumps(error.value))
         assert again.code == code and str(again) == str(error.value)

@@ -7,8 +7,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from dataset import descriptor, voc
-from dataset.records import writing
-from dataset.sources import sbd
+from dataset.sources import decoding, sbd
 
 INFO = descriptor.create('voc', voc.CLASS_NAMES, voc.IGNORE_LABEL)
 
@@ -25,7 +24,7 @@ def write_mat(path, labels, field='Segmentation', struct='GTcls', **options):
 def test_labels_keep_shape_type_and_values(tmp_path, shape, compressed):
     labels = np.resize(np.array([0, 1, 20], np.uint8), shape)
     path = write_mat(tmp_path / 'a.mat', labels, do_compression=compressed)
-    read = sbd.read_mask(writing.Example('a.jpg', 'a.jpg', path), INFO)
+    read = sbd.read_mask(decoding.Example('a.jpg', 'a.jpg', path), INFO)
     assert read.dtype == np.uint8
     np.testing.assert_array_equal(read, labels)
 
@@ -34,7 +33,7 @@ def test_masks_of_voc_are_read_by_their_indices(tmp_path):
     mask = Image.fromarray(np.array([[0, 20, 255]], np.uint8))
     mask.putpalette(voc.color_map().tobytes())
     mask.save(str(tmp_path / 'a.png'))
-    example = writing.Example('a.jpg', 'a.jpg', str(tmp_path / 'a.png'))
+    example = decoding.Example('a.jpg', 'a.jpg', str(tmp_path / 'a.png'))
     np.testing.assert_array_equal(sbd.read_mask(example, INFO), [[0, 20, 255]])
 
 
@@ -46,10 +45,10 @@ def test_damaged_files_are_invalid_examples_that_name_the_file(tmp_path):
     damages += [data[:200] + b'????' + data[204:], b'not found\n' * 40]
     for damage in damages:
         path.write_bytes(damage)
-        with pytest.raises(writing.InvalidExampleError, match='a.mat cannot be read as SBD'):
+        with pytest.raises(decoding.InvalidExampleError, match='a.mat cannot be read as SBD'):
             sbd.read_mat(str(path))
     path.unlink()
-    with pytest.raises(writing.InvalidExampleError, match='a.mat cannot be read.*NotFound'):
+    with pytest.raises(decoding.InvalidExampleError, match='a.mat cannot be read.*NotFound'):
         sbd.read_mat(str(path))
 
 
@@ -60,7 +59,7 @@ def test_damaged_files_are_invalid_examples_that_name_the_file(tmp_path):
 def test_other_layouts_are_invalid_examples(tmp_path, changes, words):
     arguments = dict(dict(labels=np.zeros([2, 2], np.uint8)), **changes)
     path = write_mat(tmp_path / 'a.mat', **arguments)
-    with pytest.raises(writing.InvalidExampleError, match='a.mat.*' + words):
+    with pytest.raises(decoding.InvalidExampleError, match='a.mat.*' + words):
         sbd.read_mat(path)
 
 
@@ -68,5 +67,5 @@ def test_mat_files_without_a_struct_are_invalid_examples(tmp_path):
     buffer = io.BytesIO()
     savemat(buffer, {'GTcls': np.zeros([2, 2], np.uint8)})
     (tmp_path / 'a.mat').write_bytes(buffer.getvalue())
-    with pytest.raises(writing.InvalidExampleError, match='a.mat cannot be read as SBD'):
+    with pytest.raises(decoding.InvalidExampleError, match='a.mat cannot be read as SBD'):
         sbd.read_mat(str(tmp_path / 'a.mat'))

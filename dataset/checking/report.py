@@ -1,4 +1,4 @@
-"""The report of dataset/check.py as text, as JSON and as one HTML page. Free of TensorFlow."""
+"""The report of dataset/check.py as text, as JSON and as one HTML page."""
 import collections
 import json
 
@@ -7,10 +7,11 @@ from PIL import Image
 
 from common import html
 from dataset import voc
-from dataset.checking import check_findings
+from dataset.checking.findings import CODES, ERROR, INFO, WARNING
+from dataset.checking.statistics import size_range, split_order
 
 FORMAT_VERSION = 1
-# Of one code; the JSON report lists `check_findings.LISTED_PER_CODE`.
+# Of one code; the JSON report lists `findings.LISTED_PER_CODE`.
 _PRINTED_PER_CODE = 10
 _NAME_WIDTH = 24
 _OVERLAY_OPACITY = 0.55
@@ -20,7 +21,7 @@ _BAR_COLORS = ('#4c72b0', '#dd8452', '#55a868', '#c44e52', '#8172b3', '#937860')
 # title: str. info: descriptor.DatasetInfo. inferred: bool, whether its classes
 # were taken from the masks. max_images: int or None. statistics: dict from split
 # to SplitStatistics. aliases: dict from split to the one it repeats. findings:
-# check_findings.Findings. pictures: list of check_examples.Result.
+# Findings. pictures: list of examination.Result.
 Report = collections.namedtuple('Report', [
     'title', 'info', 'inferred', 'max_images', 'statistics', 'aliases', 'findings', 'pictures'])
 
@@ -74,8 +75,8 @@ def _split_values(counts, info):
         'num_records': counts.num_records,
         'num_images': counts.num_images,
         'num_masks': counts.num_masks,
-        'height': check_findings.size_range(counts.heights),
-        'width': check_findings.size_range(counts.widths),
+        'height': size_range(counts.heights),
+        'width': size_range(counts.widths),
         'mean_rgb': counts.mean_rgb(),
         'class_pixels': counts.class_pixels[:info.number_of_classes].tolist(),
         'class_images': counts.class_images[:info.number_of_classes].tolist(),
@@ -88,8 +89,7 @@ def _split_values(counts, info):
 
 def _sorted(findings):
     """Findings by severity, then code in the order of CODES, then as found."""
-    severities = [check_findings.ERROR, check_findings.WARNING, check_findings.INFO]
-    codes = list(check_findings.CODES)
+    severities, codes = [ERROR, WARNING, INFO], list(CODES)
     return sorted(findings.listed, key=lambda finding: (
         severities.index(finding.severity), codes.index(finding.code)))
 
@@ -111,7 +111,7 @@ def _short(name):
 
 
 def _splits(report):
-    return sorted(report.statistics, key=check_findings.split_order)
+    return sorted(report.statistics, key=split_order)
 
 
 def _split_rows(report):
@@ -132,7 +132,7 @@ def _split_rows(report):
 
 
 def _range_text(counter):
-    values = check_findings.size_range(counter)
+    values = size_range(counter)
     return '%d / %g / %d' % (values['min'], values['median'], values['max']) if values else '-'
 
 
@@ -197,7 +197,7 @@ def _finding_lines(findings):
 
 
 def _severity_word(finding):
-    return 'note' if finding.severity == check_findings.INFO else finding.severity
+    return 'note' if finding.severity == INFO else finding.severity
 
 
 def _where(finding):
@@ -212,25 +212,19 @@ def verdict(findings):
     """Returns a line such as '2 errors, 1 warning, 3 notes.'"""
     totals = findings.totals()
     parts = ['%d %s%s' % (totals[severity], word, '' if totals[severity] == 1 else 's')
-             for severity, word in ((check_findings.ERROR, 'error'),
-                                    (check_findings.WARNING, 'warning'),
-                                    (check_findings.INFO, 'note'))]
+             for severity, word in ((ERROR, 'error'), (WARNING, 'warning'), (INFO, 'note'))]
     return '%s%s.' % ('Clean: ' if findings.clean() else '', ', '.join(parts))
 
 
 def as_html(report):
     """Writes the report as one page that needs no other file.
 
-    Args:
-      report: `Report`.
-
-    Returns:
-      str, HTML with all pictures as base64 PNG: the mean image of each split, the
-      histogram of classes, and each of `report.pictures` as image, overlay and mask
-      with a legend.
+    All pictures are in it: the mean image of each split, the histogram of classes, and each of
+    `report.pictures` as image, overlay and mask with a legend.
     """
     colors = voc.palette(report.info.ignore_label)
-    state = 'info' if report.findings.clean() else _worst(report.findings)
+    totals = report.findings.totals()
+    state = next((severity for severity in (ERROR, WARNING) if totals[severity]), INFO)
     parts = ['<p>%s, %d classes, ignore label %d</p>'
              % (html.escape(report.info.name), report.info.number_of_classes,
                 report.info.ignore_label),
@@ -245,11 +239,6 @@ def as_html(report):
         parts.append('<h2>%d images at random</h2>' % len(report.pictures))
         parts += [_example_html(result, report.info, colors) for result in report.pictures]
     return html.page('Check of ' + report.title, parts)
-
-
-def _worst(findings):
-    return check_findings.ERROR if findings.totals()[check_findings.ERROR] else (
-        check_findings.WARNING)
 
 
 def _findings_html(findings):
@@ -309,16 +298,13 @@ def overlay(pixels, labels, colors):
 
 
 def histogram(report):
-    """Draws the share of pixels and of images per class and split.
+    """Draws the share of pixels and of images per class and split; there must be a split.
 
-    Args:
-      report: `Report` with at least one split.
-
-    Returns:
-      `PIL.Image`, RGB, 1140 pixels wide.
+    Returns `PIL.Image`, RGB, 1140 pixels wide.
     """
+    # Matplotlib takes half a second, which only --html has to spend.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # for the same reason
     splits, labels = _splits(report), _labels(report.info)
     height = 1.1 + len(labels) * max(0.24, 0.13 * len(splits))
     figure = Figure(figsize=(11.4, height), dpi=100)

@@ -31,9 +31,6 @@ def check_png(data):
 
     Pillow skips the CRC of image data, misses neither the end of a file whose
     pixels are complete nor rows that a complete stream does not hold.
-
-    Args:
-      data: bytes of a file that Pillow takes for a PNG.
     """
     chunks = _png_chunks(data)
     width, height, depth, color_type, _, _, interlaced = struct.unpack('>2I5B', chunks[0][1])
@@ -77,15 +74,9 @@ def _png_chunks(data):
 
 
 def png_reads_alike(data):
-    """Whether Pillow and `tf.image.decode_png(channels=3)` see the same pixels.
+    """Whether Pillow and `tf.image.decode_png(channels=3)` see the same pixels in a PNG's bytes.
 
     True of 8-bit RGB and grey without transparency or animation.
-
-    Args:
-      data: bytes of a whole PNG.
-
-    Returns:
-      bool.
     """
     chunks = _png_chunks(data)
     depth, color_type = chunks[0][1][8:10]
@@ -96,14 +87,8 @@ def png_reads_alike(data):
 def as_grey_png(data):
     """Makes a grey PNG of an 8-bit grey or palette PNG; the palette's indices become the greys.
 
-    The compressed image data, which are the same in both, are not touched.
-
-    Args:
-      data: bytes of a whole PNG.
-
-    Returns:
-      bytes of a PNG without metadata, or None where depth, colour type or
-      interlacing do not allow it.
+    The compressed image data, which are the same in both, are not touched. Returns bytes of a
+    PNG without metadata, or None where depth, colour type or interlacing do not allow it.
     """
     chunks = _png_chunks(data)
     header = chunks[0][1]
@@ -126,18 +111,12 @@ def png_grey_factor(data):
 
 
 def jpeg_reads_alike(data):
-    """Whether Pillow and `tf.image.decode_jpeg(channels=3)` see the same pixels.
+    """Whether Pillow and `tf.image.decode_jpeg(channels=3)` see the same pixels in a JPEG's bytes.
 
     False where they do not or might not: the end is missing (TensorFlow refuses
     it), the colour is sampled in a rare way (4:4:0 is interpolated by Pillow's
     libjpeg alone), progressive scans are missing (filled in differently), four
     channels, and rare kinds of coding.
-
-    Args:
-      data: bytes of a file that Pillow takes for a JPEG.
-
-    Returns:
-      bool.
     """
     position, missing = 2, None
     while position + 4 <= len(data) and data[position] == _FILL:

@@ -1,18 +1,19 @@
 """Reads record files and image folders for dataset/check.py, and examines one example.
 
 Nothing here raises for what a file holds: whatever is wrong becomes a problem
-with a code of `check_findings.CODES`. Free of TensorFlow.
+with a code of `findings.CODES`.
 """
 import collections
 import hashlib
 import itertools
+import os
 
 import numpy as np
 from PIL import Image
 
 from common.errors import UserError
 from dataset import descriptor
-from dataset.records import example_proto, raw_records, shards, writing
+from dataset.records import encoding, example_proto, raw_records, shards
 from dataset.sources import decoding
 
 PICTURE_SIZE = 360  # pixels, the longer side of a picture in the HTML report
@@ -39,9 +40,9 @@ _Parts = collections.namedtuple(
 _NO_PARTS = _Parts(None, '', None, None, None, None, None, [])
 
 # (name, type) in the order of the arguments of _encoded_parts and _raw_parts.
-_ENCODED_FEATURES = ((writing.IMAGE_ENCODED, bytes), (writing.LABEL_ENCODED, bytes),
-                     (writing.IMAGE_FILENAME, bytes), (writing.IMAGE_HEIGHT, int),
-                     (writing.IMAGE_WIDTH, int))
+_ENCODED_FEATURES = ((encoding.IMAGE_ENCODED, bytes), (encoding.LABEL_ENCODED, bytes),
+                     (encoding.IMAGE_FILENAME, bytes), (encoding.IMAGE_HEIGHT, int),
+                     (encoding.IMAGE_WIDTH, int))
 _RAW_FEATURES = ((raw_records.IMAGE_RAW, bytes), (raw_records.ANNOTATION_RAW, bytes),
                  (raw_records.HEIGHT, int), (raw_records.WIDTH, int))
 
@@ -49,19 +50,10 @@ _GREY, _EIGHT_BITS = 0, 8
 
 
 def read_shard(path, split, limit, findings):
-    """Yields the records of one file as `Item`s, checksums verified.
+    """Yields the records of one file as `Item`s, checksums verified, at most `limit` or all (None).
 
     Where one is damaged there is no telling where the next begins, so it ends
-    the file.
-
-    Args:
-      path: str.
-      split: str.
-      limit: int, the most records to read, or None.
-      findings: `check_findings.Findings`, told why the file cannot be read on.
-
-    Yields:
-      `Item`.
+    the file; `findings` is told why.
     """
     count = 0
     try:
@@ -100,14 +92,14 @@ def is_raw(path):
         return False
 
 
-def examine(item, info, with_picture, read_mask=None):
+def examine(item, info, with_picture, reader=None):
     """Decodes one example completely and looks for what is wrong with it.
 
     Args:
       item: `Item`.
       info: `descriptor.DatasetInfo`; class ids beyond its classes are wrong.
       with_picture: bool, whether to return small pictures of it.
-      read_mask: as in `writing.write_split`, for the mask of a pair of files.
+      reader: as `sources.contract` says, for the mask of a pair of files.
 
     Returns:
       `Result`; never raises for what the files hold.
@@ -117,7 +109,7 @@ def examine(item, info, with_picture, read_mask=None):
     if parts.image is not None:
         pixels, found = _decode_image(parts)
         problems += found
-    labels, found = _decode_labels(parts, info, read_mask)
+    labels, found = _decode_labels(parts, info, reader)
     mask_file = item.content[1] if item.record is None else None
     problems += [(code, mask_file, text) for code, _, text in found]
     if pixels is not None and labels is not None and pixels.shape[:2] != labels.shape:
@@ -181,8 +173,8 @@ def _read_pair(item):
             data.append(None)
             problems.append((code, path, 'It cannot be read: %s. Check its permissions.'
                              % error.strerror))
-    name = image_path.replace('\\', '/').split('/')[-1]
-    return _NO_PARTS._replace(name=name, image=data[0], mask=data[1], problems=problems)
+    return _NO_PARTS._replace(name=os.path.basename(image_path), image=data[0], mask=data[1],
+                              problems=problems)
 
 
 def _take_apart(record):
@@ -191,7 +183,7 @@ def _take_apart(record):
         features = example_proto.parse(record)
     except ValueError:
         return _unusable('It is no tf.train.Example. Build the file again.')
-    encoded = writing.IMAGE_ENCODED in features
+    encoded = encoding.IMAGE_ENCODED in features
     expected = _ENCODED_FEATURES if encoded else _RAW_FEATURES
     if not any(name in features for name, _ in expected):
         return _unusable('It has neither the features of this project nor those of the post, '
@@ -256,7 +248,7 @@ def _decode_image(parts):
     return pixels, []
 
 
-def _decode_labels(parts, info, read_mask):
+def _decode_labels(parts, info, reader):
     """Returns (uint8 [height, width] or None, problems) of the mask.
 
     Labels that are no class are returned as well, where they fit into 8 bits: one
@@ -265,7 +257,7 @@ def _decode_labels(parts, info, read_mask):
     if parts.mask is None and parts.labels is None:
         return None, []
     try:
-        labels = _read_labels(parts, info, read_mask)
+        labels = _read_labels(parts, info, reader)
     except decoding.InvalidExampleError as error:
         problems = [(error.code, None, str(error))]
         if error.code != 'label_values':
@@ -280,11 +272,11 @@ def _decode_labels(parts, info, read_mask):
     return labels, []
 
 
-def _read_labels(parts, info, read_mask):
+def _read_labels(parts, info, reader):
     if parts.labels is not None:
         return decoding.check_labels(parts.labels, info, raw_records.ANNOTATION_RAW)
     example = decoding.Example(parts.name, b'', parts.mask)
-    return (read_mask or decoding.read_labels)(example, info)
+    return (reader or decoding.read_labels)(example, info)
 
 
 def _is_grey_png(data):
@@ -292,13 +284,7 @@ def _is_grey_png(data):
 
 
 def permissive(ignore_label):
-    """A description for masks without class list: all ids below the ignore label are classes.
-
-    Args:
-      ignore_label: int in 1..255.
-
-    Returns:
-      `descriptor.DatasetInfo`.
+    """A `DatasetInfo` for masks without class list: all ids below the ignore label are classes.
 
     Raises:
       UserError: `ignore_label` leaves no class.
