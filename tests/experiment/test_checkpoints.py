@@ -386,7 +386,8 @@ def test_other_classes_are_the_cause_only_where_nothing_else_is_wrong(run):
         build(dict(SHAPES, **logits), 1.0)
         with pytest.raises(UserError, match='(?s)trained on another number of classes.*'
                            '2 have another shape'):
-            weights.check_complete(checkpoints.find(run)[0], slim.get_model_variables())
+            weights.check_complete(checkpoints.find(run)[0], {
+                variable.op.name: variable for variable in slim.get_model_variables()})
     message = refusal(run, dict(SHAPES, **{'resnet_v2_50/conv1/weights': [3, 4]}, **logits))
     assert 'number of classes' not in message and '3 have another shape' in message
 
