@@ -7,10 +7,10 @@ import glob
 import os
 import subprocess
 
-import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
+from common import files
 from common.errors import UserError
 from dataset.sources import decoding
 
@@ -29,6 +29,12 @@ Item = collections.namedtuple('Item', ['path', 'name'])
 # else None. loop: how often a GIF is repeated, 0 for ever; None for once.
 Video = collections.namedtuple('Video', ['height', 'width', 'num_frames', 'frames',
                                          'frames_per_second', 'durations', 'loop'])
+
+
+def _ffmpeg():
+    # imageio_ffmpeg takes 0.2 s to import; `--help` and pictures do without.
+    import imageio_ffmpeg
+    return imageio_ffmpeg
 
 
 def find_inputs(inputs, own_folders=()):
@@ -195,7 +201,7 @@ def open_video(path):
     # Decoded once from end to end, in far less time than the network takes: damage shows
     # before any frame is predicted, and the number of frames is known.
     num_frames = count_frames(path)
-    reader = imageio_ffmpeg.read_frames('file:' + path)
+    reader = _ffmpeg().read_frames('file:' + path)
     try:
         meta = next(reader)
     except OSError as error:
@@ -212,7 +218,7 @@ def count_frames(path):
       UserError: it is damaged, or no video.
     """
     try:
-        ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+        ffmpeg = _ffmpeg().get_ffmpeg_exe()
     except RuntimeError as error:
         raise UserError('%s: videos need ffmpeg, and none was found (%s): install it, or '
                         'imageio-ffmpeg as requirements-common.txt has it.' % (path, error))
@@ -267,8 +273,6 @@ def _gif_frames(path):
                 frame = Image.new('RGBA', image.size, 'white')
                 frame.alpha_composite(image.convert('RGBA'))
                 yield np.array(frame.convert('RGB'))
-    except GeneratorExit:
-        raise
     except Exception as error:
         raise UserError('%s cannot be decoded: %s. Fetch or export it again.' % (path, error))
 
@@ -292,18 +296,13 @@ def write_video(pictures, path, video):
     Raises:
       UserError: it cannot be written.
     """
-    temporary = path + '.tmp'
-    try:
+    with files.replacing(path, 'wb') as video_file:
         if video.durations is None:
-            _write_mp4(pictures, temporary, video.frames_per_second)
+            _write_mp4(pictures, video_file.name, video.frames_per_second)
         else:
             options = {} if video.loop is None else {'loop': video.loop}
-            next(pictures).save(temporary, format='GIF', save_all=True, append_images=pictures,
+            next(pictures).save(video_file, format='GIF', save_all=True, append_images=pictures,
                                 duration=video.durations, **options)
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
 
 
 def _write_mp4(pictures, path, frames_per_second):
@@ -315,7 +314,7 @@ def _write_mp4(pictures, path, frames_per_second):
             canvas = Image.new('RGB', size, 'white')
             canvas.paste(picture)
             if writer is None:
-                writer = imageio_ffmpeg.write_frames(
+                writer = _ffmpeg().write_frames(
                     'file:' + path, size, fps=frames_per_second, codec='libx264', quality=7,
                     macro_block_size=2, ffmpeg_log_level='error', output_params=['-f', 'mp4'])
                 writer.send(None)

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from common import flag_types  # noqa: E402
+from common import flag_types, pictures  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from dataset import descriptor, voc  # noqa: E402
 from dataset.sources import decoding  # noqa: E402
@@ -224,8 +224,8 @@ def label_picture(item, session, flags, class_names, ignore_label):
     with Image.open(io.BytesIO(data)) as picture:
         image = np.array(picture.convert('RGB'))
     drawing.save_index_png(labels, result_path(flags, 'index', item))
-    drawing.save_png(drawing.overlay(image, labels, class_names, ignore_label),
-                     result_path(flags, 'overlay', item))
+    pictures.save_png(drawing.overlay(image, labels, class_names, ignore_label),
+                      result_path(flags, 'overlay', item))
 
 
 def result_path(flags, folder, item):

@@ -9,7 +9,7 @@ from collections import namedtuple
 import network
 from common.errors import UserError
 from experiment import weights
-from inference import restored
+from inference import multiscale
 from runtime import slim, tf
 from runtime.devices import session_config
 from serving import runners
@@ -75,7 +75,7 @@ def build_export_graph(network_options):
                                              [None, None, None, 3], name='images')
         logits = network.deeplab_v3(tf.cast(images, tf.float32), network_options, is_training=False,
                                     reuse=None)
-        labels = tf.identity(restored.label_map(logits), name='labels')
+        labels = tf.identity(multiscale.label_map(logits), name='labels')
         probabilities = tf.nn.softmax(logits, name='probabilities')
         labels_bytes = tf.identity(
             tf.map_fn(tf.image.encode_png, labels[..., tf.newaxis], dtype=tf.string),
