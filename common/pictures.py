@@ -23,7 +23,7 @@ def save_bytes(content, path):
         handle.write(content)
 
 
-def figure(width, height, dpi):
+def figure(width, height, dpi=100):
     """Returns an empty `matplotlib.figure.Figure` that needs no screen; sides are in inches."""
     # matplotlib takes 0.4 s to import; `--help` and whatever draws nothing do without.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -33,9 +33,9 @@ def figure(width, height, dpi):
     return drawn
 
 
-def figure_png(drawn):
+def figure_png(drawn, dpi='figure'):
     """Returns a figure, its axes laid out tightly, as the bytes of a PNG."""
     drawn.tight_layout()
     buffer = io.BytesIO()
-    drawn.savefig(buffer, format='png')
+    drawn.savefig(buffer, format='png', dpi=dpi)
     return buffer.getvalue()

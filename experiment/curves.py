@@ -45,7 +45,7 @@ def draw(entries, model_dir):
       entries: list of dicts, see `run_log.read_metrics`.
       model_dir: str; the file is written to a temporary name and renamed.
     """
-    figure = pictures.figure(12, 8, dpi=90)
+    figure = pictures.figure(12, 8)
     loss_axes, rate_axes, iou_axes, class_axes = figure.subplots(2, 2).ravel()
     _draw_losses(loss_axes, entries)
     rate_axes.plot(*_series(entries, 'learning_rate'), '.-')
@@ -62,4 +62,4 @@ def draw(entries, model_dir):
     for axes in (loss_axes, iou_axes):
         if axes.lines:
             axes.legend(fontsize=8)
-    pictures.save_bytes(pictures.figure_png(figure), os.path.join(model_dir, CURVES_NAME))
+    pictures.save_bytes(pictures.figure_png(figure, dpi=90), os.path.join(model_dir, CURVES_NAME))
