@@ -26,8 +26,9 @@ def save_bytes(content, path):
 def figure(width, height, dpi=100):
     """Returns an empty `matplotlib.figure.Figure` that needs no screen; sides are in inches."""
     # matplotlib takes 0.4 s to import; `--help` and whatever draws nothing do without.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    # The canvas that needs no screen.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     drawn = Figure(figsize=(width, height), dpi=dpi)
     FigureCanvasAgg(drawn)
     return drawn

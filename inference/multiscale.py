@@ -10,7 +10,7 @@ def averaged_logits(images, network_options, scales=(1.0,), flip=False):
 
     At each scale the image is resized bilinearly, and the logits are resized from the
     feature map to the image's own size, once (paper, section 4.1;
-    tests/inference/test_multiscale.py compares with single passes averaged in NumPy).
+    tests/inference/test_restored.py compares with single passes averaged in NumPy).
 
     Args:
       images: float32 [batch, height, width, 3], RGB in 0..255.
