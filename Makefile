@@ -23,7 +23,7 @@ help:
 	@echo 'make clean     remove $(DEMO)'
 
 env:
-	@GPU='$(GPU)' sh scripts/make_env.sh
+	@GPU='$(GPU)' sh environments/make_env.sh
 
 lint: env
 	$(PYTHON) -m flake8

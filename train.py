@@ -76,14 +76,7 @@ def build_train_graph(args, info, network_options, start_step=0, loss_weights=No
 def loop(session, graph, validation, log, run_dir, args, stop):
     """Trains from the step of the run directory to the last, or until it is asked to stop.
 
-    Args:
-      session: `tf.Session` with all variables restored.
-      graph: `TrainGraph`.
-      validation: `Validation`.
-      log: `RunLog`.
-      run_dir: `RunDirectory`.
-      args: the flags.
-      stop: `stopping.StopRequest`.
+    Args: a session with all variables restored, and what `train` made.
 
     Returns:
       int, the step reached.
@@ -96,7 +89,7 @@ def loop(session, graph, validation, log, run_dir, args, stop):
                         'time, give a larger --time_limit or --eval_every_steps' % start_step)
         return start_step
     steps = Steps(session, graph, args, start_step, functools.partial(
-        failures.explain_non_finite_step, args=args, info=validation.info))
+        failures.explain_non_finite, args=args, info=validation.info))
 
     def save():
         with stop.timed('save'):

@@ -63,11 +63,12 @@ def hash_file(path, algorithm='sha256'):
 def lock(handle, wait=False):
     """Locks an open file or folder until it is closed, which the end of the process does too.
 
-    Some network file systems have no locks; there it does nothing.
-
     Args:
       handle: file, or int, a file descriptor.
       wait: bool, whether to wait for another process.
+
+    Returns:
+      bool, False where the file system has no locks, as some network file systems.
 
     Raises:
       BlockingIOError: another process holds the lock, and `wait` is False.
@@ -77,16 +78,16 @@ def lock(handle, wait=False):
     except BlockingIOError:
         raise
     except OSError:
-        pass
+        return False
+    return True
 
 
 @contextlib.contextmanager
 def folder_locked(folder, wait=False):
-    """Within it this process holds the lock of a folder; raises as `lock`."""
+    """Within it this process holds the lock of a folder; yields and raises as `lock` does."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        lock(handle, wait)
-        yield
+        yield lock(handle, wait)
     finally:
         os.close(handle)
 
@@ -105,7 +106,8 @@ def temporary_folder(parent, prefix):
     for name in os.listdir(parent):
         if name.startswith(prefix):
             # An OSError: it is locked, another user's, or gone meanwhile.
-            with contextlib.suppress(OSError), folder_locked(os.path.join(parent, name)):
-                shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
+            with contextlib.suppress(OSError), folder_locked(os.path.join(parent, name)) as ours:
+                if ours:
+                    shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as folder, folder_locked(folder):
         yield folder

@@ -1,50 +1,38 @@
-"""Types of command-line flags, for argparse; each says what it takes. Free of TensorFlow."""
+"""Types of command-line flags, for argparse; each says what it takes."""
 import argparse
 
-
-def positive_int(text):
-    """argparse type: an int of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError('%s is not a positive whole number' % text)
-    return value
+_INFINITY = float('inf')
 
 
-def non_negative_int(text):
-    """argparse type: an int of at least 0."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError('%s is not a whole number of at least 0' % text)
-    return value
+def number(name, kind, accepts, fault):
+    """Makes an argparse type of numbers.
+
+    Args:
+      name: str, which argparse shows where the text is no number.
+      kind: int or float.
+      accepts: function of the number, returns bool; False of NaN.
+      fault: str, what the message says of a number that is not accepted.
+
+    Returns:
+      A function of text.
+    """
+    def parse(text):
+        value = kind(text)
+        if not accepts(value):
+            raise argparse.ArgumentTypeError('%s is %s' % (text, fault))
+        return value
+    parse.__name__ = name
+    return parse
 
 
-def non_negative_float(text):
-    """argparse type: a float of at least 0."""
-    value = float(text)
-    if not value >= 0 or value == float('inf'):
-        raise argparse.ArgumentTypeError('%s is not a number of at least 0' % text)
-    return value
-
-
-def positive_float(text):
-    """argparse type: a float above 0."""
-    value = float(text)
-    if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError('%s is not a number above 0' % text)
-    return value
-
-
-def share(text):
-    """argparse type: a float in (0, 1]."""
-    value = float(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError('%s is not in (0, 1]' % text)
-    return value
-
-
-def decay_rate(text):
-    """argparse type: a float in [0, 1)."""
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError('%s is not in [0, 1)' % text)
-    return value
+positive_int = number('positive_int', int, lambda value: value >= 1,
+                      'not a positive whole number')
+non_negative_int = number('non_negative_int', int, lambda value: value >= 0,
+                          'not a whole number of at least 0')
+non_negative_float = number('non_negative_float', float, lambda value: 0 <= value < _INFINITY,
+                            'not a number of at least 0')
+positive_float = number('positive_float', float, lambda value: 0 < value < _INFINITY,
+                        'not a number above 0')
+share = number('share', float, lambda value: 0 < value <= 1, 'not in (0, 1]')
+fraction = number('fraction', float, lambda value: 0 < value < 1, 'not between 0 and 1')
+decay_rate = number('decay_rate', float, lambda value: 0 <= value < 1, 'not in [0, 1)')

@@ -19,7 +19,7 @@ from collections import namedtuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from common import http  # noqa: E402
+from common import archives, files, http  # noqa: E402
 from common.http import DownloadError  # noqa: E402
 
 # urls: tried in order. folder: what is taken from an archive, and where it goes below
@@ -75,7 +75,7 @@ def is_whole(name, output_dir):
     """Whether an item is in place and of the official file. Returns bool."""
     target = target_of(name, output_dir)
     if name == LIST:
-        return os.path.isfile(target) and http.hash_file(target, 'md5') == ITEMS[name].md5
+        return os.path.isfile(target) and files.hash_file(target, 'md5') == ITEMS[name].md5
     try:
         with open(os.path.join(target, STAMP_NAME)) as handle:
             return json.load(handle) == {'md5': ITEMS[name].md5}
@@ -101,7 +101,7 @@ def match_files(paths, names):
     for path in paths:
         if not os.path.isfile(path):
             raise DownloadError('--file %s is not there.' % path)
-        md5 = http.hash_file(path, 'md5')
+        md5 = files.hash_file(path, 'md5')
         if md5 not in items:
             raise DownloadError(
                 '--file %s has md5 %s%s. Expected is one of:\n  %s\nFetch it again.'
@@ -133,7 +133,7 @@ def unpack(name, archive, output_dir):
         with open(os.path.join(folder, STAMP_NAME), 'w') as handle:
             json.dump({'md5': item.md5}, handle)
     print('%s: unpacking %s' % (item.title, archive))
-    http.extract(archive, target_of(name, output_dir), choose, wanted=start, finish=stamp)
+    archives.extract(archive, target_of(name, output_dir), choose, wanted=start, finish=stamp)
 
 
 def place_list(path, output_dir):
@@ -162,14 +162,14 @@ def provide(name, given, output_dir):
       output_dir: str.
 
     Raises:
-      DownloadError: as `http.fetch` and `http.extract`.
+      DownloadError: as `http.fetch` and `archives.extract`.
     """
     if is_whole(name, output_dir):
         print('%s: %s is whole, skipped.' % (ITEMS[name].title, target_of(name, output_dir)))
     elif name == LIST:
         place_list(given or fetch(name, output_dir), output_dir)
     else:
-        http.check_unused(target_of(name, output_dir))
+        archives.check_unused(target_of(name, output_dir))
         archive = os.path.join(output_dir, ITEMS[name].file_name)
         ours = not given and not os.path.exists(archive)
         unpack(name, given or fetch(name, output_dir), output_dir)

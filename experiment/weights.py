@@ -7,7 +7,7 @@ from collections import namedtuple
 from common.errors import UserError
 from experiment import checkpoints
 from network import HEAD_SCOPE, LOGITS_SCOPE
-from resnet import download
+from resnet import imagenet
 from runtime import slim, tf
 from runtime.devices import session_config
 
@@ -242,7 +242,7 @@ def _find_initial(path, resnet_model):
     """Returns (prefix, scopes that it lacks by its nature) of what --init_from names."""
     if path != IMAGENET:
         return checkpoints.find(path)[0], []
-    return download.ensure(resnet_model), [HEAD_SCOPE]
+    return imagenet.ensure(resnet_model), [HEAD_SCOPE]
 
 
 def init_from(path, resnet_model, allow_missing=()):

@@ -13,38 +13,30 @@ reported and left out; the exit status is then 1. serving/README.md starts a ser
 """
 import argparse
 import base64
-import binascii
 import io
-import json
 import os
 import re
 import sys
 
 import numpy as np
-import requests
 from PIL import Image
 from tqdm import tqdm
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from common import flag_types, pictures  # noqa: E402
+from common import files, flag_types, pictures, scripts  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from dataset import descriptor, voc  # noqa: E402
 from dataset.sources import decoding  # noqa: E402
 from inference import drawing, media  # noqa: E402
+from serving import layout  # noqa: E402
 
-SIGNATURE = 'encoded'
-INPUT = 'image_bytes'
 CONNECT_SECONDS = 10
 _TEXT_SHOWN = 300  # characters of a server's message
 
 
-class ServerError(Exception):
+class ServerError(UserError):
     """The server cannot be asked at all, so that other pictures would fail as well."""
-
-
-class AnswerError(UserError):
-    """The server's answer about one picture is an error, or is no label map."""
 
 
 def parse_flags(argv=None):
@@ -80,13 +72,7 @@ def model_url(text):
 
 
 def read_classes(flags):
-    """Reads the names of the classes.
-
-    Args:
-      flags: of this script.
-
-    Returns:
-      (tuple of str, ignore label int).
+    """Reads the names of the classes; returns (tuple of str, ignore label int).
 
     Raises:
       UserError: a file cannot be read, or does not name classes.
@@ -97,8 +83,7 @@ def read_classes(flags):
     option = '--export_json' if flags.export_json else '--classes'
     try:
         if flags.export_json:
-            with open(path, encoding='utf-8') as description_file:
-                description = json.load(description_file)
+            description = files.read_json(path)
             names, ignore_label = description['class_names'], description['ignore_label']
         else:
             names, ignore_label = descriptor.read_class_names(path), voc.IGNORE_LABEL
@@ -111,12 +96,12 @@ def read_classes(flags):
     return info.class_names, info.ignore_label
 
 
-def ask(session, flags, data):
+def ask(url, timeout, data):
     """Sends one picture and returns the server's labels.
 
     Args:
-      session: `requests.Session`.
-      flags: of this script.
+      url: str, of the model.
+      timeout: float, seconds to wait for the answer.
       data: bytes of a JPEG or PNG file.
 
     Returns:
@@ -124,31 +109,32 @@ def ask(session, flags, data):
 
     Raises:
       ServerError: the server is not reached, does not answer in time, or has no such model.
-      AnswerError: it answers with an error, or with something else.
+      UserError: it answers with an error about the picture, or with something else.
     """
-    request = {'signature_name': SIGNATURE,
-               'instances': [{INPUT: {'b64': base64.b64encode(data).decode('ascii')}}]}
-    url = flags.url + ':predict'
+    import requests  # takes 0.2 s; --help does without
+    picture = {'b64': base64.b64encode(data).decode('ascii')}
+    request = {'signature_name': layout.ENCODED_SIGNATURE,
+               'instances': [{layout.ENCODED_INPUT: picture}]}
+    url += ':predict'
     try:
-        response = session.post(url, json=request, timeout=(CONNECT_SECONDS, flags.timeout))
+        response = requests.post(url, json=request, timeout=(CONNECT_SECONDS, timeout))
     except requests.exceptions.ReadTimeout:
         raise ServerError('%s did not answer within %g seconds: give a larger --timeout, or '
-                          'smaller pictures.' % (url, flags.timeout))
+                          'smaller pictures.' % (url, timeout))
     except requests.exceptions.RequestException as error:
         raise ServerError('%s is not reached (%s). Is the server running, and --url right?'
                           % (url, _reason(error)))
     if response.status_code == requests.codes.not_found:
         raise ServerError('%s: HTTP status 404: %s' % (url, _message(response)))
     if response.status_code != requests.codes.ok:
-        raise AnswerError('%s: HTTP status %d: %s'
-                          % (url, response.status_code, _message(response)))
+        raise UserError('%s: HTTP status %d: %s' % (url, response.status_code, _message(response)))
     return decode_answer(response)
 
 
 def _reason(error):
     """Returns the innermost cause of an error of requests, which wraps several. Returns str."""
     match = re.search(r"\[Errno -?\d+\] ([^')]+)", str(error))
-    return match.group(1) if match else '%s' % type(error).__name__
+    return match.group(1) if match else type(error).__name__
 
 
 def _message(response):
@@ -161,104 +147,84 @@ def _message(response):
 
 
 def decode_answer(response):
-    """Decodes the label map in an answer of the signature `encoded`.
-
-    Args:
-      response: `requests.Response` with status 200.
-
-    Returns:
-      uint8 [height, width].
+    """Returns the label map in a `requests.Response`, uint8 [height, width].
 
     Raises:
-      AnswerError: there is none.
+      UserError: there is none.
     """
     try:
         png = base64.b64decode(response.json()['predictions'][0]['b64'], validate=True)
         with Image.open(io.BytesIO(png)) as image:
             labels = np.array(image)
-    except (ValueError, KeyError, IndexError, TypeError, binascii.Error, OSError):
-        raise AnswerError('%s did not answer with a label map but with %s: does the server hold '
-                          'an export of export.py?'
-                          % (response.url, ' '.join(response.text.split())[:_TEXT_SHOWN]))
+    except (ValueError, KeyError, IndexError, TypeError, OSError):
+        raise UserError('%s did not answer with a label map but with %s: does the server hold an '
+                        'export of export.py?'
+                        % (response.url, ' '.join(response.text.split())[:_TEXT_SHOWN]))
     if labels.ndim != 2 or labels.dtype != np.uint8:
-        raise AnswerError('%s answered with a picture of %s %s instead of a label map.'
-                          % (response.url, labels.dtype, labels.shape))
+        raise UserError('%s answered with a picture of %s %s instead of a label map.'
+                        % (response.url, labels.dtype, labels.shape))
     return labels
 
 
 def check_labels(labels, size, class_names):
-    """Raises `AnswerError` for labels that do not belong to the picture or to the classes.
+    """Raises `UserError` for labels that do not belong to the picture or to the classes.
 
     Args:
       labels: uint8 [height, width].
       size: (width, height) of the picture.
-      class_names: sequence of str.
     """
     if labels.shape != size[::-1]:
-        raise AnswerError('the answer has %dx%d pixels, the picture %dx%d.'
-                          % (labels.shape[::-1] + tuple(size)))
+        raise UserError('the answer has %dx%d pixels, the picture %dx%d.'
+                        % (labels.shape[::-1] + tuple(size)))
     if labels.max() >= len(class_names):
-        raise AnswerError('the answer holds class %d, but %d classes are named: give --classes or '
-                          '--export_json of the export that is served.'
-                          % (labels.max(), len(class_names)))
+        raise UserError('the answer holds class %d, but %d classes are named: give --classes or '
+                        '--export_json of the export that is served.'
+                        % (labels.max(), len(class_names)))
 
 
-def label_picture(item, session, flags, class_names, ignore_label):
-    """Sends a picture and writes its results.
-
-    Args:
-      item: `media.Item`.
-      session: `requests.Session`.
-      flags: of this script.
-      class_names, ignore_label: see `read_classes`.
+def label_picture(item, flags, class_names, ignore_label):
+    """Sends a picture, a `media.Item`, and writes its results.
 
     Raises:
-      UserError, InvalidExampleError: it cannot be read.
-      ServerError, AnswerError: as `ask`.
+      UserError: it cannot be read, or as `ask`.
     """
     if media.is_video(item.path):
         raise UserError('it is a video: predict.py labels videos')
     data, _, size = decoding.read_image(decoding.Example(item.path, item.path, None))
-    labels = ask(session, flags, data)
+    labels = ask(flags.url, flags.timeout, data)
     check_labels(labels, size, class_names)
     with Image.open(io.BytesIO(data)) as picture:
         image = np.array(picture.convert('RGB'))
-    drawing.save_index_png(labels, result_path(flags, 'index', item))
-    pictures.save_png(drawing.overlay(image, labels, class_names, ignore_label),
-                      result_path(flags, 'overlay', item))
-
-
-def result_path(flags, folder, item):
-    """Returns the path of a result and makes its folder."""
-    path = os.path.join(flags.output_dir, folder, item.name + '.png')
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    return path
+    overlay = drawing.overlay(image, labels, class_names, ignore_label)
+    for folder, result in (('index', Image.fromarray(labels)), ('overlay', overlay)):
+        path = os.path.join(flags.output_dir, folder, item.name + '.png')
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        pictures.save_png(result, path)
 
 
 def label_pictures(items, flags, class_names, ignore_label):
     """Labels one picture after the other; returns a list of str, what failed."""
     failures = []
-    with requests.Session() as session:
-        for item in tqdm(items, unit='picture', leave=False):
-            try:
-                label_picture(item, session, flags, class_names, ignore_label)
-            except (AnswerError, UserError, decoding.InvalidExampleError) as error:
-                text = str(error)
-                failures.append(text if item.path in text else '%s: %s' % (item.path, text))
-                tqdm.write('Failed: ' + failures[-1], file=sys.stderr)
+    for item in tqdm(items, unit='picture', leave=False):
+        try:
+            label_picture(item, flags, class_names, ignore_label)
+        except ServerError:
+            raise
+        except UserError as error:
+            text = str(error)
+            failures.append(text if item.path in text else '%s: %s' % (item.path, text))
+            tqdm.write('Failed: ' + failures[-1], file=sys.stderr)
     return failures
 
 
 def main(argv=None):
     flags = parse_flags(argv)
-    try:
+    with scripts.ending_in_one_message():
         items = media.find_inputs(flags.input, [os.path.join(flags.output_dir, folder)
                                                 for folder in ('index', 'overlay')])
         class_names, ignore_label = read_classes(flags)
         os.makedirs(flags.output_dir, exist_ok=True)
         failures = label_pictures(items, flags, class_names, ignore_label)
-    except (UserError, UserError, ServerError, OSError) as error:
-        raise SystemExit(str(error))
     print('%d pictures: %s' % (len(items) - len(failures), flags.output_dir))
     if failures:
         raise SystemExit('%d of %d pictures failed:\n%s' % (

@@ -1,10 +1,9 @@
-"""Writes a trained network as SavedModel, frozen graph and ONNX; what export.py is made of.
+"""Writes a trained network as SavedModel, frozen graph and ONNX.
 
-All formats take uint8 RGB of any size and hold the preprocessing. exported.py reads them.
+All formats take uint8 RGB of any size and hold the preprocessing.
 """
 import logging
 import os
-from collections import namedtuple
 
 import network
 from common.errors import UserError
@@ -12,15 +11,7 @@ from experiment import weights
 from inference import multiscale
 from runtime import slim, tf
 from runtime.devices import session_config
-from serving import runners
-
-# image_bytes: string placeholder [batch], JPEG or PNG files of one size. images: uint8
-# [batch, height, width, 3], RGB, what `image_bytes` decodes to unless it is fed itself.
-# labels: uint8 [batch, height, width]. probabilities: float32 [batch, height, width, classes].
-# labels_bytes: string [batch], `labels` as 8-bit grey PNG files. variables: list, those of the
-# network; saver: of them, which the SavedModel keeps.
-ExportGraph = namedtuple('ExportGraph', ['graph', 'image_bytes', 'images', 'labels',
-                                         'probabilities', 'labels_bytes', 'variables', 'saver'])
+from serving import layout
 
 
 def decode_images(image_bytes):
@@ -60,15 +51,20 @@ def build_export_graph(network_options):
       network_options: `network.NetworkOptions`.
 
     Returns:
-      `ExportGraph`.
+      `tf.Graph` with the tensors
+      image_bytes: string placeholder [batch], JPEG or PNG files of one size.
+      images: uint8 [batch, height, width, 3], RGB, what `image_bytes` decodes to unless it
+        is fed itself.
+      labels: uint8 [batch, height, width].
+      probabilities: float32 [batch, height, width, classes].
+      labels_bytes: string [batch], `labels` as 8-bit grey PNG files.
 
     Raises:
-      ValueError: a setting that cannot be built.
+      UserError: a setting that cannot be built.
     """
     network_options = network_options._replace(
         architecture=network_options.architecture._replace(native_atrous=True))
-    graph = tf.Graph()
-    with graph.as_default():
+    with tf.Graph().as_default() as graph:
         image_bytes = tf.placeholder(tf.string, [None], name='image_bytes')
         # One network for both inputs: what is fed here is not decoded.
         images = tf.placeholder_with_default(decode_images(image_bytes),
@@ -76,83 +72,82 @@ def build_export_graph(network_options):
         logits = network.deeplab_v3(tf.cast(images, tf.float32), network_options, is_training=False,
                                     reuse=None)
         labels = tf.identity(multiscale.label_map(logits), name='labels')
-        probabilities = tf.nn.softmax(logits, name='probabilities')
-        labels_bytes = tf.identity(
-            tf.map_fn(tf.image.encode_png, labels[..., tf.newaxis], dtype=tf.string),
-            name='labels_bytes')
-        variables = slim.get_model_variables()
-        saver = tf.train.Saver(variables)
-    return ExportGraph(graph, image_bytes, images, labels, probabilities, labels_bytes,
-                       variables, saver)
+        tf.nn.softmax(logits, name='probabilities')
+        tf.identity(tf.map_fn(tf.image.encode_png, labels[..., tf.newaxis], dtype=tf.string),
+                    name='labels_bytes')
+    return graph
 
 
-def restored_session(export_graph, checkpoint):
-    """Opens a session with the weights that an evaluation reads.
+def write_formats(run, formats, opset, folder):
+    """Builds the network once and writes all formats that are asked for.
 
     Args:
-      export_graph: `ExportGraph`.
-      checkpoint: str, a prefix.
-
-    Returns:
-      `tf.Session`; close it.
+      run: `restored.Run`.
+      formats: list of str of `layout.FORMATS`.
+      opset: int, of the ONNX operators.
+      folder: str, an empty folder.
 
     Raises:
-      UserError: the checkpoint does not fit, or is damaged.
+      UserError: the checkpoint does not fit its settings, or is damaged; a setting that
+        cannot be built; or TensorFlow cannot write.
     """
-    with export_graph.graph.as_default():
-        # The averages of --ema_decay, where the checkpoint has them.
-        saver = weights.saver_for(checkpoint, export_graph.variables)
-    session = tf.Session(graph=export_graph.graph, config=session_config())
+    graph = build_export_graph(network.options_of(run.args))
+    # Not `weights.restored_session`: its graph is finalized, and a SavedModel changes collections.
+    with tf.Session(graph=graph, config=session_config()) as session:
+        saver = weights.saver_for(run.checkpoint, slim.get_model_variables())
+        weights.restore(saver, session, run.checkpoint)
+        if 'saved_model' in formats:
+            write_saved_model(session, folder)
+        if formats == ['saved_model']:
+            return
+        graph_def = frozen_graph_def(session)
+    if 'frozen_graph' in formats:
+        write_frozen_graph(graph_def, folder)
+    if 'onnx' in formats:
+        write_onnx(graph_def, folder, opset)
+
+
+def write_saved_model(session, folder):
+    """Writes a SavedModel with the signatures of `layout.SIGNATURES`.
+
+    Args:
+      session: `tf.Session` of `build_export_graph` with weights, within its `with` statement.
+      folder: str, the export.
+
+    Raises:
+      UserError: TensorFlow cannot write.
+    """
+    signatures = {
+        signature: tf.saved_model.predict_signature_def(*(
+            {name: session.graph.get_tensor_by_name(name + ':0') for name in names[kind]}
+            for kind in ('inputs', 'outputs')))
+        for signature, names in layout.SIGNATURES.items()}
     try:
-        weights.restore(saver, session, checkpoint)
-    except UserError:
-        session.close()
-        raise
-    return session
-
-
-def write_saved_model(export_graph, session, folder):
-    """Writes a SavedModel with the signatures `serving_default` and `encoded`.
-
-    TensorFlow Serving's REST interface writes bytes as {"b64": ...} where a name ends in
-    `_bytes`.
-
-    Args:
-      export_graph: `ExportGraph`.
-      session: `tf.Session` of it with its weights.
-      folder: str, where the export is written.
-    """
-    def signature(inputs, outputs):
-        return tf.saved_model.predict_signature_def(
-            {name: getattr(export_graph, name) for name in inputs},
-            {name: getattr(export_graph, name) for name in outputs})
-
-    builder = tf.saved_model.Builder(os.path.join(folder, runners.SAVED_MODEL))
-    with export_graph.graph.as_default():  # what the builder saves
+        builder = tf.saved_model.Builder(os.path.join(folder, layout.SAVED_MODEL))
         builder.add_meta_graph_and_variables(
-            session, [tf.saved_model.SERVING],
-            {runners.DEFAULT_SIGNATURE: signature(runners.INPUTS, runners.OUTPUTS),
-             runners.ENCODED_SIGNATURE: signature(['image_bytes'], ['labels_bytes'])},
-            saver=export_graph.saver, clear_devices=True, strip_default_attrs=True)
-    builder.save()
+            session, [tf.saved_model.SERVING], signatures, clear_devices=True,
+            saver=tf.train.Saver(slim.get_model_variables()), strip_default_attrs=True)
+        builder.save()
+    except tf.errors.OpError as error:
+        raise UserError('saved_model: %s' % error.message.splitlines()[0])
 
 
-def frozen_graph_def(export_graph, session):
-    """Makes a graph of constants from images to labels and probabilities.
+def frozen_graph_def(session):
+    """Makes a graph of constants from `layout.INPUTS` to `layout.OUTPUTS`.
 
     Args:
-      export_graph, session: as in `write_saved_model`.
+      session: as in `write_saved_model`.
 
     Returns:
-      `tf.GraphDef`, whose tensors have the names of `exported`.
+      `tf.GraphDef`.
     """
-    outputs = [export_graph.labels.op.name, export_graph.probabilities.op.name]
+    outputs = list(layout.OUTPUTS)
     # From Python's graph: rewrites for MKL or a GPU happen to copies inside the session.
     graph_def = tf.graph_util.convert_variables_to_constants(
-        session, export_graph.graph.as_graph_def(), outputs)
+        session, session.graph.as_graph_def(), outputs)
     for node in graph_def.node:
         node.device = ''
-        if node.name == export_graph.images.op.name:
+        if node.name in layout.INPUTS:
             node.op = 'Placeholder'  # cuts off the decoder
             del node.input[:]
     graph_def = tf.graph_util.extract_sub_graph(graph_def, outputs)
@@ -162,26 +157,20 @@ def frozen_graph_def(export_graph, session):
 
 def write_frozen_graph(graph_def, folder):
     """Writes a `tf.GraphDef` as protocol buffer."""
-    with open(os.path.join(folder, runners.FROZEN_GRAPH), 'wb') as graph_file:
+    with open(os.path.join(folder, layout.FROZEN_GRAPH), 'wb') as graph_file:
         graph_file.write(graph_def.SerializeToString())
 
 
 def write_onnx(graph_def, folder, opset):
-    """Converts a frozen graph to ONNX, with dynamic batch, height and width.
-
-    Args:
-      graph_def: `tf.GraphDef` of `frozen_graph_def`.
-      folder: str, where the export is written.
-      opset: int, at least 11, the first with aligned corners.
-    """
-    import onnx
-    import tf2onnx
+    """Converts the `tf.GraphDef` of `frozen_graph_def`, with dynamic batch, height and width."""
+    import onnx  # takes a second, which --help and the other formats do without
+    import tf2onnx  # likewise
     logging.getLogger('tf2onnx').setLevel(logging.ERROR)
-    names = runners.INPUTS + runners.OUTPUTS
+    names = layout.INPUTS + layout.OUTPUTS
     model, _ = tf2onnx.convert.from_graph_def(
         graph_def, name='deeplab_v3', opset=opset,
-        input_names=[name + ':0' for name in runners.INPUTS],
-        output_names=[name + ':0' for name in runners.OUTPUTS],
+        input_names=[name + ':0' for name in layout.INPUTS],
+        output_names=[name + ':0' for name in layout.OUTPUTS],
         tensors_to_rename={name + ':0': name for name in names})
     for node in model.graph.node:
         _pad_explicitly(node)
@@ -189,7 +178,7 @@ def write_onnx(graph_def, folder, opset):
         for axis, name in zip(value.type.tensor_type.shape.dim, ('batch', 'height', 'width')):
             axis.dim_param = name
     onnx.checker.check_model(model)
-    onnx.save(model, os.path.join(folder, runners.ONNX))
+    onnx.save(model, os.path.join(folder, layout.ONNX))
 
 
 def _pad_explicitly(node):

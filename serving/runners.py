@@ -2,8 +2,7 @@
 
     python serving/runners.py saved_model EXPORT images.npz answers.npz
 
-is how export.py looks at what it wrote, in a process of its own. Of this project it needs
-only `runtime`, which finds TensorFlow; ONNX does without.
+is how export.py looks at what it wrote, in a process of its own.
 """
 import io
 import os
@@ -14,18 +13,10 @@ from PIL import Image
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-# Where export.py writes each format, below its --output_dir. TensorFlow Serving wants a
-# folder for each version.
-SAVED_MODEL = os.path.join('saved_model', '1')
-FROZEN_GRAPH = 'frozen_graph.pb'
-ONNX = 'model.onnx'
-DESCRIPTION = 'export.json'
-
-DEFAULT_SIGNATURE = 'serving_default'
-ENCODED_SIGNATURE = 'encoded'
-# Names in the signature, of the operations in the frozen graph, and in ONNX.
-INPUTS = ('images',)
-OUTPUTS = ('labels', 'probabilities')
+from common import pictures  # noqa: E402
+from runtime import tf  # noqa: E402
+from runtime.devices import session_config  # noqa: E402
+from serving import layout  # noqa: E402
 
 
 def run_saved_model(folder, batches):
@@ -40,49 +31,41 @@ def run_saved_model(folder, batches):
       [batch, height, width, classes], and `encoded_labels`, as `labels`, of the same images
       sent as PNG files.
     """
-    from runtime import tf
-    from runtime.devices import session_config
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         signatures = tf.saved_model.load(session, [tf.saved_model.SERVING],
-                                         os.path.join(folder, SAVED_MODEL)).signature_def
-        plain, encoded = signatures[DEFAULT_SIGNATURE], signatures[ENCODED_SIGNATURE]
+                                         os.path.join(folder, layout.SAVED_MODEL)).signature_def
+        plain, encoded = signatures[layout.DEFAULT_SIGNATURE], signatures[layout.ENCODED_SIGNATURE]
         for images in batches:
-            answer = session.run({name: plain.outputs[name].name for name in OUTPUTS},
-                                 {plain.inputs[INPUTS[0]].name: images})
-            pngs = session.run(encoded.outputs['labels_bytes'].name,
-                               {encoded.inputs['image_bytes'].name: list(map(_png, images))})
+            answer = session.run({name: plain.outputs[name].name for name in layout.OUTPUTS},
+                                 {plain.inputs[layout.INPUTS[0]].name: images})
+            files = [pictures.png(Image.fromarray(image)) for image in images]
+            pngs = session.run(encoded.outputs[layout.ENCODED_OUTPUT].name,
+                               {encoded.inputs[layout.ENCODED_INPUT].name: files})
             answer['encoded_labels'] = np.stack(
                 [np.array(Image.open(io.BytesIO(png))) for png in pngs])
             yield answer
 
 
-def _png(image):
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, 'PNG')
-    return buffer.getvalue()
-
-
 def run_frozen_graph(folder, batches):
     """Answers with the frozen graph; as `run_saved_model`, without `encoded_labels`."""
-    from runtime import tf
-    from runtime.devices import session_config
     graph_def = tf.GraphDef()
-    with open(os.path.join(folder, FROZEN_GRAPH), 'rb') as graph_file:
+    with open(os.path.join(folder, layout.FROZEN_GRAPH), 'rb') as graph_file:
         graph_def.ParseFromString(graph_file.read())
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         tf.import_graph_def(graph_def, name='')
         for images in batches:
-            yield session.run({name: name + ':0' for name in OUTPUTS},
-                              {INPUTS[0] + ':0': images})
+            yield session.run({name: name + ':0' for name in layout.OUTPUTS},
+                              {layout.INPUTS[0] + ':0': images})
 
 
 def run_onnx(folder, batches):
     """Answers with ONNX; as `run_saved_model`, without `encoded_labels`."""
+    # Of the three formats this one alone needs it, and no TensorFlow.
     import onnxruntime
-    session = onnxruntime.InferenceSession(os.path.join(folder, ONNX),
+    session = onnxruntime.InferenceSession(os.path.join(folder, layout.ONNX),
                                            providers=['CPUExecutionProvider'])
     for images in batches:
-        yield dict(zip(OUTPUTS, session.run(OUTPUTS, {INPUTS[0]: images})))
+        yield dict(zip(layout.OUTPUTS, session.run(layout.OUTPUTS, {layout.INPUTS[0]: images})))
 
 
 RUNNERS = {'saved_model': run_saved_model, 'frozen_graph': run_frozen_graph, 'onnx': run_onnx}

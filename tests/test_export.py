@@ -14,12 +14,11 @@ import pytest
 from PIL import Image
 
 import export
-from common import files, http
-from common.errors import UserError
+from common import files
 from dataset import descriptor
 from inference import restored
 from runtime import tf
-from serving import formats, runners
+from serving import formats, layout, publishing, runners, verification
 from tests.helpers import ROOT, tiny_runs
 from tests.helpers.example_files import encoded
 from tests.helpers.tiny_runs import TINY, pictures
@@ -72,7 +71,7 @@ def test_labels_and_probabilities_are_the_predictors_at_any_size(whole, predicto
     for images, answer in zip(batches, answers):
         expected = predictor.predict(images, with_probabilities=True)
         assert answer['labels'].dtype == np.uint8 and answer['probabilities'].dtype == np.float32
-        assert export.share_equal(answer['labels'], expected.labels) >= 0.9999
+        assert verification.share_equal(answer['labels'], expected.labels) >= 0.9999
         np.testing.assert_allclose(answer['probabilities'], expected.probabilities, atol=1e-3)
         if format_name == 'saved_model':
             np.testing.assert_array_equal(answer['encoded_labels'], answer['labels'])
@@ -114,10 +113,10 @@ def test_description_names_classes_tensors_and_checksums(whole, run_dir, shapes_
         'path': 'frozen_graph.pb', 'inputs': ['images:0'],
         'outputs': ['labels:0', 'probabilities:0']}
     assert description['formats']['onnx']['opset'] == 13
-    assert set(description['files']) == set(export.files_in(folder)) - {'export.json'}
+    assert set(description['files']) == set(publishing.files_in(folder)) - {'export.json'}
     assert 'saved_model/1/saved_model.pb' in description['files']
     for name, entry in description['files'].items():
-        assert entry['sha256'] == http.hash_file(os.path.join(folder, name))
+        assert entry['sha256'] == files.hash_file(os.path.join(folder, name))
     assert all(check['agreement'] >= 0.9999 for check in description['checks'])
 
 
@@ -136,7 +135,7 @@ def tampered_bias(values):
 
 
 def tamper_saved_model(folder):
-    path = os.path.join(folder, runners.SAVED_MODEL)
+    path = os.path.join(folder, layout.SAVED_MODEL)
     with tf.Graph().as_default(), tf.Session() as session:
         tf.saved_model.load(session, [tf.saved_model.SERVING], path)
         biases = [variable for variable in tf.global_variables()
@@ -176,12 +175,12 @@ def cut_frozen_graph(folder):
     ('frozen_graph', cut_frozen_graph, 'frozen_graph: what was written cannot be used')])
 def test_an_export_that_is_not_its_checkpoint_is_refused_and_leaves_nothing(
         run_dir, whole, predictor, tmp_path, monkeypatch, format_name, tamper, message):
-    def write_formats(run, flags, folder):
+    def write_formats(run, names, opset, folder):
         path = read_description(whole[0])['formats'][format_name]['path']
         copy = shutil.copytree if format_name == 'saved_model' else shutil.copy
         copy(os.path.join(whole[0], path), os.path.join(folder, path))
         tamper(folder)
-    monkeypatch.setattr(export, 'write_formats', write_formats)
+    monkeypatch.setattr(formats, 'write_formats', write_formats)
     monkeypatch.setattr(restored, 'Predictor', lambda run: contextlib.nullcontext(predictor))
     with pytest.raises(SystemExit, match=message) as stopped:
         export.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path / 'out'),
@@ -190,48 +189,17 @@ def test_an_export_that_is_not_its_checkpoint_is_refused_and_leaves_nothing(
     assert os.listdir(str(tmp_path)) == []
 
 
-def checks_of(labels, probabilities, expected):
-    return export.compare('onnx', [{'labels': labels, 'probabilities': probabilities}],
-                          [restored.Prediction(*expected)])
-
-
-def test_one_label_in_ten_thousand_may_differ_and_not_two():
-    labels, probabilities = np.zeros([1, 100, 100], np.uint8), np.ones([1, 100, 100, 1], np.float32)
-    expected = (labels.copy(), probabilities.astype(np.float16))
-    for column, agreement in enumerate([0.9999, 0.9998]):
-        labels[0, 0, column] = 1
-        checks = checks_of(labels, probabilities, expected)
-        assert checks == [export.Check('onnx', (100, 100), agreement, 0.0)]
-        with contextlib.ExitStack() as stack:
-            if agreement < 0.9999:
-                stack.enter_context(pytest.raises(UserError, match='99.9800% of the'))
-            export.require_agreement(checks)
-
-
-@pytest.mark.parametrize('probabilities', [
-    np.full([1, 2, 2, 2], 0.52), np.full([1, 2, 2, 2], np.nan), np.full([1, 2, 2, 1], 0.5)])
-def test_other_probabilities_are_refused_though_the_labels_agree(probabilities):
-    labels = np.zeros([1, 2, 2], np.uint8)
-    checks = checks_of(labels, probabilities, (labels, np.full([1, 2, 2, 2], 0.5, np.float16)))
-    with pytest.raises(UserError, match='100.0000% of the labels agree'):
-        export.require_agreement(checks)
-
-
-def test_labels_of_another_shape_do_not_agree():
-    assert export.share_equal(np.zeros([1, 2, 2]), np.zeros([1, 2, 1])) == 0
-
-
 @pytest.fixture
 def in_process(monkeypatch):
     """Lets formats be compared without a process of their own, which takes longer."""
-    monkeypatch.setattr(export, 'answers_of', lambda name, folder, images: list(
+    monkeypatch.setattr(verification, 'answers_of', lambda name, folder, images: list(
         runners.RUNNERS[name](folder, images)))
 
 
 def run_default(session, folder, images):
     """Answers with `serving_default`."""
     signature = tf.saved_model.load(session, [tf.saved_model.SERVING],
-                                    os.path.join(folder, runners.SAVED_MODEL)).signature_def
+                                    os.path.join(folder, layout.SAVED_MODEL)).signature_def
     return session.run(signature['serving_default'].outputs['labels'].name,
                        {signature['serving_default'].inputs['images'].name: images})
 
@@ -288,7 +256,7 @@ def ask_encoded(whole):
     with tf.Graph().as_default(), tf.Session() as session:
         signature = tf.saved_model.load(
             session, [tf.saved_model.SERVING],
-            os.path.join(whole[0], runners.SAVED_MODEL)).signature_def['encoded']
+            os.path.join(whole[0], layout.SAVED_MODEL)).signature_def['encoded']
         yield lambda files: session.run(signature.outputs['labels_bytes'].name,
                                         {signature.inputs['image_bytes'].name: files})
 
@@ -317,7 +285,7 @@ def test_encoded_pictures_of_two_sizes_are_refused_with_the_reason(ask_encoded):
     (['--output_dir', __file__], 'test_export.py is a file')])
 def test_bad_flags_end_in_one_message_before_a_graph_is_built(
         run_dir, tmp_path, monkeypatch, more, message):
-    monkeypatch.setattr(export, 'write_formats', None)
+    monkeypatch.setattr(formats, 'write_formats', None)
     with pytest.raises(SystemExit, match=message):
         export.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path / 'out')] + more)
     assert os.listdir(str(tmp_path)) == []
@@ -333,7 +301,7 @@ def test_flags_that_cannot_be_are_named(tmp_path, capsys, more, message):
 
 
 def test_a_missing_package_is_named_before_anything_is_built(run_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, 'write_formats', None)
+    monkeypatch.setattr(formats, 'write_formats', None)
     monkeypatch.setitem(sys.modules, 'tf2onnx', None)
     with pytest.raises(SystemExit, match='onnx needs tf2onnx.*leave onnx out of --formats'):
         export.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path / 'out')])
@@ -349,25 +317,3 @@ def test_a_folder_in_use_is_refused_before_tensorflow(tmp_path):
                             env=dict(os.environ, PYTHONPATH=ROOT))
     assert result.returncode == 1
     assert result.stderr.decode().startswith('--output_dir . is not empty')
-
-
-def test_overwrite_replaces_an_export_and_nothing_else(tmp_path):
-    folder = tmp_path / 'out'
-    folder.mkdir()
-    (folder / 'old.pb').write_text('old')
-    with pytest.raises(UserError, match='not empty'):
-        export.check_output_dir(str(folder), overwrite=False)
-    with pytest.raises(UserError, match='holds no export.json'):
-        export.check_output_dir(str(folder), overwrite=True)
-    files.write_json({'files': {}}, str(folder / 'export.json'))
-    with pytest.raises(UserError, match='did not write, such as old.pb'):
-        export.check_output_dir(str(folder), overwrite=True)
-    files.write_json({'files': {'old.pb': {}}}, str(folder / 'export.json'))
-    export.check_output_dir(str(folder), overwrite=True)
-    with pytest.raises(ZeroDivisionError), export.published(str(folder)) as new:
-        open(os.path.join(new, 'new.pb'), 'w').close()
-        raise ZeroDivisionError
-    assert sorted(os.listdir(str(folder))) == ['export.json', 'old.pb']
-    with export.published(str(folder)) as new:
-        open(os.path.join(new, 'new.pb'), 'w').close()
-    assert os.listdir(str(folder)) == ['new.pb'] and os.listdir(str(tmp_path)) == ['out']

@@ -20,14 +20,25 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
+import metrics
+import network
 import train
+from common import files
+from common.errors import UserError
 from dataset import descriptor, voc
-from experiment import (checkpoints, config, history, run_log, train_flags,
+from evaluation import loop
+from experiment import (checkpoints, config, history, run_dir, run_log, stopping, train_flags,
                         weights)
 from inference import drawing
+from losses import Losses
+from preprocessing import failures as reading
+from preprocessing import inputs
 from runtime import slim, tf
 from tests.helpers import ROOT, tiny_runs
 from tests.helpers.tiny_runs import TINY
+from training.graph import augmentation_options, build_panels
+from training.steps import Steps
+from training.validation import Validation
 
 # Makes checkpoints small and steps fast.
 BASE_DEPTH = 8
@@ -140,8 +151,8 @@ def test_steps_between_checkpoints_evaluations_and_summaries_are_as_asked(flags,
 
 def test_the_best_checkpoint_is_replaced_only_by_a_better_one(flags, tmp_path, monkeypatch):
     scores = iter([0.3, 0.5, 0.4])
-    real = train.metrics.scores
-    monkeypatch.setattr(train.metrics, 'scores',
+    real = metrics.scores
+    monkeypatch.setattr(metrics, 'scores',
                         lambda matrix: real(matrix)._replace(mean_iou=next(scores)))
     train.main(flags(max_steps=3, eval_every_steps=1))
     best = checkpoints.latest_in(str(tmp_path / 'run' / 'best'))
@@ -152,8 +163,8 @@ def test_the_best_checkpoint_is_replaced_only_by_a_better_one(flags, tmp_path, m
 def test_the_posts_way_keeps_the_checkpoint_of_the_lowest_running_loss(flags, tmp_path,
                                                                        monkeypatch):
     losses = iter([4.0, 1.0, 3.0])
-    real = train.evaluation.evaluate
-    monkeypatch.setattr(train.evaluation, 'evaluate', lambda *args, **kwargs: real(
+    real = loop.evaluate
+    monkeypatch.setattr(loop, 'evaluate', lambda *args, **kwargs: real(
         *args, **kwargs)._replace(mean_loss=next(losses)))
     train.main(flags(max_steps=3, eval_every_steps=1, best_metric='running_loss'))
     run = str(tmp_path / 'run')
@@ -177,7 +188,7 @@ def test_resume_is_refused_or_insisted_on_as_asked(flags, tmp_path, capsys):
 
 def test_padding_and_crop_flags_reach_the_augmentation():
     def options(*flags):
-        return train.augmentation_options(train_flags.parse(list(flags)), 255)
+        return augmentation_options(train_flags.parse(list(flags)), 255)
     default = options()
     assert default.padding_color == (123.68, 116.78, 103.94)
     assert default.center_crop is False and default.align_scaling is True
@@ -203,7 +214,7 @@ def build(flags_list):
     args = train_flags.parse(flags_list)
     info = descriptor.load(args.dataset_dir)
     config.resolve_classes(args, info)
-    return train.build_train_graph(args, info, 0)
+    return train.build_train_graph(args, info, network.options_of(args))
 
 
 def test_network_flags_reach_the_graph(flags):
@@ -332,8 +343,8 @@ def test_a_loss_that_is_no_number_stops_the_run_with_its_causes_and_its_batch(fl
     info = descriptor.load(args.dataset_dir)
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(args.seed)
-        example = tf.data.make_one_shot_iterator(train.inputs.train_dataset(
-            info, args.dataset_dir, train.augmentation_options(args, info.ignore_label), 2,
+        example = tf.data.make_one_shot_iterator(inputs.train_dataset(
+            info, args.dataset_dir, augmentation_options(args, info.ignore_label), 2,
             0)).get_next()
         for _ in range(step):
             expected = session.run(example)
@@ -343,22 +354,22 @@ def test_a_loss_that_is_no_number_stops_the_run_with_its_causes_and_its_batch(fl
 
 
 def test_a_prediction_of_one_class_is_warned_about_the_second_time(flags, monkeypatch, capsys):
-    real = train.evaluation.evaluate
+    real = loop.evaluate
 
     def collapsed(*args, **kwargs):
         evaluated = real(*args, **kwargs)
         matrix = np.zeros_like(evaluated.matrix)
         matrix[:, 2] = evaluated.matrix.sum(axis=1)
         return evaluated._replace(matrix=matrix)
-    monkeypatch.setattr(train.evaluation, 'evaluate', collapsed)
+    monkeypatch.setattr(loop, 'evaluate', collapsed)
     train.main(flags(max_steps=3, eval_every_steps=1))
     assert capsys.readouterr().out.count('Warning: a single class was predicted') == 2
 
 
 def test_patience_ends_a_run_without_better_evaluations(flags, tmp_path, monkeypatch, capsys):
     scores = iter([0.3, 0.5, 0.4, 0.2, 0.6])
-    real = train.metrics.scores
-    monkeypatch.setattr(train.metrics, 'scores',
+    real = metrics.scores
+    monkeypatch.setattr(metrics, 'scores',
                         lambda matrix: real(matrix)._replace(mean_iou=next(scores)))
     train.main(flags(max_steps=9, eval_every_steps=1, patience=2))
     assert 'Stopped at step 4: no better evaluation in 2' in capsys.readouterr().out
@@ -367,8 +378,8 @@ def test_patience_ends_a_run_without_better_evaluations(flags, tmp_path, monkeyp
 
 def test_patience_and_the_best_score_outlast_a_restart(flags, tmp_path, monkeypatch, capsys):
     scores = iter([0.5, 0.4, 0.3])
-    real = train.metrics.scores
-    monkeypatch.setattr(train.metrics, 'scores',
+    real = metrics.scores
+    monkeypatch.setattr(metrics, 'scores',
                         lambda matrix: real(matrix)._replace(mean_iou=next(scores)))
     for max_steps in (2, 9):
         train.main(flags(max_steps=max_steps, eval_every_steps=1, patience=2))
@@ -377,15 +388,15 @@ def test_patience_and_the_best_score_outlast_a_restart(flags, tmp_path, monkeypa
 
 
 def after_step(monkeypatch, number, act):
-    """Calls `act` with the `Trainer` once a step is done."""
-    real = train.Trainer.step
+    """Calls `act` once a step is done."""
+    real = Steps.run
 
-    def step(trainer, step, with_panels):
-        result = real(trainer, step, with_panels)
+    def run(steps, step, with_panels):
+        result = real(steps, step, with_panels)
         if step == number:
-            act(trainer)
+            act()
         return result
-    monkeypatch.setattr(train.Trainer, 'step', step)
+    monkeypatch.setattr(Steps, 'run', run)
 
 
 def test_a_time_limit_reached_within_a_run_saves_before_it_leaves(flags, tmp_path, monkeypatch,
@@ -393,8 +404,9 @@ def test_a_time_limit_reached_within_a_run_saves_before_it_leaves(flags, tmp_pat
     run, in_time = str(tmp_path / 'run'), flags(max_steps=4, time_limit=60, save_every_steps=100)
     with monkeypatch.context() as patched:
         # As if one more step took longer than what is left.
-        after_step(patched, 3, lambda trainer: trainer.stop.took('step', 3600))
-        train.main(in_time)
+        stop = stopping.StopRequest(60)
+        after_step(patched, 3, lambda: stop.took('step', 3600))
+        train.train(train_flags.parse(in_time), stop)
     assert 'Stopped at step 3: the time limit of 60 minutes' in capsys.readouterr().out
     # The first is saved too, so that the time of a checkpoint is known.
     assert [checkpoints.step_of(path) for path in checkpoints.all_in(run)] == [1, 3]
@@ -405,13 +417,13 @@ def test_a_time_limit_reached_within_a_run_saves_before_it_leaves(flags, tmp_pat
 
 def test_a_signal_within_an_evaluation_ends_it_and_the_next_start_repeats_it(flags, tmp_path,
                                                                              monkeypatch, capsys):
-    real = train.evaluation.evaluate
+    real = loop.evaluate
 
     def interrupted(*args, should_stop, **kwargs):
         should_stop.__self__.reason = 'SIGTERM'
         return real(*args, should_stop=should_stop, **kwargs)
     with monkeypatch.context() as patched:
-        patched.setattr(train.evaluation, 'evaluate', interrupted)
+        patched.setattr(loop, 'evaluate', interrupted)
         train.main(flags(max_steps=2, eval_every_steps=1))
         assert 'Stopped at step 1: SIGTERM' in capsys.readouterr().out
         assert not history.is_validated(str(tmp_path / 'run'), 1)
@@ -425,16 +437,13 @@ def test_a_signal_within_an_evaluation_ends_it_and_the_next_start_repeats_it(fla
 
 
 def test_a_signal_after_the_last_step_leaves_a_run_that_is_done(flags, monkeypatch, capsys):
-    real = train.history.save_validations
+    real, stop = history.save_validations, stopping.StopRequest()
 
     def interrupted(*args):
-        stops[0].reason = 'SIGTERM'
+        stop.reason = 'SIGTERM'
         real(*args)
-    stops, real_stop = [], train.runs.StopRequest
-    monkeypatch.setattr(train.runs, 'StopRequest',
-                        lambda *args: stops.append(real_stop(*args)) or stops[0])
-    monkeypatch.setattr(train.checkpoints, 'save_validations', interrupted)
-    train.main(flags(max_steps=1))
+    monkeypatch.setattr(history, 'save_validations', interrupted)
+    train.train(train_flags.parse(flags(max_steps=1)), stop)
     assert re.search('Done: .*test.py --checkpoint .*/run$', capsys.readouterr().out.strip())
 
 
@@ -446,19 +455,19 @@ def test_time_limit_saves_leaves_and_goes_on(flags, tmp_path, capsys):
 
 
 def test_overfit_trains_and_evaluates_on_the_same_first_images(flags, tmp_path, monkeypatch):
-    seen, real = [], train.evaluation.evaluate
+    seen, real = [], loop.evaluate
 
     def remember(*args, **kwargs):
         return real(*args, on_example=lambda name, *_: seen.append(name), **kwargs)
-    monkeypatch.setattr(train.evaluation, 'evaluate', remember)
+    monkeypatch.setattr(loop, 'evaluate', remember)
     train.main(flags(max_steps=1, overfit=2))
     assert len(seen) == 2
     args = train_flags.parse(flags(overfit=2))
     info = descriptor.load(args.dataset_dir)
     trained_on = set()
     with tf.Graph().as_default(), tf.Session() as session:
-        example = tf.data.make_one_shot_iterator(train.inputs.train_dataset(
-            info, args.dataset_dir, train.augmentation_options(args, 255), 2, 0,
+        example = tf.data.make_one_shot_iterator(inputs.train_dataset(
+            info, args.dataset_dir, augmentation_options(args, 255), 2, 0,
             num_examples=2)).get_next()
         for _ in range(4):
             trained_on.update(name.decode() for name in session.run(example.name))
@@ -492,7 +501,7 @@ def contents(folder):
     found = {}
     for parent, _, names in os.walk(folder):
         for name in names:
-            if name != run_log.LOCK_NAME:
+            if name != run_dir.LOCK_NAME:
                 with open(os.path.join(parent, name), 'rb') as f:
                     found[os.path.join(parent, name)] = f.read()
     return found
@@ -548,12 +557,12 @@ def test_evaluated_is_the_checkpoint_of_the_step_whatever_the_state_file_names(f
     # As a kill leaves it between a checkpoint and the file that names the newest.
     tf.train.update_checkpoint_state(run, 'model.ckpt-1', ['model.ckpt-1'])
     os.remove(os.path.join(run, history.VALIDATION_NAME))
-    evaluated, real = [], train.evaluation.evaluate
+    evaluated, real = [], loop.evaluate
 
     def remember(graph, checkpoint, *args, **kwargs):
         evaluated.append(os.path.basename(checkpoint))
         return real(graph, checkpoint, *args, **kwargs)
-    monkeypatch.setattr(train.evaluation, 'evaluate', remember)
+    monkeypatch.setattr(loop, 'evaluate', remember)
     train.main(flags(save_every_steps=1))
     assert evaluated == ['model.ckpt-2']
 
@@ -563,10 +572,10 @@ def test_evaluations_of_steps_that_are_trained_again_are_forgotten(flags, tmp_pa
     train.main(flags(max_steps=2, eval_every_steps=1))
     damage(os.path.join(run, 'model.ckpt-2'))
 
-    def killed(*_):
+    def killed(*_, **__):
         raise KeyboardInterrupt
     with monkeypatch.context() as patched:
-        patched.setattr(train.Trainer, 'validate', killed)
+        patched.setattr(Validation, 'run', killed)
         with pytest.raises(KeyboardInterrupt):
             train.main(flags(max_steps=2, eval_every_steps=1))
     assert checkpoints.latest_in(run).endswith('model.ckpt-2')
@@ -579,7 +588,7 @@ def test_evaluations_of_steps_that_are_trained_again_are_forgotten(flags, tmp_pa
 def test_out_of_memory_ends_with_the_next_cheaper_settings(flags, monkeypatch, error):
     def full(*_):
         raise error
-    monkeypatch.setattr(train.Trainer, 'step', full)
+    monkeypatch.setattr(Steps, 'run', full)
     with pytest.raises(SystemExit, match='(?s)Out of memory at --crop_size 33 .*--batch_size 1'):
         train.main(flags())
 
@@ -587,8 +596,8 @@ def test_out_of_memory_ends_with_the_next_cheaper_settings(flags, monkeypatch, e
 def test_out_of_memory_in_an_evaluation_says_how_to_go_on_without(flags, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         def full(*_, **__):
-            raise train.evaluation.NoMemoryError('no room')
-        patched.setattr(train.evaluation, 'evaluate', full)
+            raise reading.OutOfMemoryError('no room')
+        patched.setattr(loop, 'evaluate', full)
         with pytest.raises(SystemExit, match='(?s)in the evaluation of step 1.*"validation" whole'
                                              '.*test.py --checkpoint .*run/model.ckpt-1 --split '
                                              'validation --window 513.*--eval_every_steps 3: '):
@@ -601,18 +610,22 @@ def test_out_of_memory_in_an_evaluation_says_how_to_go_on_without(flags, tmp_pat
     assert checkpoints.latest_in(str(tmp_path / 'run')).endswith('model.ckpt-3')
 
 
-def test_gradients_that_are_not_finite_stop_a_run_whose_loss_is(monkeypatch):
-    trainer = train.Trainer.__new__(train.Trainer)
-    trainer.args, trainer.history = train_flags.parse([]), [1.0]
-    trainer.info = argparse.Namespace(ignore_label=255)
-    trainer.train = argparse.Namespace(step=argparse.Namespace(variable_names=['a', 'b']))
-    monkeypatch.setattr(train.diagnosis, 'read_batch', lambda *_: 'batch')
-    monkeypatch.setattr(train.diagnosis, 'explain_non_finite', lambda *args: 'norms %r' % args[3])
-    values = {'losses': train.optimization.losses.Losses(1.0, 1.0, 2.0), 'learning_rate': 0.5,
-              'norms': np.array([1.0, 2.0])}
-    trainer._check_finite(5, values)
-    with pytest.raises(SystemExit, match="norms {'a': 1.0, 'b': inf}"):
-        trainer._check_finite(5, dict(values, norms=np.array([1.0, np.inf])))
+def steps_of(args, start_step, **values):
+    """Makes `Steps` whose session returns `values` in place of running a graph."""
+    built = argparse.Namespace(
+        train_op=None, learning_rate=None, data_wait=None, step=argparse.Namespace(
+            losses=None, gradient_norms=None, variable_names=['a', 'b']))
+    session = argparse.Namespace(run=lambda _: values)
+    return Steps(session, built, args, start_step,
+                 lambda failed: 'norms %r' % failed.gradient_norms)
+
+
+def test_gradients_that_are_not_finite_stop_a_run_whose_loss_is():
+    values = {'losses': Losses(1.0, 1.0, 2.0), 'learning_rate': 0.5, 'wait': 0.0}
+    args = train_flags.parse([])
+    steps_of(args, 4, norms=np.array([1.0, 2.0]), **values).run(5, False)
+    with pytest.raises(UserError, match="norms {'a': 1.0, 'b': inf}"):
+        steps_of(args, 4, norms=np.array([1.0, np.inf]), **values).run(5, False)
 
 
 def test_averages_begin_with_the_weights_of_init_from(flags, tmp_path):
@@ -646,7 +659,7 @@ def test_panels_show_image_label_prediction_and_error():
     logits = np.float32([[[[9, 0, 0], [9, 0, 0]], [[0, 0, 9], [0, 9, 0]]]])  # 0 0 / 2 1
     image = np.arange(12, dtype=np.float32).reshape(1, 2, 2, 3) * 20
     with tf.Graph().as_default(), tf.Session() as session:
-        panels = train.build_panels(train.inputs.Example(
+        panels = build_panels(inputs.Example(
             tf.constant(['name']), tf.constant(image), tf.constant(labels)), tf.constant(logits),
             ignore)
         summary = tf.Summary.FromString(session.run(panels))
@@ -719,13 +732,13 @@ def test_a_damaged_shard_stops_the_run_naming_shard_record_and_remedy(flags, tmp
 
 def test_a_shard_found_damaged_within_a_run_loses_no_step(flags, tmp_path, monkeypatch):
     error = tf.errors.DataLossError(None, argparse.Namespace(type='IteratorGetNext'), 'corrupted')
-    run, real = str(tmp_path / 'run'), train.Trainer.step
+    run, real = str(tmp_path / 'run'), Steps.run
 
-    def damaged(trainer, step, with_panels):
+    def damaged(steps, step, with_panels):
         if step == 4:
             raise error
-        return real(trainer, step, with_panels)
-    monkeypatch.setattr(train.Trainer, 'step', damaged)
+        return real(steps, step, with_panels)
+    monkeypatch.setattr(Steps, 'run', damaged)
     with pytest.raises(SystemExit, match='TensorFlow found damaged data'):
         train.main(flags(max_steps=9))
     assert checkpoints.latest_in(run).endswith('model.ckpt-3')
@@ -741,7 +754,7 @@ def test_what_of_the_input_fails_is_told_from_the_rest(tmp_path):
                                    False)):
             with pytest.raises(tf.errors.OpError) as caught:
                 session.run(fetched)
-            assert train.is_of_input(caught.value) is of_input
+            assert reading.is_of_input(caught.value) is of_input
 
 
 def test_a_full_disk_for_the_log_loses_no_step(flags, tmp_path, monkeypatch):
@@ -871,9 +884,9 @@ def test_a_signal_before_the_first_step_ends_the_run_with_status_0(flags):
 
 
 def test_a_disk_that_is_full_from_the_start_is_said_without_a_traceback(flags, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, 'No space left on device', 'runs/x/config.json.tmp')
-    monkeypatch.setattr(train.config, 'write_json', full)
+    monkeypatch.setattr(files, 'write_json', full)
     with pytest.raises(SystemExit, match='(?s)No space left.*runs/x/config.json.*Make room'):
         train.main(flags())
 
@@ -882,7 +895,7 @@ def test_a_best_checkpoint_that_could_not_be_kept_is_evaluated_again(flags, tmp_
     with monkeypatch.context() as patched:
         def killed(*_):
             raise KeyboardInterrupt
-        patched.setattr(train.checkpoints, 'save_validations', killed)
+        patched.setattr(history, 'save_validations', killed)
         with pytest.raises(KeyboardInterrupt):
             train.main(flags(max_steps=1))
     assert not history.is_validated(str(tmp_path / 'run'), 1)
@@ -909,11 +922,9 @@ def test_class_weights_that_changed_in_their_file_are_noticed_on_resume(flags, t
 
 
 def test_speed_leaves_out_the_first_step_of_a_process():
-    trainer = train.Trainer.__new__(train.Trainer)
-    trainer.args, trainer.start_step, trainer.times = argparse.Namespace(batch_size=6), 5, []
-    speeds = []
+    steps, speeds = steps_of(argparse.Namespace(batch_size=6), 5), []
     for step, seconds in ((6, 100.0), (7, 2.0), (8, 4.0)):
-        trainer.note_time(step, seconds, seconds / 4)
-        speeds.append(trainer.speed()['speed/images_per_second'])
+        steps.note_time(step, seconds, seconds / 4)
+        speeds.append(steps.speed()['speed/images_per_second'])
     assert speeds == [0.06, 3.0, 2.0]
-    assert trainer.speed()['speed/data_wait_share'] == 0.25
+    assert steps.speed()['speed/data_wait_share'] == 0.25

@@ -1,14 +1,15 @@
 """What a run says when it fails, and what it saves before: non-finite numbers, no memory."""
 import contextlib
-import json
 import os
 import shutil
+from typing import Dict, List, NamedTuple
 
 import numpy as np
 
 from common import files
 from common.errors import UserError
 from experiment import checkpoints
+from losses import Losses
 from preprocessing import failures as reading
 from preprocessing import inputs
 from runtime import tf
@@ -69,14 +70,29 @@ def saving_what_is_finished(save, args):
         raise
 
 
-def read_batch(info, dataset_dir, options, args, step):
+class FailedStep(NamedTuple):
+    """A step whose loss or gradients are not finite.
+
+    Attributes:
+      number: int, from 1.
+      learning_rate: float.
+      losses: `losses.Losses` of floats.
+      gradient_norms: dict from variable name to float.
+      history: list of float, the losses of the steps before.
+    """
+    number: int
+    learning_rate: float
+    losses: Losses
+    gradient_norms: Dict[str, float]
+    history: List[float]
+
+
+def read_batch(args, info, options, step):
     """Reads the batch of a step once more: the stream depends on the step alone.
 
     Args:
-      info: `dataset.descriptor.DatasetInfo`.
-      dataset_dir: str.
+      args, info: the flags, and the `dataset.descriptor.DatasetInfo`.
       options: `preprocessing.augmentation.Augmentation`.
-      args: the flags.
       step: int, from 1.
 
     Returns:
@@ -84,27 +100,15 @@ def read_batch(info, dataset_dir, options, args, step):
     """
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         tf.set_random_seed(args.seed)
-        dataset = inputs.train_dataset(info, dataset_dir, options, args.batch_size, args.seed,
+        dataset = inputs.train_dataset(info, args.dataset_dir, options, args.batch_size, args.seed,
                                        step - 1, num_examples=args.overfit)
         example = tf.data.make_one_shot_iterator(dataset).get_next()
         return inputs.Example(*session.run(example))
 
 
-def likely_causes(batch, losses, gradient_norms, history, args, info):
-    """Lists what may have made a loss or gradient non-finite, most likely first.
-
-    Args:
-      batch: `inputs.Example` of arrays.
-      losses: `losses.Losses` of floats.
-      gradient_norms: dict from variable name to float.
-      history: list of float, the losses of the steps before.
-      args: the flags.
-      info: `dataset.descriptor.DatasetInfo`.
-
-    Returns:
-      List of str, sentences.
-    """
-    causes = []
+def likely_causes(failed, batch, args, info):
+    """Lists what may have made a `FailedStep` of its batch, most likely first, as sentences."""
+    causes, history = [], failed.history
     values = np.unique(batch.labels)
     bad = [int(value) for value in values
            if value != info.ignore_label and not 0 <= value < info.number_of_classes]
@@ -114,10 +118,10 @@ def likely_causes(batch, losses, gradient_norms, history, args, info):
                       % (bad[:8], info.number_of_classes - 1, info.ignore_label))
     if not np.isfinite(batch.image).all():
         causes.append('The images hold numbers that are not finite.')
-    finite = [norm for norm in gradient_norms.values() if np.isfinite(norm)]
+    finite = [norm for norm in failed.gradient_norms.values() if np.isfinite(norm)]
     rising = len(history) >= 4 and history[-1] > 2 * min(history)
     # The loss of the step before was finite, and so were the weights it was computed with.
-    thrown = bool(history) and not np.isfinite(losses.regularization)
+    thrown = bool(history) and not np.isfinite(failed.losses.regularization)
     if thrown or rising or (finite and max(finite) > LARGE_GRADIENT_NORM):
         causes.append('The learning rate is too high: %s%sgive a smaller --starting_learning_rate '
                       'or --warmup_steps.'
@@ -125,7 +129,7 @@ def likely_causes(batch, losses, gradient_norms, history, args, info):
                          if rising else '',
                          'the step before threw the weights beyond what float32 holds, '
                          if thrown else ''))
-    if not history and not np.isfinite(losses.regularization):
+    if not history and not np.isfinite(failed.losses.regularization):
         causes.append('The weights were not finite at the first step already: they are damaged '
                       'in the checkpoint that this start began with.')
     if args.batch_norm_epsilon == 0:
@@ -133,12 +137,8 @@ def likely_causes(batch, losses, gradient_norms, history, args, info):
     return causes or ['Nothing conspicuous was found. Try a smaller --starting_learning_rate.']
 
 
-def save_debug_bundle(model_dir, step, batch, report):
-    """Writes the batch and what is known of a failing step, under a temporary name first.
-
-    Returns:
-      str, the folder.
-    """
+def _save_debug_bundle(model_dir, step, batch, report):
+    """Writes the batch and what is known of a failing step; returns the folder."""
     folder = os.path.join(model_dir, DEBUG_DIR % step)
     temporary = folder + '.tmp'
     shutil.rmtree(temporary, ignore_errors=True)
@@ -152,14 +152,7 @@ def save_debug_bundle(model_dir, step, batch, report):
 
 
 def describe_norms(gradient_norms):
-    """Says how large the gradients are, and whose are the largest, or not finite.
-
-    Args:
-      gradient_norms: dict from variable name to float.
-
-    Returns:
-      str, a sentence.
-    """
+    """Says in a sentence how large gradients are, and whose are the largest, or not finite."""
     bad = [name for name, norm in gradient_norms.items() if not np.isfinite(norm)]
     largest = sorted(set(gradient_norms) - set(bad), key=gradient_norms.get)[::-1][:_NORMS_SHOWN]
     text = 'Gradient norm %.3g' % np.linalg.norm(list(gradient_norms.values()))
@@ -172,65 +165,50 @@ def describe_norms(gradient_norms):
     return text + '.'
 
 
-def explain_non_finite(step, learning_rate, losses, gradient_norms, history, batch, args, info):
+def explain_non_finite(failed, args, info, batch=None):
     """Saves a debug bundle and words the message with which the run ends.
 
     On a full disk the message does without the bundle.
 
     Args:
-      step: int.
-      learning_rate: float.
-      losses: `losses.Losses` of floats.
-      gradient_norms: dict from variable name to float.
-      history: list of float, the losses of the steps before.
-      batch: `inputs.Example` of arrays.
-      args: the flags.
-      info: `dataset.descriptor.DatasetInfo`.
+      failed: `FailedStep`.
+      args, info: as in `read_batch`.
+      batch: `inputs.Example` of arrays; None to read it once more.
 
     Returns:
       str.
     """
+    if batch is None:
+        batch = read_batch(args, info, augmentation_options(args, info.ignore_label),
+                           failed.number)
     # The post's raw records have no names.
     names = [name.decode() or '(unnamed %d)' % index for index, name in enumerate(batch.name)]
     values, counts = np.unique(batch.labels, return_counts=True)
-    causes = likely_causes(batch, losses, gradient_norms, history, args, info)
+    causes, losses = likely_causes(failed, batch, args, info), failed.losses
     report = {
-        'step': step, 'learning_rate': learning_rate, 'images': names,
+        'step': failed.number, 'learning_rate': failed.learning_rate, 'images': names,
         'losses': {field: repr(float(value)) for field, value in losses._asdict().items()},
         'label_pixels': {str(value): int(count) for value, count in zip(values, counts)},
-        'gradient_norms': {name: repr(float(norm)) for name, norm in gradient_norms.items()},
+        'gradient_norms': {name: repr(float(norm))
+                           for name, norm in failed.gradient_norms.items()},
         'likely_causes': causes}
     try:
-        saved = 'The batch and the gradient norms are in %s.' % save_debug_bundle(
-            args.model_dir, step, batch, report)
+        saved = 'The batch and the gradient norms are in %s.' % _save_debug_bundle(
+            args.model_dir, failed.number, batch, report)
     except OSError as error:
         saved = 'The batch and the gradient norms could not be saved: %s.' % error
     what = ('The loss is %s' % losses.total if not np.isfinite(losses.total)
             else 'The gradients are not finite')
     return ('%s at step %d (learning rate %g).\nImages: %s. Label values: %s.\n%s\n'
             'Likely causes:\n%s\n%s %s'
-            % (what, step, learning_rate, ', '.join(names), ', '.join(map(str, values)),
-               describe_norms(gradient_norms), '\n'.join('  - ' + cause for cause in causes),
-               saved, CHANGED_FLAGS % args.model_dir))
-
-
-def explain_non_finite_step(step, learning_rate, losses, gradient_norms, history, args, info):
-    """`explain_non_finite` of a step, whose batch is read once more."""
-    batch = read_batch(info, args.dataset_dir, augmentation_options(args, info.ignore_label), args,
-                       step)
-    return explain_non_finite(step, learning_rate, losses, gradient_norms, history, batch, args,
-                              info)
+            % (what, failed.number, failed.learning_rate, ', '.join(names),
+               ', '.join(map(str, values)), describe_norms(failed.gradient_norms),
+               '\n'.join('  - ' + cause for cause in causes), saved,
+               CHANGED_FLAGS % args.model_dir))
 
 
 def explain_no_memory(args):
-    """Names the next cheaper settings, with their measured share of the memory.
-
-    Args:
-      args: the flags.
-
-    Returns:
-      str.
-    """
+    """Names the next cheaper settings, with their measured share of the memory. Returns str."""
     lines = []
     part = args.batch_size // args.accumulate_steps
     if part > 1:
@@ -255,16 +233,7 @@ def explain_no_memory(args):
 
 
 def explain_no_memory_evaluating(args, step, split):
-    """Says how a run goes on whose images are too large to be evaluated whole.
-
-    Args:
-      args: the flags.
-      step: int, whose checkpoint was to be evaluated.
-      split: str.
-
-    Returns:
-      str.
-    """
+    """Says how a run goes on whose images are too large to be evaluated whole. Returns str."""
     lines = ['python test.py --checkpoint %s-%d --split %s --window 513: scores it, and cuts '
              'large images' % (os.path.join(args.model_dir, checkpoints.PREFIX), step, split)]
     if step < args.max_steps:
@@ -284,8 +253,7 @@ def _measured(args, flag, cheaper):
     """What benchmarks/training_memory.py measured for a flag's value and a cheaper one, as text."""
     if not os.path.exists(MEMORY_TABLE):
         return ''
-    with open(MEMORY_TABLE) as f:
-        rows = json.load(f)['rows']
+    rows = files.read_json(MEMORY_TABLE)['rows']
     for row in rows:
         other = next((candidate for candidate in rows if candidate[flag] == cheaper
                       and all(candidate[name] == row[name] for name in row

@@ -5,6 +5,7 @@ from collections import deque
 import numpy as np
 
 from common.errors import UserError
+from training.failures import FailedStep
 
 # Remembered: losses for what is said when one is not finite, and times for the speed.
 HISTORY_STEPS = 20
@@ -18,8 +19,7 @@ class Steps:
       graph: `graph.TrainGraph`.
       args: the flags.
       start_step: int, the number of steps already trained.
-      explain: function of step, learning rate, `losses.Losses`, dict of gradient norms and list
-        of the losses before, that words what a step that is not finite means.
+      explain: function that words what a `failures.FailedStep` means.
     """
 
     def __init__(self, session, graph, args, start_step, explain):
@@ -72,6 +72,6 @@ class Steps:
 
     def _check_finite(self, step, values):
         if not (np.isfinite(values['losses'].total) and np.isfinite(values['norms']).all()):
-            raise UserError(self.explain(
-                step, float(values['learning_rate']), values['losses'],
-                dict(zip(self.graph.step.variable_names, values['norms'])), list(self.history)))
+            norms = dict(zip(self.graph.step.variable_names, values['norms']))
+            raise UserError(self.explain(FailedStep(step, float(values['learning_rate']),
+                                                    values['losses'], norms, list(self.history))))

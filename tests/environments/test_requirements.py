@@ -7,8 +7,10 @@ import pytest
 
 from tests.helpers import ROOT
 
-FILES = ['requirements.txt', 'requirements-cpu.txt', 'requirements-common.txt']
-TENSORFLOW = {'requirements.txt': 'tensorflow-gpu', 'requirements-cpu.txt': 'intel-tensorflow'}
+GPU = 'requirements.txt'
+CPU = 'environments/requirements-cpu.txt'
+FILES = [GPU, CPU, 'environments/requirements-common.txt']
+TENSORFLOW = {GPU: 'tensorflow-gpu', CPU: 'intel-tensorflow'}
 DESIGN_SET = ['tf-slim', 'numpy', 'pillow', 'scipy', 'matplotlib', 'jupyter', 'tqdm', 'requests',
               'google-crc32c', 'onnx', 'onnxruntime', 'tf2onnx']
 PIN = re.compile(r'([a-z0-9-]+)==([0-9]+(?:\.[a-z0-9]+)*)')
@@ -26,7 +28,9 @@ def read_pins(name, follow=True):
     pins = []
     for line in read_lines(name):
         if line.startswith('-r '):
-            pins += read_pins(line[3:].strip()) if follow else []
+            # As pip reads it: relative to the file that includes.
+            included = os.path.join(os.path.dirname(name), line[3:].strip())
+            pins += read_pins(included) if follow else []
         else:
             match = PIN.fullmatch(line)
             assert match, '%s: %r is not name==version' % (name, line)
@@ -58,11 +62,11 @@ def test_design_set_comes_first(name):
 
 
 def test_design_asks_for_tensorflow_gpu_1_15():
-    assert dict(read_pins('requirements.txt'))['tensorflow-gpu'] == '1.15.0'
+    assert dict(read_pins(GPU))['tensorflow-gpu'] == '1.15.0'
 
 
 def test_cpu_file_differs_only_in_the_tensorflow_build():
-    gpu, cpu = (set(read_pins(name)) for name in ('requirements.txt', 'requirements-cpu.txt'))
+    gpu, cpu = (set(read_pins(name)) for name in (GPU, CPU))
     assert {package for package, _ in gpu ^ cpu} == {'tensorflow-gpu', 'intel-tensorflow'}
 
 

@@ -341,7 +341,7 @@ def test_allow_missing_names_whole_scopes_or_single_variables(tmp_path):
 
 def test_imagenet_means_the_downloaded_backbone_and_a_random_head(tmp_path, monkeypatch):
     prefix = write(tmp_path, 100, shapes=BACKBONE)
-    monkeypatch.setattr(checkpoints.download, 'ensure', {'resnet_v2_50': prefix}.get)
+    monkeypatch.setattr(weights.imagenet, 'ensure', {'resnet_v2_50': prefix}.get)
     values, _, message = start('imagenet')
     assert_values(values, restored=BACKBONE, fresh=HEAD)
     assert 'the weights of ' + prefix in message

@@ -11,7 +11,7 @@ from PIL import Image
 from common.errors import UserError
 from inference import media, restored
 from runtime import tf
-from serving import client, formats, runners
+from serving import client, formats, layout
 from tests.helpers import ROOT, file_server, serving_server, tiny_runs
 from tests.helpers.example_files import encoded, pixels_of
 from tests.helpers.tiny_runs import pictures
@@ -32,18 +32,16 @@ def run(tmp_path_factory, shapes_dir):
 def signature_encoded(run, tmp_path_factory):
     """A function that answers as the exported SavedModel's signature `encoded`."""
     folder = str(tmp_path_factory.mktemp('export'))
-    graph = formats.build_export_graph(run.args)
-    with formats.restored_session(graph, run.checkpoint) as session:
-        formats.write_saved_model(graph, session, folder)
+    formats.write_formats(run, ['saved_model'], layout.DEFAULT_OPSET, folder)
     with tf.Graph().as_default(), tf.Session() as session:
         signature = tf.saved_model.load(
             session, [tf.saved_model.SERVING],
-            os.path.join(folder, runners.SAVED_MODEL)).signature_def[client.SIGNATURE]
+            os.path.join(folder, layout.SAVED_MODEL)).signature_def[layout.ENCODED_SIGNATURE]
 
         def predict(images):
             try:
                 return session.run(signature.outputs['labels_bytes'].name,
-                                   {signature.inputs[client.INPUT].name: images})
+                                   {signature.inputs[layout.ENCODED_INPUT].name: images})
             except tf.errors.InvalidArgumentError as error:
                 raise ValueError(error.message)
         yield predict
@@ -148,7 +146,7 @@ def test_files_that_read_alike_are_sent_as_they_are_to_the_signature(server, pic
 
 def test_the_legend_has_the_names_that_are_given(server, picture, tmp_path, names, monkeypatch):
     legends = []
-    monkeypatch.setattr(client.visualization, 'overlay', lambda image, labels, names, ignored: (
+    monkeypatch.setattr(client.drawing, 'overlay', lambda image, labels, names, ignored: (
         legends.append((names[1], names[4], ignored)) or Image.fromarray(image)))
     (tmp_path / 'names.txt').write_text('# of ours\n' + '\n'.join('abcdef'))
     for more in (['--export_json', names], ['--classes', str(tmp_path / 'names.txt')], []):

@@ -1,4 +1,4 @@
-"""diagnosis.py: what a failing run says names the cause and the way out."""
+"""failures.py: what a failing run says names the cause and the way out."""
 import json
 
 import numpy as np
@@ -23,9 +23,9 @@ def info(shapes_dir):
 def causes(info, labels=0, image=1.0, loss=FINITE, norms=(1.0,), history=(1.0,), flags=()):
     batch = inputs.Example(np.array([b'a']), np.full([1, 2, 2, 3], image, np.float32),
                            np.full([1, 2, 2], labels, np.int32))
-    return failures.likely_causes(
-        batch, loss, {'v%d' % index: norm for index, norm in enumerate(norms)}, list(history),
-        train_flags.parse(list(flags)), info)
+    failed = failures.FailedStep(
+        3, 0.1, loss, {'v%d' % index: norm for index, norm in enumerate(norms)}, list(history))
+    return failures.likely_causes(failed, batch, train_flags.parse(list(flags)), info)
 
 
 def test_labels_that_are_no_classes_are_listed_first(info):
@@ -64,9 +64,10 @@ def test_without_a_finding_the_first_thing_to_try_is_said(info):
 
 
 def test_the_batch_in_parts_is_read_as_it_was_trained_on(info, shapes_dir):
-    args = train_flags.parse(['--batch_size', '4', '--accumulate_steps', '2'])
+    args = train_flags.parse(['--batch_size', '4', '--accumulate_steps', '2', '--dataset_dir',
+                              shapes_dir])
     options = augmentation.Augmentation(17, 0.5, 2.0, True, True, info.ignore_label, (0.0,) * 3)
-    found = failures.read_batch(info, shapes_dir, options, args, step=3)
+    found = failures.read_batch(args, info, options, step=3)
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(args.seed)
         parts = tf.data.make_one_shot_iterator(inputs.train_dataset(
@@ -93,8 +94,8 @@ def test_a_full_disk_hides_no_explanation(info, tmp_path, loss, said):
     args = train_flags.parse(['--model_dir', str(tmp_path / 'run')])
     batch = inputs.Example(np.array([b'', b'b.jpg']), np.ones([2, 2, 2, 3], np.float32),
                            np.zeros([2, 2, 2], np.int32))
-    text = failures.explain_non_finite(3, 0.25, losses.Losses(loss, 1.0, loss), {'v': NAN}, [1.0],
-                                       batch, args, info)
+    failed = failures.FailedStep(3, 0.25, losses.Losses(loss, 1.0, loss), {'v': NAN}, [1.0])
+    text = failures.explain_non_finite(failed, args, info, batch)
     assert text.startswith(said + '(learning rate 0.25).\nImages: (unnamed 0), b.jpg. Label ')
     assert 'not finite for 1 of 1 variables, such as v.\n' in text
     assert '  - Nothing conspicuous' in text

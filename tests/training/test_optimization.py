@@ -2,13 +2,16 @@
 import numpy as np
 import pytest
 
+import network
 import train
 from dataset import descriptor
 from experiment import config, train_flags
+from preprocessing import inputs
 from resnet import architecture
 from runtime import slim, tf
 from tests.helpers import pseudo_random
 from training import optimization
+from training.graph import augmentation_options
 
 TINY = 'resnet_v2_tiny'
 
@@ -146,7 +149,9 @@ def parse(dataset_dir, *flags):
 
 def train_some(num_steps, args, class_weights=None):
     """Returns the model's variables before and after, and the losses of each step."""
-    built = train.build_train_graph(args, descriptor.load(args.dataset_dir), 0, class_weights)
+    built = train.build_train_graph(args, descriptor.load(args.dataset_dir),
+                                    network.options_of(args),
+                                    loss_weights=class_weights)
     with tf.Session(graph=built.graph) as session, built.graph.as_default():
         session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
         pseudo_random.assign(session)
@@ -191,11 +196,10 @@ def test_frozen_batch_norm_normalizes_with_the_stored_statistics(run_steps, shap
     with tf.Graph().as_default(), tf.Session() as session:
         # The same batch through the network in evaluation mode.
         tf.set_random_seed(args.seed)
-        example = tf.data.make_one_shot_iterator(train.inputs.train_dataset(
-            info, shapes_dir, train.augmentation_options(args, info.ignore_label), 4,
+        example = tf.data.make_one_shot_iterator(inputs.train_dataset(
+            info, shapes_dir, augmentation_options(args, info.ignore_label), 4,
             args.seed)).get_next()
-        logits = train.network.deeplab_v3(example.image, train.network.options_of(args), False,
-                                          None)
+        logits = network.deeplab_v3(example.image, network.options_of(args), False, None)
         loss = optimization.losses.masked_cross_entropy(logits, example.labels, 255)
         pseudo_random.assign(session)
         expected = session.run(loss)

@@ -2,7 +2,7 @@
 # Builds .venv, the Python 3.7 environment of this project, unless it is there and current.
 #
 #   GPU=1   tensorflow-gpu 1.15.0 (requirements.txt)
-#   GPU=0   intel-tensorflow 1.15.2 (requirements-cpu.txt)
+#   GPU=0   intel-tensorflow 1.15.2 (environments/requirements-cpu.txt)
 #   unset   what the present .venv holds, else GPU=0
 set -eu
 cd "$(dirname "$0")/.."
@@ -68,11 +68,11 @@ case "${GPU:-}" in
 esac
 case $kind in
     gpu) requirements=requirements.txt ;;
-    *) kind=cpu; requirements=requirements-cpu.txt ;;
+    *) kind=cpu; requirements=environments/requirements-cpu.txt ;;
 esac
 
 # The folder is part of it: an environment does not survive being moved.
-current="$kind $({ pwd -P; echo "$pip_version"; cat "$requirements" requirements-common.txt; } | cksum)"
+current="$kind $({ pwd -P; echo "$pip_version"; cat "$requirements" environments/requirements-common.txt; } | cksum)"
 if [ -x .venv/bin/python ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$current" ]; then
     exit 0
 fi

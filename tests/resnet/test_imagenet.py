@@ -1,4 +1,4 @@
-"""resnet/download.py against a local server, with checkpoints of a narrow tiny backbone."""
+"""resnet/imagenet.py and its script download.py, with checkpoints of a narrow tiny backbone."""
 import functools
 import hashlib
 import io
@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from common import http
-from resnet import architecture, download, resnet_v2
+from resnet import architecture, download, imagenet, resnet_v2
 from runtime import nets, slim, tf
 from tests.helpers import ROOT
 from tests.helpers.file_server import closed_port, serve
 
 REFERENCE = os.path.join(ROOT, '..', 'shared', 'reference')
 TINY = 'resnet_v2_tiny'  # the name that the fixture tiny_backbone makes known
-ARCHIVE = '/' + download.ARCHIVE_NAME % TINY
-FULL_VARIABLES = download.expected_variables
+ARCHIVE = '/' + imagenet.ARCHIVE_NAME % TINY
+FULL_VARIABLES = imagenet.expected_variables
 # 64 times fewer channels.
 NARROW = architecture.Architecture((1, 1, 1, 3), base_depth=1)
 V1, V2 = tf.train.SaverDef.V1, tf.train.SaverDef.V2
@@ -41,15 +41,15 @@ def backbone():
     """Name to shape of the variables of a narrow tiny backbone, counted by the real function."""
     with pytest.MonkeyPatch.context() as context:
         context.setitem(architecture.MODELS, TINY, NARROW)
-        return download.expected_variables(TINY)
+        return imagenet.expected_variables(TINY)
 
 
 @pytest.fixture(autouse=True)
 def published_tiny_backbone(backbone, tiny_backbone, monkeypatch):
     """Makes the backbone a published one, and spares building it in each test."""
     monkeypatch.setitem(architecture.MODELS, TINY, NARROW)
-    monkeypatch.setattr(download, 'expected_variables', lambda model: dict(backbone))
-    monkeypatch.setattr(download, 'PUBLISHED', download.PUBLISHED + (TINY,))
+    monkeypatch.setattr(imagenet, 'expected_variables', lambda model: dict(backbone))
+    monkeypatch.setattr(imagenet, 'PUBLISHED', imagenet.PUBLISHED + (TINY,))
     monkeypatch.setattr(http, 'RETRY_DELAYS', (0, 0, 0))
     monkeypatch.setenv('NO_PROXY', '127.0.0.1')
 
@@ -99,7 +99,7 @@ def sha256(data):
 
 
 def ensure(server, folder, file=None):
-    return download.ensure(TINY, str(folder), file=file and str(file), base_url=server.url + '/')
+    return imagenet.ensure(TINY, str(folder), file=file and str(file), base_url=server.url + '/')
 
 
 def refusal(server, folder, file=None):
@@ -118,7 +118,7 @@ def everything_below(folder):
 
 def values_of(prefix):
     reader = tf.train.NewCheckpointReader(prefix)
-    return [reader.get_tensor(name) for name in download.expected_variables(TINY)]
+    return [reader.get_tensor(name) for name in imagenet.expected_variables(TINY)]
 
 
 @pytest.mark.parametrize('version', [V1, V2])
@@ -130,7 +130,7 @@ def test_weights_are_fetched_checked_and_recorded(server, shapes, tmp_path, vers
     assert prefix == str(folder / TINY / (TINY + '.ckpt'))
     assert all((value == 0.5).all() for value in values_of(prefix))
     installed = everything_below(folder / TINY)
-    record = json.loads(installed.pop(download.RECORD_NAME).decode())
+    record = json.loads(installed.pop(imagenet.RECORD_NAME).decode())
     assert installed == files
     assert record == {'archive_sha256': sha256(server.files[ARCHIVE]), 'model': TINY,
                       'source': ARCHIVE[1:],
@@ -156,11 +156,11 @@ def test_second_call_needs_no_network_and_verifies(server, shapes, tmp_path):
         handle.seek(100)
         handle.write(b'bad')
     message = refusal(server, tmp_path)
-    assert original in message and http.hash_file(prefix) in message
+    assert original in message and sha256(pathlib.Path(prefix).read_bytes()) in message
     assert 'Remove %s' % (tmp_path / TINY) in message and len(server.requests) == 1
     os.remove(prefix)
     assert ensure(server, tmp_path) == prefix
-    assert http.hash_file(prefix) == original and len(server.requests) == 2
+    assert sha256(pathlib.Path(prefix).read_bytes()) == original and len(server.requests) == 2
 
 
 def test_one_lost_file_of_two_is_noticed(server, shapes, tmp_path):
@@ -195,7 +195,7 @@ def test_checkpoint_of_any_name_can_be_given(server, shapes, tmp_path, version, 
         (tmp_path / name.replace(TINY + '.ckpt', 'by hand')).write_bytes(data)
     ensure(server, tmp_path, tmp_path / ('by hand' + suffix))
     installed = everything_below(tmp_path / TINY)
-    record = json.loads(installed.pop(download.RECORD_NAME).decode())
+    record = json.loads(installed.pop(imagenet.RECORD_NAME).decode())
     assert installed == files and record['archive_sha256'] is None and not server.requests
 
 
@@ -212,7 +212,7 @@ def test_bare_checkpoint_is_compared_with_the_one_of_the_first_archive(server, s
     first = checkpoint(shapes)
     server.files[ARCHIVE] = archive(first)
     ensure(server, tmp_path)
-    record = (tmp_path / TINY / download.RECORD_NAME).read_text()
+    record = (tmp_path / TINY / imagenet.RECORD_NAME).read_text()
     path = tmp_path / 'bare.ckpt'
     for files in (checkpoint(shapes, value=1),
                   checkpoint(shapes, V2)):
@@ -223,7 +223,7 @@ def test_bare_checkpoint_is_compared_with_the_one_of_the_first_archive(server, s
             os.remove(str(tmp_path / name.replace(TINY, 'bare')))
     path.write_bytes(first[TINY + '.ckpt'])
     ensure(server, tmp_path, path)
-    again = (tmp_path / TINY / download.RECORD_NAME).read_text()
+    again = (tmp_path / TINY / imagenet.RECORD_NAME).read_text()
     assert json.loads(again) == dict(json.loads(record), source='bare.ckpt')
 
 
@@ -232,7 +232,7 @@ def test_checkpoint_put_there_by_hand_is_checked_and_recorded(server, shapes, tm
     files = checkpoint(shapes)
     (tmp_path / TINY / (TINY + '.ckpt')).write_bytes(files[TINY + '.ckpt'])
     ensure(server, tmp_path)
-    record = json.loads((tmp_path / TINY / download.RECORD_NAME).read_text())
+    record = json.loads((tmp_path / TINY / imagenet.RECORD_NAME).read_text())
     assert record['files'] == {TINY + '.ckpt': sha256(files[TINY + '.ckpt'])}
     assert not server.requests
 
@@ -343,12 +343,12 @@ def test_lost_download_goes_on_at_the_next_call(server, shapes, tmp_path):
     server.cut_after, server.sent = [], 0
     ensure(server, tmp_path)
     assert server.sent == len(data) - 10000
-    assert sorted(everything_below(tmp_path / TINY)) == [download.RECORD_NAME, TINY + '.ckpt']
+    assert sorted(everything_below(tmp_path / TINY)) == [imagenet.RECORD_NAME, TINY + '.ckpt']
 
 
 def test_interrupted_script_keeps_what_has_arrived(server, shapes, tmp_path, monkeypatch):
     server.files[ARCHIVE] = archive(checkpoint(shapes))
-    monkeypatch.setattr(download, 'BASE_URL', server.url)
+    monkeypatch.setattr(imagenet, 'BASE_URL', server.url)
     flags = ['--resnet_model', TINY, '--checkpoints_dir', str(tmp_path)]
 
     def interrupt(*args):
@@ -367,7 +367,7 @@ def test_missing_archive_and_dead_host_say_what_to_do_by_hand(server, tmp_path):
     url = closed_port()
     for base_url in (server.url, url):
         with pytest.raises(http.DownloadError) as error:
-            download.ensure(TINY, str(tmp_path), base_url=base_url)
+            imagenet.ensure(TINY, str(tmp_path), base_url=base_url)
         assert base_url + ARCHIVE in str(error.value)
         assert ('python resnet/download.py --resnet_model %s --file %s' % (TINY, ARCHIVE[1:])
                 in str(error.value))
@@ -376,22 +376,22 @@ def test_missing_archive_and_dead_host_say_what_to_do_by_hand(server, tmp_path):
 
 def test_unpublished_and_unknown_models_are_told_apart(tmp_path):
     with pytest.raises(http.DownloadError, match='no published weights of resnet_v2_200'):
-        download.ensure('resnet_v2_200', str(tmp_path))
+        imagenet.ensure('resnet_v2_200', str(tmp_path))
     with pytest.raises(http.DownloadError, match="'resnet_v2_51': choose one of resnet_v2_50"):
-        download.ensure('resnet_v2_51', str(tmp_path))
+        imagenet.ensure('resnet_v2_51', str(tmp_path))
     assert not os.listdir(str(tmp_path))
 
 
 def test_every_backbone_is_published_or_said_not_to_be():
-    known = set(download.PUBLISHED + download.UNPUBLISHED)
-    assert known == set(architecture.MODELS) and not set(download.PUBLISHED) & {'resnet_v2_200'}
+    known = set(imagenet.PUBLISHED + imagenet.UNPUBLISHED)
+    assert known == set(architecture.MODELS) and not set(imagenet.PUBLISHED) & {'resnet_v2_200'}
 
 
 @pytest.mark.parametrize('text', ['no JSON', '{}', '[]', '{"archive_sha256": null, "files": 1}'])
 def test_damaged_record_is_named(server, tmp_path, text):
     (tmp_path / TINY).mkdir()
-    (tmp_path / TINY / download.RECORD_NAME).write_text(text)
-    assert str(tmp_path / TINY / download.RECORD_NAME) in refusal(server, tmp_path)
+    (tmp_path / TINY / imagenet.RECORD_NAME).write_text(text)
+    assert str(tmp_path / TINY / imagenet.RECORD_NAME) in refusal(server, tmp_path)
 
 
 def test_given_file_that_is_absent_is_named(server, tmp_path):
@@ -409,7 +409,7 @@ def test_script_installs_and_prints_prefix_sum_and_next_command(shapes, tmp_path
     assert prefix in printed and sha256(data) in printed
     assert printed.endswith('Next: python train.py --resnet_model %s --init_from %s\n'
                             % (TINY, prefix))
-    monkeypatch.setattr(download, 'CHECKPOINTS_DIR', str(tmp_path / 'default'))
+    monkeypatch.setattr(imagenet, 'CHECKPOINTS_DIR', str(tmp_path / 'default'))
     download.main(flags)
     assert capsys.readouterr().out.endswith('--init_from imagenet\n')
     assert (tmp_path / 'default' / TINY).is_dir()
@@ -433,5 +433,5 @@ def test_checked_variables_are_those_of_the_published_graph():
 
 def test_address_is_the_published_one():
     with open(reference('FACTS.md')) as handle:
-        assert '%s/%s ' % (download.BASE_URL, download.ARCHIVE_NAME % 'resnet_v2_50') \
+        assert '%s/%s ' % (imagenet.BASE_URL, imagenet.ARCHIVE_NAME % 'resnet_v2_50') \
             in handle.read()

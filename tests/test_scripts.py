@@ -1,0 +1,33 @@
+"""`--help` of every script answers at once: without what takes seconds to import."""
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.helpers import ROOT
+from tests.test_architecture import SOURCES, is_script, room_of
+
+# A benchmark hands its flags on to what it measures; export.py alone runs the runners.
+WITHOUT_HELP = {path for path in SOURCES if room_of(path) == 'benchmarks'} | {
+    os.path.join('serving', 'runners.py')}
+SCRIPTS = [path for path in SOURCES if is_script(path) and path not in WITHOUT_HELP]
+SLOW = ['tensorflow', 'tf_slim', 'matplotlib', 'scipy']
+RUN = """
+import atexit, runpy, sys
+atexit.register(lambda: print('imported:', [name for name in %r if name in sys.modules]))
+sys.argv[1:] = ['--help']
+sys.path[0] = %r
+runpy.run_path(%r, run_name='__main__')
+"""
+
+
+@pytest.mark.parametrize('path', SCRIPTS)
+def test_help_imports_nothing_slow(path):
+    script = os.path.join(ROOT, path)
+    # As `python SCRIPT` has it, the script's folder comes first on the path.
+    run = subprocess.run([sys.executable, '-c', RUN % (SLOW, os.path.dirname(script), script)],
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith('usage: ')
+    assert run.stdout.endswith('imported: []\n'), run.stdout.splitlines()[-1]
