@@ -51,19 +51,6 @@ def parse_flags(argv=None):
     return parser.parse_args(argv)
 
 
-def outputs_of(flags, class_names):
-    """Returns the `labelling.Outputs` that the flags ask for.
-
-    Raises:
-      UserError: --save_submission for other classes than VOC's.
-    """
-    # The pictures of VOC's own test set have no labels: they come as a folder.
-    submission_dir = flags.save_submission and submission.folder_in(
-        flags.output_dir, flags.save_submission, 'test', class_names)
-    return labelling.Outputs(flags.output_dir, flags.save_probabilities, flags.save_frames,
-                             submission_dir)
-
-
 def predict(flags):
     """Labels all inputs and writes the results.
 
@@ -77,15 +64,18 @@ def predict(flags):
     os.makedirs(flags.output_dir, exist_ok=True)
     select_gpu(flags.gpu_id)
     run = restored.load_run(flags.checkpoint, flags.output_stride, flags.classes)
-    outputs = outputs_of(flags, run.class_names)
+    # The pictures of VOC's own test set have no labels: they come as a folder.
+    submission_dir = flags.save_submission and submission.folder_in(
+        flags.output_dir, flags.save_submission, 'test', run.class_names)
     result = os.path.join(flags.output_dir, RESULT_NAME)
     with restored.Predictor(run, passes) as predictor:
         print('%s on %d inputs, output stride %d.'
               % (run.checkpoint, len(items), run.args.output_stride))
         if os.path.exists(result):
             os.remove(result)  # of an earlier run: it is there when this one is complete
-        pictures, videos, failures = labelling.Labeller(
-            predictor, run, outputs, flags.batch_size).label(items)
+        pictures, videos, failures = labelling.Labeller(predictor, run, labelling.Outputs(
+            flags.output_dir, flags.save_probabilities, flags.save_frames, submission_dir),
+            flags.batch_size).label(items)
     files.write_json({
         'checkpoint': run.checkpoint, 'step': checkpoints.step_of(run.checkpoint),
         'output_stride': run.args.output_stride, 'passes': dict(passes._asdict()),

@@ -43,14 +43,7 @@ def parse_flags(argv=None):
 
 
 def load_dataset(flags, run):
-    """Finds the data set of an evaluation.
-
-    Returns:
-      (its directory, `DatasetInfo`).
-
-    Raises:
-      UserError: no data set, or one with other classes than the run's.
-    """
+    """Returns (directory, `DatasetInfo`) of a data set with the run's classes, else raises."""
     dataset_dir = flags.dataset_dir or run.args.dataset_dir
     info = descriptor.load(dataset_dir)
     if info.number_of_classes != run.args.number_of_classes:

@@ -32,17 +32,6 @@ with open(report, 'w') as report_file:
 ''' % measuring.ROOT
 
 
-def parse_args(argv=None):
-    """Returns the parsed flags."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--num_pairs', type=int, nargs='+', default=[1000, 10000],
-                        help='sizes of the data sets, one after the other (default %(default)s)')
-    parser.add_argument('--num_workers', type=int, default=1,
-                        help='processes that build (default %(default)s)')
-    return parser.parse_args(argv)
-
-
 def measure(num_pairs, num_workers):
     """Builds `num_pairs` pairs.
 
@@ -67,7 +56,13 @@ def measure(num_pairs, num_workers):
 
 
 def main(argv=None):
-    args = parse_args(argv)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--num_pairs', type=int, nargs='+', default=[1000, 10000],
+                        help='sizes of the data sets, one after the other (default %(default)s)')
+    parser.add_argument('--num_workers', type=int, default=1,
+                        help='processes that build (default %(default)s)')
+    args = parser.parse_args(argv)
     for num_pairs in args.num_pairs:
         found = measure(num_pairs, args.num_workers)
         print('%d pairs, %d worker%s: %.0f images/s, %.0f per second of processor time; '

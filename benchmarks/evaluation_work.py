@@ -24,20 +24,10 @@ from benchmarks import measuring  # noqa: E402
 from dataset import descriptor, voc  # noqa: E402
 from evaluation import graph, loop, results  # noqa: E402
 from experiment import train_flags, weights  # noqa: E402
-from preprocessing import inputs  # noqa: E402
 from runtime import tf  # noqa: E402
 from runtime.devices import session_config  # noqa: E402
 
 CROP_SIZE = 513
-
-
-def build_dataset(folder, num_images):
-    """Draws a test split; returns its directory."""
-    source, output = os.path.join(folder, 'source'), os.path.join(folder, 'data')
-    os.mkdir(source)
-    measuring.write_pairs(source, num_images)
-    measuring.build_split(source, num_images, output, 'test')
-    return output
 
 
 def build_graph(args, data):
@@ -76,15 +66,6 @@ def seconds_of_network(args, data, checkpoint, images):
     return (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
-def decoded(data):
-    """Returns a list of float32 [height, width, 3], the images of the split."""
-    info = descriptor.load(data)
-    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
-        example = tf.data.make_one_shot_iterator(
-            inputs.eval_dataset(info, data, 'test')).get_next()
-        return [session.run(example.image)[0] for _ in range(info.splits['test']['num_examples'])]
-
-
 def confusion_milliseconds(repeats=50):
     """The median time of one confusion matrix of 500x375 in 21 classes."""
     labels = np.asarray(measuring.draw_pair(3)[1]).astype(np.int32)
@@ -109,9 +90,12 @@ def main(argv=None):
     args = train_flags.parse(['--resnet_model', flags.resnet_model])
     args.number_of_classes = len(voc.CLASS_NAMES)
     with tempfile.TemporaryDirectory() as folder:
-        data = build_dataset(folder, flags.num_images)
+        data, source = os.path.join(folder, 'data'), os.path.join(folder, 'source')
+        os.mkdir(source)
+        measuring.write_pairs(source, flags.num_images)
+        measuring.build_split(source, flags.num_images, data, 'test')
         checkpoint = save_random_weights(args, data, folder)
-        images = decoded(data)
+        images = [np.asarray(measuring.draw_pair(index)[0]) for index in range(flags.num_images)]
         forward = seconds_of_network(args, data, checkpoint,
                                      [np.zeros([CROP_SIZE, CROP_SIZE, 3], np.float32)] * 8)
         print('forward pass at %dx%d: %.3f s' % (CROP_SIZE, CROP_SIZE, forward))

@@ -79,14 +79,12 @@ def build_eval_graph(network_options, info, dataset_dir, chosen):
     Raises:
       UserError: no such split, a shard is not there, or the checkpoint does not fit.
     """
-    split, passes = chosen.split, chosen.passes
     graph = tf.Graph()
     with graph.as_default():
         iterator = tf.data.make_initializable_iterator(
-            inputs.eval_dataset(info, dataset_dir, split, chosen.num_examples))
+            inputs.eval_dataset(info, dataset_dir, chosen.split, chosen.num_examples))
         example = iterator.get_next()
-        logits = multiscale.averaged_logits(example.image, network_options, passes.scales,
-                                            passes.flip)
+        logits = multiscale.averaged_logits(example.image, network_options, chosen.passes)
         crop_labels = crop_predictions = None
         if chosen.crop_size:
             crop, crop_labels = center_crop(example.image, example.labels, chosen.crop_size,
@@ -103,5 +101,6 @@ def build_eval_graph(network_options, info, dataset_dir, chosen):
             probabilities=tf.nn.softmax(logits),
             loss=losses.masked_cross_entropy(logits, example.labels, info.ignore_label),
             crop_labels=crop_labels, crop_predictions=crop_predictions, variables=variables,
-            saver=saver, paths=descriptor.shard_paths(info, dataset_dir, split),
-            passes=passes, num_examples=inputs.epoch_size(info, split, chosen.num_examples))
+            saver=saver, paths=descriptor.shard_paths(info, dataset_dir, chosen.split),
+            passes=chosen.passes,
+            num_examples=inputs.epoch_size(info, chosen.split, chosen.num_examples))

@@ -128,6 +128,13 @@ def _legend(entries, colors, width, font_size):
     return legend
 
 
+def _resized(scale, image, labels, predictions):
+    size = tuple(max(1, int(round(side * scale))) for side in image.shape[1::-1])
+    return [np.array(Image.fromarray(np.asarray(values, np.uint8)).resize(size, method))
+            for values, method in ((image, Image.BILINEAR), (labels, Image.NEAREST),
+                                   (predictions, Image.NEAREST))]
+
+
 def shrink(image, labels, predictions):
     """Makes an image and its label maps as small as `comparison` draws them.
 
@@ -137,11 +144,7 @@ def shrink(image, labels, predictions):
     Returns:
       The three, all uint8; those that are small already keep their size.
     """
-    scale = min(1.0, _COMPARISON_CELL / max(image.shape[:2]))
-    size = tuple(max(1, int(round(side * scale))) for side in image.shape[1::-1])
-    return [np.array(Image.fromarray(np.asarray(values, np.uint8)).resize(size, method))
-            for values, method in ((image, Image.BILINEAR), (labels, Image.NEAREST),
-                                   (predictions, Image.NEAREST))]
+    return _resized(min(1.0, _COMPARISON_CELL / max(image.shape[:2])), image, labels, predictions)
 
 
 def comparison(image, labels, predictions, class_names, ignore_label):
@@ -195,13 +198,10 @@ def contact_sheet(rows, ignore_label):
     """
     colors = voc.palette(ignore_label)
     cells = []
-    for name, image, labels, predictions in rows:
-        scale = SHEET_CELL / max(image.shape[:2])
-        size = tuple(max(1, int(round(side * scale))) for side in image.shape[1::-1])
-        row = [Image.fromarray(np.asarray(image, np.uint8)).resize(size, Image.BILINEAR)]
-        for ids in (labels, predictions):
-            row.append(Image.fromarray(colors[np.asarray(ids)]).resize(size, Image.NEAREST))
-        cells.append((name, row))
+    for name, image, *label_maps in rows:
+        image, *label_maps = _resized(SHEET_CELL / max(image.shape[:2]), image, *label_maps)
+        cells.append((name, [Image.fromarray(image)]
+                      + [Image.fromarray(colors[ids]) for ids in label_maps]))
     height = sum(_HEADER + row[0].height + _GAP for _, row in cells) + _HEADER
     font = _font(_FONT_SIZE)
     sheet = Image.new('RGB', (_GAP + 3 * (SHEET_CELL + _GAP), height), 'white')

@@ -89,8 +89,15 @@ class Labeller:
                 tqdm.write('Failed: ' + text, file=sys.stderr)
             progress.update(len(items))
 
+        def read():
+            for item in media.by_size(items):
+                try:
+                    yield item, None if media.is_video(item.path) else media.read_picture(item.path)
+                except UserError as error:
+                    fail([item], error)
+
         with tqdm(total=len(items), unit='input', leave=False) as progress:
-            for batch in self._batches(_readable(media.by_size(items), fail)):
+            for batch in self._batches(read()):
                 batch_items = [item for item, _ in batch]
                 try:
                     if batch[0][1] is None:
@@ -106,7 +113,7 @@ class Labeller:
         return labelled, videos, sorted(failures, key=lambda failure: order[failure[0]])
 
     def _batches(self, pairs):
-        """Yields lists of pairs of `_readable`: pictures of one size, or one video."""
+        """Yields lists of (item, image): pictures of one size, or one video with None for it."""
         for size, group in itertools.groupby(
                 pairs, lambda pair: None if pair[1] is None else pair[1].shape[:2]):
             yield from _chunks(group, batch_limit(self._batch_size, *size) if size else 1)
@@ -135,14 +142,13 @@ class Labeller:
                 for (item, _), labels in zip(batch, predicted.labels)]
 
     def _write_picture(self, item, image, labels):
-        folder, ignore_label = self._outputs.folder, self._run.ignore_label
+        (folder, _, _, submission_dir), ignore_label = self._outputs, self._run.ignore_label
         name = item.name + '.png'
         drawing.save_index_png(labels, _made(folder, 'index', name))
-        palettes = [_made(folder, 'palette', name)]
-        if self._outputs.submission_dir:
-            palettes.append(_made(self._outputs.submission_dir, os.path.basename(name)))
-        for path in palettes:
-            drawing.save_palette_png(labels, path, ignore_label)
+        drawing.save_palette_png(labels, _made(folder, 'palette', name), ignore_label)
+        if submission_dir:
+            drawing.save_palette_png(labels, _made(submission_dir, os.path.basename(name)),
+                                     ignore_label)
         pictures.save_png(drawing.overlay(image, labels, self._run.class_names, ignore_label),
                           _made(folder, 'overlay', name))
 
@@ -188,20 +194,3 @@ class Labeller:
             for frames in _chunks(video.frames, limit):
                 yield from zip(frames, self._predictor.predict(np.stack(frames)).labels)
                 progress.update(len(frames))
-
-
-def _readable(items, fail):
-    """Reads one input after the other.
-
-    Args:
-      items: list of `media.Item`.
-      fail: function that is called with a list of items and what is wrong with them.
-
-    Yields:
-      (`media.Item`, uint8 [height, width, 3]), or (`media.Item`, None) for a video.
-    """
-    for item in items:
-        try:
-            yield item, None if media.is_video(item.path) else media.read_picture(item.path)
-        except UserError as error:
-            fail([item], error)

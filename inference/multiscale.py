@@ -5,7 +5,7 @@ import network
 from runtime import tf
 
 
-def averaged_logits(images, network_options, scales=(1.0,), flip=False):
+def averaged_logits(images, network_options, passes):
     """The network at several scales and mirrored; probabilities are averaged, as in the paper.
 
     At each scale the image is resized bilinearly, and the logits are resized from the
@@ -15,30 +15,29 @@ def averaged_logits(images, network_options, scales=(1.0,), flip=False):
     Args:
       images: float32 [batch, height, width, 3], RGB in 0..255.
       network_options: `network.NetworkOptions`.
-      scales: sequence of float above 0.
-      flip: bool, whether to add the image mirrored left and right at each scale.
+      passes: `options.Passes`, whose scales and flip count here.
 
     Returns:
       float32 [batch, height, width, classes]: the logits of the one pass, or the
       logarithm of the mean probabilities. Softmax gives the probabilities either way.
     """
     size = tf.shape(images)[1:3]
-    passes = []
-    for scale in scales:
+    outputs = []
+    for scale in passes.scales:
         scaled = images
         if scale != 1:
             scaled_size = tf.cast(tf.round(tf.cast(size, tf.float32) * scale), tf.int32)
             scaled = tf.image.resize_bilinear(images, tf.maximum(1, scaled_size),
                                               align_corners=network_options.align_corners)
-        for mirrored in (False, True)[:1 + flip]:
+        for mirrored in (False, True)[:1 + passes.flip]:
             logits = network.deeplab_v3(scaled[:, :, ::-1] if mirrored else scaled, network_options,
-                                        is_training=False, reuse=bool(passes) or None,
+                                        is_training=False, reuse=bool(outputs) or None,
                                         output_size=size)
-            passes.append(logits[:, :, ::-1] if mirrored else logits)
-    if len(passes) == 1:
-        return passes[0]
-    return (tf.reduce_logsumexp(tf.stack([tf.nn.log_softmax(logits) for logits in passes]), axis=0)
-            - np.log(len(passes)).astype(np.float32))
+            outputs.append(logits[:, :, ::-1] if mirrored else logits)
+    if len(outputs) == 1:
+        return outputs[0]
+    return (tf.reduce_logsumexp(tf.stack([tf.nn.log_softmax(logits) for logits in outputs]), axis=0)
+            - np.log(len(outputs)).astype(np.float32))
 
 
 def label_map(logits):

@@ -86,9 +86,7 @@ def passes_of(flags):
     if flags.overlap is not None and not flags.window:
         raise UserError('--overlap %d without --window: give the side of the squares too.'
                         % flags.overlap)
-    overlap = flags.overlap
-    if overlap is None:
-        overlap = (flags.window or 0) // 4
+    overlap = (flags.window or 0) // 4 if flags.overlap is None else flags.overlap
     if flags.window and overlap >= flags.window:
         raise UserError('--window %d --overlap %d: the overlap must be smaller.'
                         % (flags.window, overlap))

@@ -23,11 +23,6 @@ from runtime import slim, tf
 # class id. ignore_label: int.
 Run = namedtuple('Run', ['checkpoint', 'args', 'class_names', 'ignore_label'])
 
-# images: uint8 placeholder [batch, height, width, 3], RGB. labels: uint8
-# [batch, height, width]. probabilities: float32 [batch, height, width, classes].
-PredictGraph = namedtuple('PredictGraph', ['graph', 'images', 'labels', 'probabilities',
-                                           'variables'])
-
 # labels: uint8 [batch, height, width]. probabilities: float16
 # [batch, height, width, classes], or None.
 Prediction = namedtuple('Prediction', ['labels', 'probabilities'])
@@ -95,28 +90,6 @@ def _read_class_names(path, number_of_classes, ignore_label):
         raise UserError('--classes %s: %s' % (path, error))
 
 
-def build_predict_graph(network_options, scales=(1.0,), flip=False):
-    """Builds the network in evaluation mode over a placeholder.
-
-    Args:
-      network_options: `network.NetworkOptions`.
-      scales, flip: see `multiscale.averaged_logits`.
-
-    Returns:
-      `PredictGraph`.
-
-    Raises:
-      ValueError: a setting that cannot be built.
-    """
-    graph = tf.Graph()
-    with graph.as_default():
-        images = tf.placeholder(tf.uint8, [None, None, None, 3], name='images')
-        logits = multiscale.averaged_logits(tf.cast(images, tf.float32), network_options,
-                                            scales, flip)
-        return PredictGraph(graph, images, multiscale.label_map(logits), tf.nn.softmax(logits),
-                            slim.get_model_variables())
-
-
 class Predictor:
     """A restored network that labels images; close it, or use it in a `with` statement.
 
@@ -130,13 +103,17 @@ class Predictor:
 
     def __init__(self, run, passes=options.SINGLE_PASS):
         self._passes = passes
-        self._graph = build_predict_graph(network.options_of(run.args), passes.scales, passes.flip)
-        with self._graph.graph.as_default():
+        with tf.Graph().as_default() as graph:
+            self._images = tf.placeholder(tf.uint8, [None, None, None, 3], name='images')
+            logits = multiscale.averaged_logits(tf.cast(self._images, tf.float32),
+                                                network.options_of(run.args), passes)
+            self._labels = multiscale.label_map(logits)
+            self._probabilities = tf.nn.softmax(logits)
             # The averages of --ema_decay, where the checkpoint has them.
-            saver = weights.saver_for(run.checkpoint, self._graph.variables)
+            saver = weights.saver_for(run.checkpoint, slim.get_model_variables())
         self._closing = contextlib.ExitStack()
         self._session = self._closing.enter_context(
-            weights.restored_session(self._graph.graph, saver, run.checkpoint))
+            weights.restored_session(graph, saver, run.checkpoint))
 
     def __enter__(self):
         return self
@@ -166,12 +143,12 @@ class Predictor:
         if window and max(images.shape[1:3]) > window:
             probabilities = np.concatenate([
                 multiscale.predict_windows(
-                    lambda part: self._run([self._graph.probabilities], part)[0],
+                    lambda part: self._run([self._probabilities], part)[0],
                     image[np.newaxis], window, self._passes.overlap)
                 for image in images])
             values = [probabilities.argmax(axis=3).astype(np.uint8), probabilities]
         else:
-            values = self._run([self._graph.labels, self._graph.probabilities]
+            values = self._run([self._labels, self._probabilities]
                                [:1 + with_probabilities], images)
         probabilities = _rounded(values[1], values[0]) if with_probabilities else None
         return Prediction(values[0], probabilities)
@@ -181,7 +158,7 @@ class Predictor:
         with explained(no_memory='%d image(s) of %dx%d pixels do not fit into memory at once: give '
                                  'a smaller --batch_size or --window, or smaller images.'
                                  % (num_images, width, height)):
-            return self._session.run(fetches, {self._graph.images: images})
+            return self._session.run(fetches, {self._images: images})
 
 
 def _rounded(probabilities, labels):

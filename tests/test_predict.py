@@ -429,8 +429,8 @@ def test_a_run_of_the_post_is_predicted_as_its_code_does(run_dir, picture, tmp_p
     predict.main(['--checkpoint', 'log', '--input', picture, '--output_dir', 'out'])
     # Its logits are resized without aligned corners.
     small = predictor._session.run(
-        predictor._graph.graph.get_tensor_by_name('DeepLab_v3/logits/BiasAdd:0'),
-        {predictor._graph.images: media.read_picture(picture)[np.newaxis]})
+        predictor._images.graph.get_tensor_by_name('DeepLab_v3/logits/BiasAdd:0'),
+        {predictor._images: media.read_picture(picture)[np.newaxis]})
     with tf.Graph().as_default(), tf.Session() as session:
         expected = session.run(tf.image.resize_bilinear(small, [48, 48])).argmax(axis=3)[0]
     assert len(np.unique(expected)) > 1
