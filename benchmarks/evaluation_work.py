@@ -18,39 +18,27 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import test  # noqa: E402
-
 import metrics  # noqa: E402
 import network  # noqa: E402
-from benchmarks import build_records  # noqa: E402
+from benchmarks import measuring  # noqa: E402
 from dataset import descriptor, voc  # noqa: E402
-from dataset.records import writing  # noqa: E402
-from dataset.sources import decoding  # noqa: E402
-from evaluation import loop  # noqa: E402
-from experiment import train_flags  # noqa: E402
+from evaluation import graph, loop, results  # noqa: E402
+from experiment import train_flags, weights  # noqa: E402
 from runtime import tf  # noqa: E402
 from runtime.devices import session_config  # noqa: E402
 
 CROP_SIZE = 513
 
 
-def build_dataset(folder, num_images):
-    """Draws a test split; returns its directory."""
-    source, output = os.path.join(folder, 'source'), os.path.join(folder, 'data')
-    os.mkdir(source)
-    build_records.write_pairs(source, num_images)
-    examples = [decoding.Example('%05d.jpg' % index, os.path.join(source, '%05d.jpg' % index),
-                                 os.path.join(source, '%05d.png' % index))
-                for index in range(num_images)]
-    info = descriptor.create('benchmark', voc.CLASS_NAMES, voc.IGNORE_LABEL)
-    writing.write_split(examples, num_images, info, output, 'test', num_workers=1)
-    return output
+def build_graph(args, data):
+    """Returns the `graph.EvalGraph` of test.py, without the post's crops."""
+    return graph.build_eval_graph(network.options_of(args), descriptor.load(data), data,
+                                  graph.EvaluationOptions('test'))
 
 
 def save_random_weights(args, data, folder):
     """Writes a checkpoint of random weights; returns its prefix."""
-    eval_graph = loop.build_eval_graph(network.options_of(args), descriptor.load(data), data,
-                                       loop.EvaluationOptions('test'))
+    eval_graph = build_graph(args, data)
     with tf.Session(graph=eval_graph.graph, config=session_config()) as session:
         session.run(tf.variables_initializer(eval_graph.variables))
         return eval_graph.saver.save(session, os.path.join(folder, 'model.ckpt-0'))
@@ -58,44 +46,29 @@ def save_random_weights(args, data, folder):
 
 def seconds_of_evaluation(args, data, checkpoint, folder):
     """Seconds an image of the whole evaluation, from the end of the first to that of the last."""
-    info = descriptor.load(data)
-    pictures = test.Pictures(folder, info.splits['test']['num_examples'], info, None)
-    ends = []
+    info, eval_graph = descriptor.load(data), build_graph(args, data)
+    pictures, ends = results.Pictures(folder, eval_graph.num_examples, info), []
 
     def add(*values):
         pictures.add(*values)
         ends.append(time.perf_counter())
-    loop.evaluate(loop.build_eval_graph(
-        network.options_of(args), info, data, loop.EvaluationOptions('test')), checkpoint, info,
-                  'test', add, details=True)
+    loop.evaluate(eval_graph, checkpoint, info, 'test', add, details=True)
     return (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
 def seconds_of_network(args, data, checkpoint, images):
     """Seconds an image of the network alone, over images that are decoded already."""
-    eval_graph = loop.build_eval_graph(network.options_of(args), descriptor.load(data), data,
-                                       loop.EvaluationOptions('test'))
-    with tf.Session(graph=eval_graph.graph, config=session_config()) as session:
-        eval_graph.saver.restore(session, checkpoint)
-        ends = []
+    eval_graph, ends = build_graph(args, data), []
+    with weights.restored_session(eval_graph.graph, eval_graph.saver, checkpoint) as session:
         for image in images:
             session.run(eval_graph.predictions, {eval_graph.image: image[np.newaxis]})
             ends.append(time.perf_counter())
     return (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
-def decoded(data):
-    """Returns a list of float32 [height, width, 3], the images of the split."""
-    info = descriptor.load(data)
-    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
-        example = tf.data.make_one_shot_iterator(
-            loop.inputs.eval_dataset(info, data, 'test')).get_next()
-        return [session.run(example.image)[0] for _ in range(info.splits['test']['num_examples'])]
-
-
 def confusion_milliseconds(repeats=50):
     """The median time of one confusion matrix of 500x375 in 21 classes."""
-    labels = np.asarray(build_records.draw_pair(3)[1]).astype(np.int32)
+    labels = np.asarray(measuring.draw_pair(3)[1]).astype(np.int32)
     predictions = np.roll(labels, 9, axis=1) % len(voc.CLASS_NAMES)
     times = []
     for _ in range(repeats):
@@ -117,9 +90,12 @@ def main(argv=None):
     args = train_flags.parse(['--resnet_model', flags.resnet_model])
     args.number_of_classes = len(voc.CLASS_NAMES)
     with tempfile.TemporaryDirectory() as folder:
-        data = build_dataset(folder, flags.num_images)
+        data, source = os.path.join(folder, 'data'), os.path.join(folder, 'source')
+        os.mkdir(source)
+        measuring.write_pairs(source, flags.num_images)
+        measuring.build_split(source, flags.num_images, data, 'test')
         checkpoint = save_random_weights(args, data, folder)
-        images = decoded(data)
+        images = [np.asarray(measuring.draw_pair(index)[0]) for index in range(flags.num_images)]
         forward = seconds_of_network(args, data, checkpoint,
                                      [np.zeros([CROP_SIZE, CROP_SIZE, 3], np.float32)] * 8)
         print('forward pass at %dx%d: %.3f s' % (CROP_SIZE, CROP_SIZE, forward))

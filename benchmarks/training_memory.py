@@ -12,15 +12,17 @@ pipeline, without a network, and prints the same for both.
 --table measures training alone, at settings that differ in one flag each, and writes
 training_memory.json: train.py quotes it where memory runs out.
 """
-import json
 import os
 import subprocess
 import sys
 import tempfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-TABLE_PATH = os.path.join(ROOT, 'benchmarks', 'training_memory.json')
+from benchmarks import measuring  # noqa: E402
+from common import files, scripts  # noqa: E402
+
+TABLE_PATH = os.path.join(measuring.ROOT, 'benchmarks', 'training_memory.json')
 TABLE_BASE = {'crop_size': 513, 'batch_size': 4, 'output_stride': 16,
               'resnet_model': 'resnet_v2_50'}
 TABLE_CHANGES = ({}, {'batch_size': 8}, {'batch_size': 2}, {'crop_size': 321},
@@ -29,41 +31,37 @@ TABLE_CHANGES = ({}, {'batch_size': 8}, {'batch_size': 2}, {'crop_size': 321},
 READ_ALL = '''
 import sys; sys.path.insert(0, %r)
 from dataset import descriptor
-from preprocessing import augmentation, inputs
+from experiment import train_flags
+from preprocessing import inputs
 from runtime import tf
-info = descriptor.load(sys.argv[1])
-options = augmentation.Augmentation(129, 0.5, 2.0, True, True, info.ignore_label)
-example = tf.data.make_one_shot_iterator(
-    inputs.train_dataset(info, sys.argv[1], options, 8, 0)).get_next()
+from training import graph
+data, num_batches = sys.argv[1], int(sys.argv[2])
+info, args = descriptor.load(data), train_flags.parse(['--crop_size', '129'])
+example = tf.data.make_one_shot_iterator(inputs.train_dataset(
+    info, data, graph.augmentation_options(args, info.ignore_label), 8, 0)).get_next()
 with tf.Session() as session:
-    for _ in range(300):
+    for _ in range(num_batches):
         session.run(example)
-''' % ROOT
-
-
-def peak_mib(command):
-    """Runs a command and returns the peak resident size of it, in MiB.
-
-    Call it from a small process: a child's peak begins at the size of its parent.
-    """
-    pid = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL).pid
-    _, status, usage = os.wait4(pid, 0)
-    if status:
-        raise SystemExit('%s failed with status %d.' % (' '.join(command), status))
-    return usage.ru_maxrss / (1 if sys.platform == 'darwin' else 1024.0)
+''' % measuring.ROOT
 
 
 def build_shapes(folder, num_train):
     """Makes a generated data set with `num_train` training pictures."""
     subprocess.check_call([sys.executable, 'dataset/build_shapes.py', '--output_dir', folder,
                            '--num_train', str(num_train), '--num_validation', '1',
-                           '--num_test', '1'], cwd=ROOT, stdout=subprocess.DEVNULL)
+                           '--num_test', '1'], cwd=measuring.ROOT, stdout=subprocess.DEVNULL)
+
+
+def input_mib(data, num_batches=300):
+    """Returns the peak resident size of reading batches of 8 as training does, in MiB."""
+    return measuring.peak_mib([sys.executable, '-c', READ_ALL, data, str(num_batches)])
 
 
 def training_mib(data, model_dir, flags):
     """Returns the peak resident size of three training steps, in MiB."""
-    return peak_mib([sys.executable, 'train.py', '--dataset_dir', data, '--model_dir', model_dir,
-                     '--max_steps', '3'] + flags)
+    return measuring.peak_mib([
+        sys.executable, 'train.py', '--dataset_dir', data, '--model_dir', model_dir,
+        '--max_steps', '3'] + flags)
 
 
 def measure_table(folder, measure=training_mib, path=TABLE_PATH):
@@ -83,15 +81,12 @@ def measure_table(folder, measure=training_mib, path=TABLE_PATH):
         peak = measure(data, os.path.join(folder, 'run%d' % index), flags)
         print('train.py %s: peak %.0f MiB' % (' '.join(flags), peak), flush=True)
         rows.append(dict(row, peak_mib=int(round(peak))))
-    with open(path + '.tmp', 'w') as table_file:
-        json.dump({'rows': rows}, table_file, indent=2, sort_keys=True)
-        table_file.write('\n')
-    os.replace(path + '.tmp', path)
+    files.write_json({'rows': rows}, path)
 
 
 def main(argv=None):
     flags = sys.argv[1:] if argv is None else argv
-    with tempfile.TemporaryDirectory() as folder:
+    with scripts.ending_in_one_message(), tempfile.TemporaryDirectory() as folder:
         if flags == ['--table']:
             measure_table(folder)
             return
@@ -99,7 +94,7 @@ def main(argv=None):
             data = os.path.join(folder, str(num_train))
             build_shapes(data, num_train)
             print('input pipeline, %d images, 300 batches of 8: peak %.0f MiB'
-                  % (num_train, peak_mib([sys.executable, '-c', READ_ALL, data])), flush=True)
+                  % (num_train, input_mib(data)), flush=True)
         training = training_mib(os.path.join(folder, '200'), os.path.join(folder, 'run'), flags)
         print('train.py %s: peak %.1f GiB' % (' '.join(flags), training / 1024.0))
 

@@ -1,51 +1,20 @@
-"""Evaluation of a whole split, shared by `train.py` and `test.py`."""
+"""One pass over a split: what `train.py` and `test.py` read their scores off."""
 import os
 from collections import deque, namedtuple
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Optional
 
 import numpy as np
 from tqdm import tqdm
 
-import losses
 import metrics
-import network
 from common.errors import UserError
-from dataset import descriptor
 from experiment import weights
-from inference import options, restored
-from preprocessing import inputs
+from inference import multiscale
 from preprocessing.failures import explained
-from runtime import slim, tf
+from runtime import tf
 
 # Images whose scores and pictures wait while the network goes on with the next.
 QUEUED_IMAGES = 2
-
-# labels, predictions: of whole images. confidences: of the predictions. crop_labels,
-# crop_predictions: of the post's center crops, or None. passes: `options.Passes`.
-# num_examples: int, how many the data hold.
-EvalGraph = namedtuple('EvalGraph', [
-    'graph', 'initializer', 'name', 'image', 'labels', 'predictions', 'confidences',
-    'probabilities', 'loss', 'crop_labels', 'crop_predictions', 'variables', 'saver', 'paths',
-    'passes', 'num_examples'])
-
-
-class EvaluationOptions(NamedTuple):
-    """What `build_eval_graph` evaluates, and how.
-
-    Attributes:
-      split: str.
-      crop_size: None, or int: predict the post's crops of this size too.
-      num_examples: None, or int: only the first of the split.
-      averaged: bool, whether to restore the averages of --ema_decay.
-      passes: `options.Passes`, of the whole images; the post's crops pass once.
-    """
-    split: str
-    crop_size: Optional[int] = None
-    num_examples: Optional[int] = None
-    averaged: bool = False
-    passes: options.Passes = options.SINGLE_PASS
-
 
 # matrix: int64 [classes, classes]. image_counts: int64 [images, 3, classes], see
 # `metrics.counts`. names: list of str. post_scores: float64 [images, 4], see
@@ -54,82 +23,6 @@ class EvaluationOptions(NamedTuple):
 # None without `details`.
 Evaluation = namedtuple('Evaluation', ['matrix', 'image_counts', 'names', 'post_scores',
                                        'mean_loss', 'bin_counts', 'boundary_counts'])
-
-TITLES = (('pixel_accuracy', 'pixel accuracy'), ('mean_accuracy', 'mean accuracy'),
-          ('mean_iou', 'mean IoU'), ('frequency_weighted_iou', 'frequency-weighted IoU'))
-BENCHMARK_DEFINITION = 'one confusion matrix over the split, whole images (the VOC benchmark)'
-
-
-def post_definition(crop_size):
-    """Says what the post's scores are. Returns str."""
-    return ('means over images of the scores of each, on center crops of %dx%d padded with black '
-            '(the post)' % (crop_size, crop_size))
-
-
-def center_crop(images, labels, crop_size, ignore_label):
-    """The post's crops of images for its evaluation: centred, padded with black and ignore.
-
-    Args:
-      images: float32 [batch, height, width, 3] in 0..255.
-      labels: int32 [batch, height, width].
-      crop_size: int.
-      ignore_label: int.
-
-    Returns:
-      images float32 [batch, crop_size, crop_size, 3], labels int32
-      [batch, crop_size, crop_size].
-    """
-    def cropped(values):
-        return tf.image.resize_image_with_crop_or_pad(values, crop_size, crop_size)
-
-    # What is padded becomes 0: ids are moved up by one and back.
-    padded = cropped(labels[..., tf.newaxis] + 1)[..., 0]
-    return cropped(images), tf.where(tf.equal(padded, 0), tf.fill(tf.shape(padded), ignore_label),
-                                     padded - 1)
-
-
-def build_eval_graph(network_options, info, dataset_dir, chosen):
-    """Builds the network in evaluation mode over one pass of a split.
-
-    Args:
-      network_options: `network.NetworkOptions`.
-      info: `dataset.descriptor.DatasetInfo`.
-      dataset_dir: str.
-      chosen: `EvaluationOptions`.
-
-    Returns:
-      `EvalGraph`: the graph; the initializer of its data; name string [1]; image
-      float32 [1, height, width, 3]; labels int32, predictions uint8 and confidences
-      float32 [1, height, width]; probabilities float32 [1, height, width, classes];
-      loss float32 scalar; labels and predictions of the crops; the model's variables,
-      and a Saver of them; the shards' paths; `passes`; the number of images.
-
-    Raises:
-      UserError: no such split, or a shard is not there.
-    """
-    split, passes = chosen.split, chosen.passes
-    graph = tf.Graph()
-    with graph.as_default():
-        iterator = tf.data.make_initializable_iterator(
-            inputs.eval_dataset(info, dataset_dir, split, chosen.num_examples))
-        example = iterator.get_next()
-        logits = restored.averaged_logits(example.image, network_options, passes.scales,
-                                          passes.flip)
-        loss = losses.masked_cross_entropy(logits, example.labels, info.ignore_label)
-        crop_labels = crop_predictions = None
-        if chosen.crop_size:
-            crop, crop_labels = center_crop(example.image, example.labels, chosen.crop_size,
-                                            info.ignore_label)
-            crop_predictions = restored.label_map(
-                network.deeplab_v3(crop, network_options, is_training=False, reuse=True))
-        variables = slim.get_model_variables()
-        return EvalGraph(graph, iterator.initializer, example.name, example.image,
-                         example.labels, restored.label_map(logits),
-                         tf.exp(tf.reduce_max(tf.nn.log_softmax(logits), axis=3)),
-                         tf.nn.softmax(logits), loss, crop_labels, crop_predictions, variables,
-                         weights.saver_of(variables, chosen.averaged),
-                         descriptor.shard_paths(info, dataset_dir, split), passes,
-                         inputs.epoch_size(info, split, chosen.num_examples))
 
 
 class _Sums:
@@ -198,9 +91,8 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=N
       `Evaluation`, or None where `should_stop` said so.
 
     Raises:
-      UserError: a label is neither a class nor ignored, or a shard is damaged.
+      UserError: a label is neither a class nor ignored; a shard or the checkpoint is damaged.
       OutOfMemoryError: an image does not fit into memory.
-      UserError: the checkpoint is damaged.
     """
     sums, waiting = _Sums(info, details, on_example), deque()
     no_memory = ('An image in %s does not fit into memory: test.py --window 513 cuts larger images.'
@@ -251,7 +143,7 @@ def _predicted_by_windows(session, eval_graph, values, info):
         return session.run(
             {field: getattr(eval_graph, field) for field in ('predictions', 'confidences', 'loss')},
             {eval_graph.image: values['image'], eval_graph.labels: values['labels']})
-    probabilities = restored.predict_windows(
+    probabilities = multiscale.predict_windows(
         lambda part: session.run(eval_graph.probabilities, {eval_graph.image: part}),
         values['image'], passes.window, passes.overlap)
     valid = values['labels'] != info.ignore_label
@@ -268,35 +160,5 @@ def _matrix(values, labels, predictions, info):
     try:
         return metrics.confusion_matrix(values[labels], values[predictions],
                                         info.number_of_classes, info.ignore_label)
-    except ValueError as error:
+    except UserError as error:
         raise UserError('%s: %s' % (values['name'][0].decode(), error))
-
-
-def report(scores, class_names, interval=None, post_scores=None, crop_size=None):
-    """Formats per-class IoU and the scores, in both definitions, as lines of text.
-
-    Args:
-      scores: `metrics.Scores`, the benchmark's.
-      class_names: tuple of str.
-      interval: None, or the (low, high) of `metrics.bootstrap_mean_iou`.
-      post_scores: None, or float64 [images, 4] of `Evaluation`.
-      crop_size: int, of the post's crops.
-
-    Returns:
-      str.
-    """
-    width = max(map(len, class_names + ('frequency-weighted IoU',)))
-    lines = ['%-*s %s' % (width, name, 'absent' if iou != iou else '%.4f' % iou)
-             for name, iou in zip(class_names, scores.per_class_iou)]
-    lines.append('-' * (width + 7))
-    lines.append('Benchmark: ' + BENCHMARK_DEFINITION)
-    for field, title in TITLES:
-        line = '%-*s %.4f' % (width, title, getattr(scores, field))
-        if field == 'mean_iou' and interval:
-            line += '  (95%% interval over images: %.4f to %.4f)' % interval
-        lines.append(line)
-    if post_scores is not None:
-        lines.append('Post: ' + post_definition(crop_size))
-        lines += ['%-*s %.4f' % (width, title, value)
-                  for (_, title), value in zip(TITLES, post_scores.mean(axis=0))]
-    return '\n'.join(lines)

@@ -1,14 +1,12 @@
 """report.html of test.py: all results of an evaluation on one page that needs no other file."""
 import io
 
-import numpy as np
 from PIL import Image
 
 import metrics
 from common import html
 from dataset import voc
-from evaluation import loop
-from experiment import curves
+from evaluation.scores import TITLES
 
 
 def _score(value):
@@ -23,13 +21,12 @@ def _scores_html(result):
     """Both definitions side by side, and what they are. Returns (HTML, HTML)."""
     columns = [result['benchmark']] + [result['post']] * bool(result['post'])
     rows = [['', 'benchmark', 'post'][:1 + len(columns)]]
-    for name, title in loop.TITLES:
+    for name, title in TITLES:
         rows.append([title] + [_score(column[name]) for column in columns])
-    rows.append(['mean boundary IoU', _score(result['boundary_iou']['mean'])]
-                + [''] * (len(columns) - 1))
-    rows.append(['expected calibration error',
-                 _score(result['calibration']['expected_calibration_error'])]
-                + [''] * (len(columns) - 1))
+    for title, value in (
+            ('mean boundary IoU', result['boundary_iou']['mean']),
+            ('expected calibration error', result['calibration']['expected_calibration_error'])):
+        rows.append([title, _score(value)] + [''] * (len(columns) - 1))
     notes = ['<p class="info">%s: %s.</p>' % (name, html.escape(column['definition']))
              for name, column in zip(('benchmark', 'post'), columns)]
     return html.table(rows), ''.join(notes)
@@ -61,8 +58,7 @@ def class_rows(evaluated, class_names):
 
 def _settings_html(result, args):
     passes = result['passes']
-    rows = [['setting', '']]
-    rows += [[name, str(value)] for name, value in (
+    return html.table([['setting', '']] + [[name, str(value)] for name, value in (
         ('checkpoint', result['checkpoint']), ('step', result['step']),
         ('data set', '%s, split %s, %d images' % (result['dataset'], result['split'],
                                                   result['num_images'])),
@@ -72,15 +68,10 @@ def _settings_html(result, args):
         ('flip', 'yes' if passes['flip'] else 'no'),
         ('window', '%d, overlap %d' % (passes['window'], passes['overlap'])
          if passes['window'] else 'none'),
-        ('mean loss', _score(result['mean_loss'])))]
-    return html.table(rows)
+        ('mean loss', _score(result['mean_loss'])))])
 
 
-def _png(content):
-    return Image.open(io.BytesIO(content))
-
-
-def as_html(result, evaluated, info, args, worst, sheet):
+def as_html(result, evaluated, info, args, drawings):
     """Puts the page together.
 
     Args:
@@ -88,31 +79,36 @@ def as_html(result, evaluated, info, args, worst, sheet):
       evaluated: `loop.Evaluation` with details.
       info: `dataset.descriptor.DatasetInfo`.
       args: the run's flags.
-      worst: list of (name, mean IoU, `PIL.Image` of `drawing.comparison`).
-      sheet: `PIL.Image`, the contact sheet.
+      drawings: `results.Drawings`.
 
     Returns:
       str, HTML.
     """
+    def picture(content, description):
+        return html.image(Image.open(io.BytesIO(content)), description)
+
     benchmark = result['benchmark']
     colors = voc.palette(info.ignore_label)
     swatches = [''] + [html.swatch(colors[index]) for index in range(info.number_of_classes)]
-    low, high = benchmark['mean_iou_95_interval']
-    confusion = curves.confusion_png(np.asarray(evaluated.matrix), info.class_names)[0]
+    interval = tuple(map(_score, benchmark['mean_iou_95_interval']))
     scores, definitions = _scores_html(result)
     parts = ['<p class="verdict">mean IoU %s <span class="note">(95%% interval over images: '
-             '%s to %s)</span></p>' % (_score(benchmark['mean_iou']), _score(low), _score(high)),
-             '<div class="columns"><div><h2>Scores</h2>%s</div><div><h2>Settings</h2>%s</div></div>'
-             % (scores, _settings_html(result, args)), definitions,
+             '%s to %s)</span></p>' % ((_score(benchmark['mean_iou']),) + interval),
+             _columns('Scores', scores, 'Settings', _settings_html(result, args)), definitions,
              '<h2>Classes</h2>', html.table(class_rows(evaluated, info.class_names), swatches),
-             '<div class="columns"><div><h2>Confusion matrix</h2>%s</div>'
-             '<div><h2>Calibration</h2>%s</div></div>'
-             % (html.image(_png(confusion), 'confusion matrix, each row a label'),
-                html.image(_png(curves.calibration_png(evaluated.bin_counts)),
-                           'accuracy over confidence'))]
-    parts.append('<h2>The %d images with the lowest mean IoU</h2>' % len(worst))
-    for name, score, picture in worst:
+             _columns('Confusion matrix',
+                      picture(drawings.confusion, 'confusion matrix, each row a label'),
+                      'Calibration', picture(drawings.calibration, 'accuracy over confidence')),
+             '<h2>The %d images with the lowest mean IoU</h2>' % len(drawings.worst)]
+    for name, score, drawn in drawings.worst:
         parts.append('<div class="example"><h3>%s: %s</h3>%s</div>' % (
-            html.escape(name), _score(score), html.image(picture, name, 'JPEG')))
-    parts += ['<h2>Images across the split</h2>', html.image(sheet, 'contact sheet', 'JPEG')]
+            html.escape(name), _score(score), html.image(drawn, name, 'JPEG')))
+    parts += ['<h2>Images across the split</h2>',
+              html.image(drawings.sheet, 'contact sheet', 'JPEG')]
     return html.page('%s on %s' % (result['checkpoint'], result['dataset']), parts)
+
+
+def _columns(left_title, left, right_title, right):
+    """Puts HTML side by side, each under its heading. Returns HTML."""
+    return ('<div class="columns"><div><h2>%s</h2>%s</div><div><h2>%s</h2>%s</div></div>'
+            % (left_title, left, right_title, right))

@@ -67,7 +67,8 @@ def restored_session(graph, saver, prefix):
       UserError: the checkpoint is damaged.
     """
     graph.finalize()
-    with tf.Session(graph=graph, config=session_config()) as session:
+    # Not entered: it would be the default of whatever runs meanwhile.
+    with contextlib.closing(tf.Session(graph=graph, config=session_config())) as session:
         restore(saver, session, prefix)
         yield session
 

@@ -1,10 +1,10 @@
 """Pictures of label maps, without TensorFlow: palette PNGs, overlays, contact sheets."""
 import os
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from common import pictures
 from dataset import voc
 
 SHEET_CELL = 240  # pixels, the longer side of a picture on a contact sheet
@@ -30,21 +30,7 @@ def save_palette_png(label_map, path, ignore_label):
     """
     image = Image.fromarray(np.asarray(label_map, np.uint8), mode='P')
     image.putpalette(voc.palette(ignore_label).tobytes())
-    save_png(image, path)
-
-
-def save_png(image, path):
-    """Writes a Pillow image as PNG to a temporary name and renames it."""
-    temporary = path + '.tmp'
-    image.save(temporary, format='PNG')
-    os.replace(temporary, path)
-
-
-def save_bytes(content, path):
-    """Writes an encoded picture to a temporary name and renames it."""
-    with open(path + '.tmp', 'wb') as picture_file:
-        picture_file.write(content)
-    os.replace(path + '.tmp', path)
+    pictures.save_png(image, path)
 
 
 def save_index_png(label_map, path):
@@ -54,10 +40,13 @@ def save_index_png(label_map, path):
       label_map: integer [height, width], ids in 0..255.
       path: str; written to a temporary name and renamed.
     """
-    save_png(Image.fromarray(np.asarray(label_map, np.uint8), mode='L'), path)
+    pictures.save_png(Image.fromarray(np.asarray(label_map, np.uint8), mode='L'), path)
 
 
 def _font(size):
+    # matplotlib takes 0.2 s to import; `--help` and what writes no text do without.
+    import matplotlib
+
     # Pillow's built-in font stops at Latin-1; matplotlib's own draws a box for what it lacks.
     return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), 'fonts/ttf/DejaVuSans.ttf'),
                               size)
@@ -140,6 +129,13 @@ def _legend(entries, colors, width, font_size):
     return legend
 
 
+def _resized(scale, image, labels, predictions):
+    size = tuple(max(1, int(round(side * scale))) for side in image.shape[1::-1])
+    return [np.array(Image.fromarray(np.asarray(values, np.uint8)).resize(size, method))
+            for values, method in ((image, Image.BILINEAR), (labels, Image.NEAREST),
+                                   (predictions, Image.NEAREST))]
+
+
 def shrink(image, labels, predictions):
     """Makes an image and its label maps as small as `comparison` draws them.
 
@@ -149,11 +145,7 @@ def shrink(image, labels, predictions):
     Returns:
       The three, all uint8; those that are small already keep their size.
     """
-    scale = min(1.0, _COMPARISON_CELL / max(image.shape[:2]))
-    size = tuple(max(1, int(round(side * scale))) for side in image.shape[1::-1])
-    return [np.array(Image.fromarray(np.asarray(values, np.uint8)).resize(size, method))
-            for values, method in ((image, Image.BILINEAR), (labels, Image.NEAREST),
-                                   (predictions, Image.NEAREST))]
+    return _resized(min(1.0, _COMPARISON_CELL / max(image.shape[:2])), image, labels, predictions)
 
 
 def comparison(image, labels, predictions, class_names, ignore_label):
@@ -207,23 +199,20 @@ def contact_sheet(rows, ignore_label):
     """
     colors = voc.palette(ignore_label)
     cells = []
-    for name, image, labels, predictions in rows:
-        scale = SHEET_CELL / max(image.shape[:2])
-        size = tuple(max(1, int(round(side * scale))) for side in image.shape[1::-1])
-        pictures = [Image.fromarray(np.asarray(image, np.uint8)).resize(size, Image.BILINEAR)]
-        for ids in (labels, predictions):
-            pictures.append(Image.fromarray(colors[np.asarray(ids)]).resize(size, Image.NEAREST))
-        cells.append((name, pictures))
-    height = sum(_HEADER + pictures[0].height + _GAP for _, pictures in cells) + _HEADER
+    for name, image, *label_maps in rows:
+        image, *label_maps = _resized(SHEET_CELL / max(image.shape[:2]), image, *label_maps)
+        cells.append((name, [Image.fromarray(image)]
+                      + [Image.fromarray(colors[ids]) for ids in label_maps]))
+    height = sum(_HEADER + row[0].height + _GAP for _, row in cells) + _HEADER
     font = _font(_FONT_SIZE)
     sheet = Image.new('RGB', (_GAP + 3 * (SHEET_CELL + _GAP), height), 'white')
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(('image', 'label', 'prediction')):
         draw.text((_GAP + column * (SHEET_CELL + _GAP), 6), title, fill='black', font=font)
     top = _HEADER
-    for name, pictures in cells:
+    for name, row in cells:
         draw.text((_GAP, top + 6), name, fill='black', font=font)
-        for column, picture in enumerate(pictures):
+        for column, picture in enumerate(row):
             sheet.paste(picture, (_GAP + column * (SHEET_CELL + _GAP), top + _HEADER))
-        top += _HEADER + pictures[0].height + _GAP
+        top += _HEADER + row[0].height + _GAP
     return sheet

@@ -3,14 +3,15 @@
 Free of TensorFlow: what is wrong with the inputs is said before it is imported.
 """
 import collections
+import contextlib
 import glob
 import os
 import subprocess
 
-import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
+from common import files
 from common.errors import UserError
 from dataset.sources import decoding
 
@@ -19,7 +20,6 @@ PICTURE_EXTENSIONS = ('.bmp', '.gif', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg', 
                       '.png', '.pnm', '.ppm', '.tga', '.tif', '.tiff', '.webp')
 VIDEO_EXTENSIONS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv')
 _FRAMES_PER_SECOND = 25  # of videos that do not say
-_SHOWN = 5
 
 # path: str. name: str, a relative path without extension that no other input has.
 Item = collections.namedtuple('Item', ['path', 'name'])
@@ -29,6 +29,12 @@ Item = collections.namedtuple('Item', ['path', 'name'])
 # else None. loop: how often a GIF is repeated, 0 for ever; None for once.
 Video = collections.namedtuple('Video', ['height', 'width', 'num_frames', 'frames',
                                          'frames_per_second', 'durations', 'loop'])
+
+
+def _ffmpeg():
+    # imageio_ffmpeg takes 0.2 s to import; `--help` and pictures do without.
+    import imageio_ffmpeg
+    return imageio_ffmpeg
 
 
 def find_inputs(inputs, own_folders=()):
@@ -59,12 +65,10 @@ def find_inputs(inputs, own_folders=()):
             # A file that two inputs name is predicted once.
             relative.setdefault(os.path.abspath(path), (path, os.path.relpath(path, root)))
     if empty:
-        raise UserError('--input: %s%s. Give files, folders or patterns; folders are searched '
-                        'for %s.' % ('; '.join(empty[:_SHOWN]),
-                                     '; ...' if len(empty) > _SHOWN else '',
-                                     ' '.join(PICTURE_EXTENSIONS + VIDEO_EXTENSIONS)))
+        raise UserError('--input: %s. Give files, folders or patterns; folders are searched for '
+                        '%s.' % ('; '.join(empty), ' '.join(PICTURE_EXTENSIONS + VIDEO_EXTENSIONS)))
     for path in relative:
-        if any(_is_within(path, folder) for folder in own_folders):
+        if any(os.path.realpath(path).startswith(folder + os.sep) for folder in own_folders):
             raise UserError('--input %s is in a folder of results that would be written to: '
                             'give another --output_dir.' % path)
     names = _unique_names([inside for _, inside in relative.values()])
@@ -103,10 +107,6 @@ def _walk(folder, own_folders):
             if (extension in PICTURE_EXTENSIONS + VIDEO_EXTENSIONS and not name.startswith('.')
                     and os.path.isfile(os.path.join(parent, name))):
                 yield os.path.join(parent, name)
-
-
-def _is_within(path, folder):
-    return os.path.realpath(path).startswith(folder + os.sep)
 
 
 def _unique_names(paths):
@@ -160,7 +160,7 @@ def by_size(items):
         try:
             with Image.open(item.path) as image:
                 size = image.size
-        # As in dataset/decoding.py. What is wrong with a file is said when it is read.
+        # As in dataset/sources/decoding.py. What is wrong with a file is said when it is read.
         except Exception:
             size = None
         groups.setdefault(size, []).append(item)
@@ -195,13 +195,13 @@ def open_video(path):
     # Decoded once from end to end, in far less time than the network takes: damage shows
     # before any frame is predicted, and the number of frames is known.
     num_frames = count_frames(path)
-    reader = imageio_ffmpeg.read_frames('file:' + path)
+    reader = _ffmpeg().read_frames('file:' + path)
     try:
         meta = next(reader)
     except OSError as error:
         raise UserError('%s cannot be decoded as a video: %s' % (path, error))
     width, height = meta['size']
-    return Video(height, width, num_frames, _video_frames(reader, path, height, width, num_frames),
+    return Video(height, width, num_frames, _video_frames(reader, path, height, width),
                  meta['fps'] or _FRAMES_PER_SECOND, None, None)
 
 
@@ -212,7 +212,7 @@ def count_frames(path):
       UserError: it is damaged, or no video.
     """
     try:
-        ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+        ffmpeg = _ffmpeg().get_ffmpeg_exe()
     except RuntimeError as error:
         raise UserError('%s: videos need ffmpeg, and none was found (%s): install it, or '
                         'imageio-ffmpeg as requirements-common.txt has it.' % (path, error))
@@ -231,46 +231,43 @@ def count_frames(path):
     return int(counts[-1])
 
 
-def _video_frames(reader, path, height, width, num_frames):
-    count = 0
+def _video_frames(reader, path, height, width):
     try:
         for frame in reader:
-            count += 1
             yield np.frombuffer(frame, np.uint8).reshape(height, width, 3)
     except (OSError, RuntimeError) as error:
         raise UserError('%s: %s' % (path, error))
-    if count != num_frames:
-        raise UserError('%s: %d frames were read, %d a moment before.'
-                        % (path, count, num_frames))
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """Within it errors of a GIF, a `PIL.Image`, become `UserError`."""
+    try:
+        with Image.open(path) as image:
+            yield image
+    # As in dataset/sources/decoding.py: Pillow raises nearly anything on damaged files.
+    except Exception as error:
+        raise UserError('%s cannot be decoded: %s. Fetch or export it again.' % (path, error))
 
 
 def _durations(path):
     """Returns (milliseconds of each frame of a GIF, how often it repeats, (width, height))."""
     durations = []
-    try:
-        with Image.open(path) as image:
-            for index in range(getattr(image, 'n_frames', 1)):
-                image.seek(index)
-                durations.append(image.info.get('duration', 0))
-            return durations, image.info.get('loop'), image.size
-    # As in dataset/decoding.py: Pillow raises nearly anything on damaged files.
-    except Exception as error:
-        raise UserError('%s cannot be decoded: %s. Fetch or export it again.' % (path, error))
+    with _opened(path) as image:
+        for index in range(getattr(image, 'n_frames', 1)):
+            image.seek(index)
+            durations.append(image.info.get('duration', 0))
+        return durations, image.info.get('loop'), image.size
 
 
 def _gif_frames(path):
     """Yields the frames as a viewer shows them, transparent parts on white."""
-    try:
-        with Image.open(path) as image:
-            for index in range(image.n_frames):
-                image.seek(index)
-                frame = Image.new('RGBA', image.size, 'white')
-                frame.alpha_composite(image.convert('RGBA'))
-                yield np.array(frame.convert('RGB'))
-    except GeneratorExit:
-        raise
-    except Exception as error:
-        raise UserError('%s cannot be decoded: %s. Fetch or export it again.' % (path, error))
+    with _opened(path) as image:
+        for index in range(image.n_frames):
+            image.seek(index)
+            frame = Image.new('RGBA', image.size, 'white')
+            frame.alpha_composite(image.convert('RGBA'))
+            yield np.array(frame.convert('RGB'))
 
 
 def video_extension(video):
@@ -292,18 +289,13 @@ def write_video(pictures, path, video):
     Raises:
       UserError: it cannot be written.
     """
-    temporary = path + '.tmp'
-    try:
+    with files.replacing(path, 'wb') as video_file:
         if video.durations is None:
-            _write_mp4(pictures, temporary, video.frames_per_second)
+            _write_mp4(pictures, video_file.name, video.frames_per_second)
         else:
             options = {} if video.loop is None else {'loop': video.loop}
-            next(pictures).save(temporary, format='GIF', save_all=True, append_images=pictures,
+            next(pictures).save(video_file, format='GIF', save_all=True, append_images=pictures,
                                 duration=video.durations, **options)
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
 
 
 def _write_mp4(pictures, path, frames_per_second):
@@ -315,7 +307,7 @@ def _write_mp4(pictures, path, frames_per_second):
             canvas = Image.new('RGB', size, 'white')
             canvas.paste(picture)
             if writer is None:
-                writer = imageio_ffmpeg.write_frames(
+                writer = _ffmpeg().write_frames(
                     'file:' + path, size, fps=frames_per_second, codec='libx264', quality=7,
                     macro_block_size=2, ffmpeg_log_level='error', output_params=['-f', 'mp4'])
                 writer.send(None)

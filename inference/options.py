@@ -3,12 +3,11 @@
 Free of TensorFlow, so that flags are checked before it is imported.
 """
 import argparse
-import os
 from collections import namedtuple
 
 from common import flag_types
 from common.errors import UserError
-from dataset import voc
+from inference import submission
 from resnet import architecture
 
 # scales: tuple of float. flip: bool. window: None, or int, the side of the squares that larger
@@ -19,10 +18,6 @@ SINGLE_PASS = Passes((1.0,), False, None, 0)
 SMALLEST_WINDOW = 33  # pixels: three features at output stride 16
 # The paper's, section 4.1.
 PAPER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-# Of PASCAL VOC's server: trained on VOC's own data alone, or on others too, such as SBD's
-# labels and ImageNet's images.
-COMPETITIONS = ('comp5', 'comp6')
-VOC_SPLITS = {'validation': 'val'}
 
 
 def _scale(text):
@@ -72,7 +67,8 @@ def add_flags(parser):
                              'for images too large for memory')
     parser.add_argument('--overlap', type=flag_types.non_negative_int, metavar='PIXELS',
                         help='what neighbouring squares share (default: a quarter of --window)')
-    parser.add_argument('--save_submission', nargs='?', const='comp6', choices=COMPETITIONS,
+    parser.add_argument('--save_submission', nargs='?', const='comp6',
+                        choices=submission.COMPETITIONS,
                         help="also write what PASCAL VOC's server takes, as results/VOC2012/"
                              'Segmentation/COMPETITION_SPLIT_cls/ID.png; comp6 (default) is for '
                              'networks that saw more than VOC, comp5 for others')
@@ -90,33 +86,8 @@ def passes_of(flags):
     if flags.overlap is not None and not flags.window:
         raise UserError('--overlap %d without --window: give the side of the squares too.'
                         % flags.overlap)
-    overlap = flags.overlap
-    if overlap is None:
-        overlap = (flags.window or 0) // 4
+    overlap = (flags.window or 0) // 4 if flags.overlap is None else flags.overlap
     if flags.window and overlap >= flags.window:
         raise UserError('--window %d --overlap %d: the overlap must be smaller.'
                         % (flags.window, overlap))
     return Passes(tuple(flags.scales), flags.flip, flags.window, overlap)
-
-
-def submission_folder(output_dir, competition, split, class_names):
-    """The folder in which PASCAL VOC's server looks for label maps.
-
-    Args:
-      output_dir: str.
-      competition: str, one of `COMPETITIONS`.
-      split: str; `validation` is VOC's val.
-      class_names: sequence of str, the network's.
-
-    Returns:
-      str.
-
-    Raises:
-      UserError: the classes are not VOC's.
-    """
-    if tuple(class_names) != voc.CLASS_NAMES:
-        raise UserError("--save_submission: PASCAL VOC's server takes its own %d classes, and "
-                        'these are %d (%s, ...). Leave the flag out.'
-                        % (len(voc.CLASS_NAMES), len(class_names), ', '.join(class_names[:3])))
-    return os.path.join(output_dir, 'results', 'VOC2012', 'Segmentation',
-                        '%s_%s_cls' % (competition, VOC_SPLITS.get(split, split)))

@@ -96,7 +96,7 @@ def draw_decimation(image, labels, cases, class_names, ignore_label):
       labels: integer [height, width].
       cases: list of (title of the picture, small image uint8 [h, w, 3], title of the
         labels, labels that came back [height, width]).
-      class_names, ignore_label: as in `figures.add_class_legend`.
+      class_names, ignore_label: as in `plots.add_class_legend`.
     """
     columns = len(cases) + 1
     height, width = labels.shape

@@ -24,7 +24,7 @@ def read(graph, resnet_model, name_scope=''):
 
     Of a unit that is its 3x3 convolution; its others are 1x1. A window of k taps at a
     rate r widens the receptive field by (k - 1) * r times the stride so far, and with
-    the gradient of a feature one sees that it does (tests/test_notebooks.py).
+    the gradient of a feature one sees that it does (tests/notebooks).
 
     Args:
       graph: `tf.Graph`.

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dataset import voc
 
-_GREY, _LIGHT, _MARK, _SECOND = '0.45', '0.93', 'tab:orange', 'tab:blue'
+_GREY, _MARK, _SECOND = '0.45', 'tab:orange', 'tab:blue'
 
 
 def colors_of(ids, ignore_label):
@@ -124,31 +124,6 @@ def plot_receptive_fields(variants, image_side):
     axes.set(ylabel='receptive field, pixels', title='What one value of each layer depends on')
     axes.legend()
     axes.grid(axis='y', alpha=0.3)
-    figure.tight_layout()
-
-
-def show_confusion(matrix, class_names):
-    """Draws a confusion matrix as the share of each label's pixels.
-
-    Args:
-      matrix: int [classes, classes], rows are labels, columns predictions.
-      class_names: sequence of str.
-    """
-    in_labels = matrix.sum(axis=1, keepdims=True)
-    shares = np.divide(matrix, in_labels, out=np.full(matrix.shape, np.nan), where=in_labels > 0)
-    side = 3 + 0.32 * len(class_names)
-    figure, axes = plt.subplots(figsize=(side + 1, side))
-    shown = axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
-    axes.set_facecolor(_LIGHT)
-    ticks = np.arange(len(class_names))
-    axes.set(xticks=ticks, yticks=ticks, xlabel='predicted', ylabel='label',
-             title='Where the pixels of each class go')
-    axes.set_xticklabels(class_names, rotation=90)
-    axes.set_yticklabels(class_names)
-    for row, column in np.argwhere(np.nan_to_num(shares) >= 0.005):
-        axes.text(column, row, '%.0f' % (100 * shares[row, column]), ha='center', va='center',
-                  fontsize=7, color='white' if shares[row, column] > 0.5 else 'black')
-    figure.colorbar(shown, label="share of the label's pixels (numbers: %)", fraction=0.046)
     figure.tight_layout()
 
 

@@ -8,7 +8,7 @@ import os
 import network
 from common.errors import UserError
 from experiment import weights
-from inference import restored
+from inference import multiscale
 from runtime import slim, tf
 from runtime.devices import session_config
 from serving import layout
@@ -71,7 +71,7 @@ def build_export_graph(network_options):
                                              [None, None, None, 3], name='images')
         logits = network.deeplab_v3(tf.cast(images, tf.float32), network_options, is_training=False,
                                     reuse=None)
-        labels = tf.identity(restored.label_map(logits), name='labels')
+        labels = tf.identity(multiscale.label_map(logits), name='labels')
         tf.nn.softmax(logits, name='probabilities')
         tf.identity(tf.map_fn(tf.image.encode_png, labels[..., tf.newaxis], dtype=tf.string),
                     name='labels_bytes')

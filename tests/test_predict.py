@@ -15,10 +15,10 @@ from PIL import Image
 import network
 import predict
 from common.errors import UserError
-from dataset import descriptor
+from dataset import descriptor, voc
 from dataset.records import encoding
 from experiment import config, train_flags
-from inference import media, options, restored
+from inference import labelling, media, options, restored
 from resnet import architecture
 from runtime import tf
 from tests.helpers import ROOT, pseudo_random
@@ -326,25 +326,24 @@ class CountingPredictor:
         return restored.Prediction(np.ones(images.shape[:3], np.uint8), None)
 
 
-def events_of(tmp_path, monkeypatch, sizes, *options):
-    """Returns what predict_inputs reads and predicts in turn, and what it returns."""
+def events_of(tmp_path, monkeypatch, sizes, batch_size=None):
+    """Returns what a labeller reads and predicts in turn, and what it returns."""
     events = []
     for index, size in enumerate(sizes):
         (tmp_path / ('%d.png' % index)).write_bytes(encoded(noise(*size)))
     read_picture = media.read_picture
     monkeypatch.setattr(media, 'read_picture',
                         lambda path: events.append('read') or read_picture(path))
-    flags = predict.parse_flags(['--checkpoint', 'x', '--input', 'x', '--output_dir',
-                                 str(tmp_path / 'out')] + list(options))
-    returned = predict.predict_inputs(
-        media.find_inputs([str(tmp_path)]), CountingPredictor(events),
-        restored.Run('x', None, ('a', 'b'), 255), flags, (UserError,))
+    returned = labelling.Labeller(
+        CountingPredictor(events), restored.Run('x', None, ('a', 'b'), 255),
+        labelling.Outputs(str(tmp_path / 'out')), batch_size).label(
+            media.find_inputs([str(tmp_path)]))
     return events, returned
 
 
 def test_pictures_of_one_size_are_batched_and_no_more_is_read_than_that(tmp_path, monkeypatch):
     events, (pictures, _, failures) = events_of(
-        tmp_path, monkeypatch, [(4, 5)] * 5 + [(5, 4)] * 2, '--batch_size', '2')
+        tmp_path, monkeypatch, [(4, 5)] * 5 + [(5, 4)] * 2, 2)
     assert events == (['read'] * 2 + ['predict 2 of 4x5']) * 2 + [
         'read', 'read', 'predict 1 of 4x5', 'read', 'predict 2 of 5x4']
     assert [entry['name'] for entry in pictures] == list('0123456') and not failures
@@ -355,20 +354,19 @@ def test_pictures_of_mixed_sizes_are_batched_by_size_and_listed_in_order(tmp_pat
     (tmp_path / '00.png').write_bytes(b'nothing')
     (tmp_path / '6.png').write_bytes(b'')
     events, (pictures, _, failures) = events_of(
-        tmp_path, monkeypatch, [(4, 5), (5, 4)] * 3, '--batch_size', '3')
+        tmp_path, monkeypatch, [(4, 5), (5, 4)] * 3, 3)
     assert [event for event in events if event != 'read'] == [
         'predict 3 of 4x5', 'predict 3 of 5x4']
     assert [entry['name'] for entry in pictures] == list('012345')
     assert [os.path.basename(path) for path, _ in failures] == ['00.png', '6.png']
 
 
-def test_batches_are_smaller_for_large_pictures_unless_told(tmp_path):
-    given = ['--checkpoint', 'x', '--input', 'x', '--output_dir', 'x']
-    flags = predict.parse_flags(given)
-    assert [predict.batch_limit(flags, *size) for size in
+def test_batches_are_smaller_for_large_pictures_unless_told():
+    assert [labelling.batch_limit(None, *size) for size in
             ((1, 1), (513, 513), (1000, 1000), (3000, 4000))] == [8, 4, 1, 1]
-    flags = predict.parse_flags(given + ['--batch_size', '16'])
-    assert predict.batch_limit(flags, 3000, 4000) == 16
+    flags = predict.parse_flags(['--checkpoint', 'x', '--input', 'x', '--output_dir', 'x',
+                                 '--batch_size', '16'])
+    assert labelling.batch_limit(flags.batch_size, 3000, 4000) == 16
 
 
 def test_what_does_not_fit_into_memory_is_listed_and_the_rest_goes_on(tmp_path, monkeypatch):
@@ -431,8 +429,8 @@ def test_a_run_of_the_post_is_predicted_as_its_code_does(run_dir, picture, tmp_p
     predict.main(['--checkpoint', 'log', '--input', picture, '--output_dir', 'out'])
     # Its logits are resized without aligned corners.
     small = predictor._session.run(
-        predictor._graph.graph.get_tensor_by_name('DeepLab_v3/logits/BiasAdd:0'),
-        {predictor._graph.images: media.read_picture(picture)[np.newaxis]})
+        predictor._images.graph.get_tensor_by_name('DeepLab_v3/logits/BiasAdd:0'),
+        {predictor._images: media.read_picture(picture)[np.newaxis]})
     with tf.Graph().as_default(), tf.Session() as session:
         expected = session.run(tf.image.resize_bilinear(small, [48, 48])).argmax(axis=3)[0]
     assert len(np.unique(expected)) > 1
@@ -486,7 +484,7 @@ def test_predictions_json_of_an_earlier_run_does_not_stand_for_an_unfinished_one
         raise KeyboardInterrupt
 
     monkeypatch.setattr(restored, 'Predictor', lambda *_: contextlib.closing(io.StringIO()))
-    monkeypatch.setattr(predict, 'predict_inputs', stopped)
+    monkeypatch.setattr(labelling.Labeller, 'label', stopped)
     with pytest.raises(KeyboardInterrupt):
         predict.main(['--checkpoint', run_dir, '--input', picture, '--output_dir', str(out)])
     assert os.listdir(str(out)) == []
@@ -510,7 +508,7 @@ def test_scales_flip_and_windows_are_those_of_the_predictor(run_dir, tmp_path):
 
 def test_a_submission_of_pictures_lies_where_vocs_server_looks(run_dir, tmp_path, monkeypatch):
     names = restored.load_run(run_dir).class_names
-    monkeypatch.setattr(predict.inference.voc, 'CLASS_NAMES', names)
+    monkeypatch.setattr(voc, 'CLASS_NAMES', names)
     Image.fromarray(colours()).save(str(tmp_path / '2008_000006.jpg'))
     predict.main(['--checkpoint', run_dir, '--input', str(tmp_path / '2008_000006.jpg'),
                   '--output_dir', str(tmp_path / 'out'), '--save_submission'])

@@ -12,8 +12,9 @@ from PIL import Image
 import metrics
 import network
 import train
-from dataset import descriptor
-from evaluation import loop
+from common.errors import UserError
+from dataset import descriptor, voc
+from evaluation import results
 from experiment import checkpoints, config
 from inference import restored
 from preprocessing import inputs
@@ -98,19 +99,6 @@ def test_post_scores_are_those_of_center_crops_padded_with_black(run_dir, shapes
     np.testing.assert_allclose([written['post'][name] for name in names],
                                np.mean(expected, axis=0), rtol=1e-6)
     assert written['post']['crop_size'] == 33 and written['post']['num_images'] == 3
-
-
-def test_center_crop_pads_images_with_black_and_labels_with_ignore():
-    image = np.random.RandomState(0).uniform(1, 255, [1, 5, 8, 3]).astype(np.float32)
-    labels = np.arange(40, dtype=np.int32).reshape(1, 5, 8)
-    with tf.Graph().as_default(), tf.Session() as session:
-        crop, crop_labels = session.run(loop.center_crop(
-            tf.constant(image), tf.constant(labels), 7, 255))
-    assert crop.shape == (1, 7, 7, 3) and crop_labels.shape == (1, 7, 7)
-    np.testing.assert_array_equal(crop[:, 1:6], image[:, :, :7])
-    np.testing.assert_array_equal(crop_labels[:, 1:6], labels[:, :, :7])
-    for row in (0, 6):
-        assert (crop[:, row] == 0).all() and (crop_labels[:, row] == 255).all()
 
 
 def test_interval_surrounds_the_benchmark_miou_and_post_scores_can_be_left_out(run_dir, tmp_path):
@@ -206,7 +194,7 @@ def test_the_report_shows_all_results_and_needs_no_other_file(run_dir, shapes_di
 
 def test_the_worst_images_come_first_and_the_csv_has_the_scores_of_all(run_dir, shapes_dir,
                                                                        tmp_path, monkeypatch):
-    monkeypatch.setattr(test, 'WORST_SHOWN', 2)
+    monkeypatch.setattr(results, 'WORST_SHOWN', 2)
     (tmp_path / 'worst').mkdir()
     (tmp_path / 'worst' / '03-old.png').write_bytes(b'of an earlier evaluation')
     test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path)])
@@ -280,7 +268,7 @@ def test_a_submission_of_other_classes_than_vocs_is_refused(run_dir):
 def test_submissions_are_palette_pngs_in_the_folders_of_vocs_server(run_dir, tmp_path,
                                                                     monkeypatch):
     names = descriptor.load(config.load(run_dir).dataset_dir).class_names
-    monkeypatch.setattr(test.inference.voc, 'CLASS_NAMES', names)
+    monkeypatch.setattr(voc, 'CLASS_NAMES', names)
     test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path), '--save_submission', 'comp5',
                '--split', 'validation'])
     folder = tmp_path / 'results' / 'VOC2012' / 'Segmentation' / 'comp5_val_cls'
@@ -298,8 +286,8 @@ def test_scores_of_an_earlier_evaluation_do_not_outlive_one_that_stopped(run_dir
     test.main(arguments)
 
     def fail(*_):
-        raise ValueError('shards are damaged')
-    monkeypatch.setattr(test.metrics, 'confusion_matrix', fail)
+        raise UserError('shards are damaged')
+    monkeypatch.setattr(metrics, 'confusion_matrix', fail)
     with pytest.raises(SystemExit, match='shards are damaged'):
         test.main(arguments)
     assert not os.path.exists(str(tmp_path / 'scores.json'))
@@ -315,25 +303,3 @@ def test_a_label_outside_the_classes_names_the_image(run_dir, shapes_dir, tmp_pa
     for more in ([], ['--window', '33']):
         with pytest.raises(SystemExit, match='png: label ids run from|label value'):
             test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path)] + more)
-
-
-@pytest.mark.parametrize('error, raised', [
-    (tf.errors.ResourceExhaustedError(None, None, 'OOM'), loop.NoMemoryError),
-    (tf.errors.InternalError(None, None, 'Dst tensor is not initialized.'),
-     loop.NoMemoryError),
-    (tf.errors.InternalError(None, None, 'Blas GEMM launch failed'), tf.errors.InternalError)])
-def test_out_of_memory_names_the_data_and_the_way_out(run_dir, shapes_dir, monkeypatch, error,
-                                                      raised):
-    info = descriptor.load(shapes_dir)
-    graph = loop.build_eval_graph(config.load(run_dir), info, shapes_dir, 'test')
-    real = tf.Session.run
-
-    def run(session, fetches, *args, **kwargs):
-        if isinstance(fetches, dict) and 'predictions' in fetches:
-            raise error
-        return real(session, fetches, *args, **kwargs)
-    monkeypatch.setattr(tf.Session, 'run', run)
-    with pytest.raises(raised) as caught:
-        loop.evaluate(graph, checkpoints.find(run_dir)[0], info, 'test')
-    if raised is loop.NoMemoryError:
-        caught.match('An image in %s does not fit into memory: test.py --window 513' % shapes_dir)

@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 import metrics
 from common.errors import UserError
-from evaluation import loop
+from evaluation import figures, graph, loop, scores
 from experiment import checkpoints, curves, history, run_log
 from preprocessing.failures import OutOfMemoryError
 from training import failures
@@ -38,8 +38,8 @@ class Validation:
         self.args, self.info, self.run_dir, self.stop = args, info, run_dir, stop
         self.split, self.graph = split_of(args, info), None
         if self.split:
-            self.graph = loop.build_eval_graph(
-                network_options, info, args.dataset_dir, loop.EvaluationOptions(
+            self.graph = graph.build_eval_graph(
+                network_options, info, args.dataset_dir, graph.EvaluationOptions(
                     self.split, num_examples=args.overfit, averaged=args.ema_decay > 0))
         elif args.patience:
             raise UserError('--patience %d: %s has no split "%s", so nothing is evaluated. Leave '
@@ -97,14 +97,14 @@ class Validation:
         return True
 
     def _log(self, step, result, entry, matrix, log):
-        scalars = {'validation/' + name: getattr(result, name) for name, _ in loop.TITLES}
+        scalars = {'validation/' + name: getattr(result, name) for name, _ in scores.TITLES}
         scalars.update({run_log.VALIDATED_TAG: entry['loss'],
                         'validation/running_loss': entry['running_loss']})
         scalars.update(('validation_iou/' + name, float(iou))
                        for name, iou in zip(self.info.class_names, result.per_class_iou)
                        if iou == iou)
         log.add_image(step, 'validation/confusion_matrix',
-                      *curves.confusion_png(matrix, self.info.class_names))
+                      *figures.confusion_png(matrix, self.info.class_names))
         log.add(step, scalars)
         curves.draw(run_log.read_metrics(self.run_dir.path), self.run_dir.path)
 

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from benchmarks import (atrous_convolution, build_records, evaluation_work,
+from benchmarks import (atrous_convolution, evaluation_work, measuring,
                         training_memory)
+from common.errors import UserError
 from experiment import train_flags
 from runtime.devices import has_native_dilated_gradient
 from tests.helpers import ROOT
@@ -45,7 +46,7 @@ def test_peak_memory_is_that_of_the_command():
     # Asked from a small process: a child of this one starts with this one's peak.
     root = ROOT
     small, large = (float(subprocess.check_output(
-        [sys.executable, '-c', 'import sys; from benchmarks.training_memory import peak_mib;'
+        [sys.executable, '-c', 'import sys; from benchmarks.measuring import peak_mib;'
          'print(peak_mib([sys.executable, "-c", "list(bytearray(%d << 20))"]))' % mib], cwd=root))
         for mib in (1, 30))
     # A list of 30 Mi small ints holds 240 MiB of pointers.
@@ -53,8 +54,13 @@ def test_peak_memory_is_that_of_the_command():
 
 
 def test_peak_memory_of_a_failing_command_is_refused():
-    with pytest.raises(SystemExit, match='failed'):
-        training_memory.peak_mib([sys.executable, '-c', 'raise SystemExit(3)'])
+    with pytest.raises(UserError, match='failed'):
+        measuring.peak_mib([sys.executable, '-c', 'raise SystemExit(3)'])
+
+
+def test_the_input_pipeline_is_read_as_training_reads_it(shapes_dir):
+    # TensorFlow alone takes more than 100 MiB.
+    assert 100 < training_memory.input_mib(shapes_dir, num_batches=2) < 4000
 
 
 def test_memory_table_has_a_cheaper_neighbour_for_each_flag(tmp_path, monkeypatch, capsys):
@@ -82,9 +88,9 @@ def test_the_committed_memory_table_is_of_the_settings_that_are_measured():
 
 
 def test_build_benchmark_counts_images_bytes_and_memory(tmp_path):
-    num_bytes = build_records.write_pairs(str(tmp_path), build_records.DIFFERENT + 2)
+    num_bytes = measuring.write_pairs(str(tmp_path), measuring.DIFFERENT + 2)
     # As large as VOC's: its images take some 80 kB, its masks some 3 kB.
-    assert 50e3 < num_bytes / float(build_records.DIFFERENT + 2) < 150e3
+    assert 50e3 < num_bytes / float(measuring.DIFFERENT + 2) < 150e3
     assert os.path.samefile(str(tmp_path / '00000.jpg'), str(tmp_path / '00016.jpg'))
     root = ROOT
     printed = subprocess.check_output(

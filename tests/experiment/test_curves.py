@@ -1,8 +1,6 @@
 """curves.py: the picture of a run shows what metrics.jsonl holds."""
-import io
 import os
 
-import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -61,19 +59,3 @@ def test_losses_can_be_read_off(tmp_path, figures, losses):
 def test_a_run_that_logged_nothing_yet_has_empty_curves(tmp_path):
     curves.draw([], str(tmp_path))
     assert (tmp_path / curves.CURVES_NAME).exists()
-
-
-@pytest.mark.parametrize('num_classes', [2, 40])
-def test_confusion_shows_each_labels_shares(figures, num_classes):
-    matrix = np.zeros([num_classes, num_classes], int)
-    matrix[0, :2] = 3, 1
-    names = tuple('class %d' % index for index in range(num_classes))
-    png, height, width = curves.confusion_png(matrix, names)
-    assert Image.open(io.BytesIO(png)).size == (width, height)
-    axes = figures[0].axes[0]
-    expected = np.zeros([num_classes, num_classes])
-    expected[0, :2] = 0.75, 0.25
-    np.testing.assert_array_equal(axes.images[0].get_array(), expected)
-    # Too many names would overlap.
-    shown = [label.get_text() for label in axes.get_yticklabels()]
-    assert (shown == list(names)) == (num_classes == 2)

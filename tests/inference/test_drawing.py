@@ -1,4 +1,4 @@
-"""visualization.py: VOC's colours, palette PNGs that keep ids, contact sheets."""
+"""drawing.py: VOC's colours, palette PNGs that keep ids, contact sheets."""
 import os
 
 import numpy as np
@@ -43,16 +43,6 @@ def test_palette_png_shows_the_palette_of_its_ignore_label(tmp_path):
     with Image.open(path) as image:
         colors = np.array(image.convert('RGB'))[0]
     np.testing.assert_array_equal(colors, [(0, 0, 0), (128, 0, 0), VOID_COLOR])
-
-
-def test_save_png_replaces_an_earlier_file_and_leaves_nothing_else(tmp_path):
-    path = str(tmp_path / 'a.png')
-    for value in (10, 20):
-        drawing.save_png(Image.new('RGB', (2, 3), (value,) * 3), path)
-    with Image.open(path) as image:
-        assert image.size == (2, 3)
-        assert image.getpixel((1, 2)) == (20, 20, 20)
-    assert os.listdir(str(tmp_path)) == ['a.png']
 
 
 def row(name='a', height=60, width=120, label=1, prediction=15):

@@ -1,4 +1,4 @@
-"""prediction.py: names of classes whose data set may be gone, rounding, scales and windows."""
+"""restored.py: names of classes whose data set may be gone, rounding, scales and windows."""
 import argparse
 
 import numpy as np
@@ -129,25 +129,6 @@ def test_scales_and_flip_equal_single_passes_averaged_in_numpy(run):
         single = predictor.predict(images, with_probabilities=True)
     assert np.abs(single.probabilities - np.mean(expected, axis=0)).max() > 0.02
     np.testing.assert_allclose(single.probabilities, expected[2], atol=2e-3)
-
-
-@pytest.mark.parametrize('length, window, overlap, starts', [
-    (10, 10, 3, [0]), (4, 10, 3, [0]), (11, 10, 3, [0, 1]), (24, 10, 3, [0, 7, 14]),
-    (25, 10, 3, [0, 7, 14, 15]), (20, 10, 0, [0, 10])])
-def test_windows_cover_the_line_and_end_with_it(length, window, overlap, starts):
-    assert restored.window_starts(length, window, overlap) == starts
-
-
-def test_windows_are_averaged_where_they_overlap():
-    seen = []
-
-    def predict(part):
-        seen.append(part.shape[1:3])
-        return np.full(part.shape[:3] + (2,), len(seen), np.float32)
-
-    found = restored.predict_windows(predict, np.zeros([1, 4, 7, 3]), 4, 1)
-    assert seen == [(4, 4), (4, 4)]
-    np.testing.assert_array_equal(found[0, 0, :, 1], [1, 1, 1, 1.5, 2, 2, 2])
 
 
 def test_a_window_as_large_as_the_image_changes_nothing_and_a_smaller_one_is_used(run):

@@ -16,6 +16,8 @@ from nbclient import NotebookClient
 from PIL import Image
 
 import network
+from common.errors import UserError
+from evaluation.scores import TITLES
 from experiment import checkpoints, config, train_flags, weights
 from notebooks import layers
 from resnet import architecture
@@ -161,7 +163,7 @@ architecture.MODELS[%r] = architecture.Architecture(%r)''' % (ROOT, TINY, TINY_U
     assert '| ASPP | 3x3, 3 | 3x3 | 1 | 18 | 3 x 3 x 256 | 1091 x 1091 |' in text
     test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path / 'results')])
     scores = json.loads((tmp_path / 'results' / 'scores.json').read_text())
-    for key, title in test.evaluation.TITLES:
+    for key, title in TITLES:
         row = '| %s | %.4f | %.4f |' % (title, scores['benchmark'][key], scores['post'][key])
         assert row in text
     assert 0 < scores['benchmark']['pixel_accuracy'] < 1
@@ -218,7 +220,7 @@ def test_what_is_missing_is_said_with_the_way_out(settings, message, run_dir, mo
 @pytest.mark.parametrize('has_own, run', [(True, 'runs/deeplab_v3'), (False, 'runs/demo/model')])
 def test_the_users_own_run_goes_before_the_demo(has_own, run, monkeypatch, no_settings):
     def find(path):
-        raise SystemExit('looked at ' + path)
+        raise UserError('looked at ' + path)
     monkeypatch.setattr(config, 'is_run_dir', lambda folder: has_own or 'demo' in folder)
     monkeypatch.setattr(checkpoints, 'find', find)
     monkeypatch.setattr(sys, 'path', list(sys.path))

@@ -1,0 +1,65 @@
+"""Pictures of scores: confusion matrices and calibration."""
+import numpy as np
+
+from common import pictures
+
+_MOST_NAMES = 30  # beyond it the labels of a confusion matrix would overlap
+
+
+def confusion_png(matrix, class_names):
+    """Draws a confusion matrix, each row as shares of its label.
+
+    Args:
+      matrix: int [classes, classes], rows are labels.
+      class_names: tuple of str.
+
+    Returns:
+      (PNG bytes, height, width).
+    """
+    matrix = np.asarray(matrix, np.float64)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    size = max(4.0, 0.32 * len(class_names) + 2.5)
+    figure = pictures.figure(size + 0.8, size, dpi=80)
+    axes = figure.subplots()
+    image = axes.imshow(shares, vmin=0, vmax=1, cmap='Blues')
+    if len(class_names) <= _MOST_NAMES:
+        axes.set_xticks(range(len(class_names)))
+        axes.set_xticklabels(class_names, rotation=90, fontsize=8)
+        axes.set_yticks(range(len(class_names)))
+        axes.set_yticklabels(class_names, fontsize=8)
+    axes.set_xlabel('predicted')
+    axes.set_ylabel('label')
+    figure.colorbar(image, ax=axes, fraction=0.046)
+    width, height = figure.canvas.get_width_height()
+    return pictures.figure_png(figure), height, width
+
+
+def calibration_png(bin_counts):
+    """Draws how often predictions of each confidence are right, and how many there are.
+
+    Args:
+      bin_counts: float64 [3, bins], see `metrics.calibration_counts`.
+
+    Returns:
+      PNG bytes.
+    """
+    num_pixels, confidence_sum, num_right = np.asarray(bin_counts, np.float64)
+    edges = np.linspace(0, 1, len(num_pixels) + 1)
+    filled = num_pixels > 0
+    figure = pictures.figure(5, 5.2, dpi=80)
+    axes, share_axes = figure.subplots(2, 1, sharex=True,
+                                       gridspec_kw={'height_ratios': [3, 1]})
+    axes.plot([0, 1], [0, 1], color='0.6', linewidth=1, label='calibrated')
+    axes.plot(confidence_sum[filled] / num_pixels[filled], num_right[filled] / num_pixels[filled],
+              'o-', markersize=4, label='measured')
+    axes.set_ylabel('share of right pixels')
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.legend(fontsize=8)
+    share_axes.bar(edges[:-1], num_pixels / max(num_pixels.sum(), 1), width=edges[1],
+                   align='edge', edgecolor='white')
+    share_axes.set_xlabel('confidence: probability of the predicted class')
+    share_axes.set_ylabel('share of pixels')
+    for each in (axes, share_axes):
+        each.grid(alpha=0.3)
+    return pictures.figure_png(figure)

@@ -1,0 +1,112 @@
+"""The files of an evaluation: predictions, pictures, tables, report.html and scores.json."""
+import csv
+import heapq
+import math
+import os
+import shutil
+from collections import namedtuple
+
+import metrics
+from common import files, html, pictures
+from evaluation import figures, report
+from inference import drawing
+
+SHEET_ROWS = 12
+WORST_SHOWN = 16
+SCORES_NAME = 'scores.json'
+REPORT_NAME = 'report.html'
+
+# confusion, calibration: bytes of a PNG. worst: list of (name, mean IoU, `PIL.Image` of
+# `drawing.comparison`), the lowest first. sheet: `PIL.Image`, images across the split.
+Drawings = namedtuple('Drawings', ['confusion', 'calibration', 'worst', 'sheet'])
+
+
+class Pictures:
+    """Writes the predictions of a split, and keeps what the report shows of it.
+
+    Args:
+      output_dir: str.
+      num_examples: int, of the split.
+      info: `dataset.descriptor.DatasetInfo`.
+      submission_dir: str or None, where copies for PASCAL VOC's server go.
+    """
+
+    def __init__(self, output_dir, num_examples, info, submission_dir=None):
+        self._folder, self._info = os.path.join(output_dir, 'predictions'), info
+        self._submission_dir = submission_dir
+        # _worst: heap of (negative mean IoU, index, name, arrays of `drawing.shrink`).
+        self._rows, self._worst, self._index = [], [], 0
+        self._every = max(1, num_examples // SHEET_ROWS)
+
+    def add(self, name, image, labels, predictions, matrix):
+        """Takes one image; see `loop.evaluate`."""
+        stem = os.path.splitext(name)[0]
+        paths = [os.path.join(self._folder, stem + '.png')]
+        if self._submission_dir:
+            paths.append(os.path.join(self._submission_dir, os.path.basename(stem) + '.png'))
+        for path in paths:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            drawing.save_palette_png(predictions, path, self._info.ignore_label)
+        if self._index % self._every == 0 and len(self._rows) < SHEET_ROWS:
+            self._rows.append((name, image, labels, predictions))
+        score = float(metrics.mean_iou(metrics.counts(matrix)))
+        is_shown = len(self._worst) < WORST_SHOWN or -score > self._worst[0][0]
+        if is_shown and score == score:
+            # Small ones, as the heap holds many; those that stay are drawn at the end.
+            small = drawing.shrink(image, labels, predictions)
+            heapq.heappush(self._worst, (-score, self._index, name, small))
+            if len(self._worst) > WORST_SHOWN:
+                heapq.heappop(self._worst)
+        self._index += 1
+
+    def drawn(self, evaluated):
+        """Returns the `Drawings` of all images; `evaluated` is a `loop.Evaluation`."""
+        names, ignore_label = self._info.class_names, self._info.ignore_label
+        worst = [(name, -score, drawing.comparison(*small, names, ignore_label))
+                 for score, _, name, small in sorted(self._worst, key=lambda one: -one[0])]
+        return Drawings(figures.confusion_png(evaluated.matrix, names)[0],
+                        figures.calibration_png(evaluated.bin_counts), worst,
+                        drawing.contact_sheet(self._rows, ignore_label))
+
+
+def write_images_csv(evaluated, path):
+    """Writes the benchmark's scores of each image alone, to a temporary name first.
+
+    Args:
+      evaluated: `loop.Evaluation`.
+      path: str.
+    """
+    with files.replacing(path, newline='') as csv_file:
+        rows = csv.writer(csv_file)
+        rows.writerow(['image', 'mean_iou', 'pixel_accuracy', 'labelled_pixels'])
+        for name, counts in zip(evaluated.names, evaluated.image_counts):
+            num_right, num_labelled = counts[0].sum(), counts[1].sum()
+            rows.writerow([name, '%.6f' % metrics.mean_iou(counts),
+                           '%.6f' % (num_right / num_labelled if num_labelled else math.nan),
+                           num_labelled])
+
+
+def write(result, evaluated, info, args, drawings, output_dir):
+    """Writes all files but the predictions; scores.json, which says that all is there, last.
+
+    Args:
+      result: dict, see `scores.as_dict`.
+      evaluated: `loop.Evaluation`.
+      info: `dataset.descriptor.DatasetInfo`.
+      args: the run's flags.
+      drawings: `Drawings`.
+      output_dir: str.
+    """
+    folder = os.path.join(output_dir, 'worst')
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    for index, (name, _, picture) in enumerate(drawings.worst, start=1):
+        stem = os.path.splitext(name)[0].replace('/', '-')
+        pictures.save_png(picture, os.path.join(folder, '%02d-%s.png' % (index, stem)))
+    pictures.save_png(drawings.sheet, os.path.join(output_dir, 'contact_sheet.png'))
+    pictures.save_bytes(drawings.confusion, os.path.join(output_dir, 'confusion_matrix.png'))
+    pictures.save_bytes(drawings.calibration, os.path.join(output_dir, 'calibration.png'))
+    write_images_csv(evaluated, os.path.join(output_dir, 'images.csv'))
+    html.write(report.as_html(result, evaluated, info, args, drawings),
+               os.path.join(output_dir, REPORT_NAME))
+    files.write_json(result, os.path.join(output_dir, SCORES_NAME))

@@ -1,0 +1,15 @@
+"""submission.py: where label maps lie for PASCAL VOC's server."""
+import pytest
+
+from common.errors import UserError
+from dataset import voc
+from inference import submission
+
+
+def test_submissions_lie_where_vocs_server_looks_and_hold_vocs_classes():
+    assert submission.folder_in('out', 'comp6', 'validation', voc.CLASS_NAMES) == \
+        'out/results/VOC2012/Segmentation/comp6_val_cls'
+    assert submission.folder_in('out', 'comp5', 'test', voc.CLASS_NAMES).endswith(
+        'Segmentation/comp5_test_cls')
+    with pytest.raises(UserError, match='takes its own 21 classes, and these are 2 .a, b'):
+        submission.folder_in('out', 'comp6', 'test', ('a', 'b'))
