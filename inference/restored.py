@@ -102,11 +102,11 @@ class Predictor:
     """
 
     def __init__(self, run, passes=options.SINGLE_PASS):
-        self._passes = passes
+        self._passes, network_options = passes, network.options_of(run.args)
         with tf.Graph().as_default() as graph:
             self._images = tf.placeholder(tf.uint8, [None, None, None, 3], name='images')
             logits = multiscale.averaged_logits(tf.cast(self._images, tf.float32),
-                                                network.options_of(run.args), passes)
+                                                network_options, passes)
             self._labels = multiscale.label_map(logits)
             self._probabilities = tf.nn.softmax(logits)
             # The averages of --ema_decay, where the checkpoint has them.
