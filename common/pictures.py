@@ -26,9 +26,8 @@ def save_bytes(content, path):
 def figure(width, height, dpi=100):
     """Returns an empty `matplotlib.figure.Figure` that needs no screen; sides are in inches."""
     # matplotlib takes 0.4 s to import; `--help` and whatever draws nothing do without.
-    # The canvas that needs no screen.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # for the same reason
     drawn = Figure(figsize=(width, height), dpi=dpi)
     FigureCanvasAgg(drawn)
     return drawn
