@@ -6,12 +6,13 @@ from common import pictures
 _MOST_NAMES = 30  # beyond it the labels of a confusion matrix would overlap
 
 
-def confusion_png(matrix, class_names):
+def confusion_png(matrix, class_names, with_numbers=False):
     """Draws a confusion matrix, each row as shares of its label.
 
     Args:
       matrix: int [classes, classes], rows are labels.
       class_names: tuple of str.
+      with_numbers: bool, whether to write the shares into the cells, in percent.
 
     Returns:
       (PNG bytes, height, width).
@@ -27,6 +28,9 @@ def confusion_png(matrix, class_names):
         axes.set_xticklabels(class_names, rotation=90, fontsize=8)
         axes.set_yticks(range(len(class_names)))
         axes.set_yticklabels(class_names, fontsize=8)
+    for row, column in np.argwhere(shares >= 0.005) if with_numbers else ():
+        axes.text(column, row, '%.0f' % (100 * shares[row, column]), ha='center', va='center',
+                  fontsize=7, color='white' if shares[row, column] > 0.5 else 'black')
     axes.set_xlabel('predicted')
     axes.set_ylabel('label')
     figure.colorbar(image, ax=axes, fraction=0.046)

@@ -43,8 +43,8 @@ def read_mat(path):
     Raises:
       decoding.InvalidExampleError: the file is damaged or of another layout.
     """
-    from scipy.io import loadmat  # takes 0.2 s, without which --help answers
-    from scipy.io import matlab
+    # SciPy takes 0.2 s to import, without which --help answers.
+    from scipy.io import loadmat, matlab
     try:
         content = loadmat(path, appendmat=False, variable_names=['GTcls'])
         labels = content['GTcls']['Segmentation'][0, 0]
