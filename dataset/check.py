@@ -78,9 +78,6 @@ def _add_input_flags(parser):
 
 
 def _check_args(args, parser):
-    for flag, value in (('--num_overlays', args.num_overlays), ('--seed', args.seed)):
-        if value is not None and args.html is None:
-            parser.error('%s has no effect without --html FILE' % flag)
     folders = [args.images, args.masks]
     if args.inputs and (any(folders) or args.list_file):
         parser.error('give either a data set, or --images and --masks, not both')
@@ -101,6 +98,13 @@ def _check_args(args, parser):
     for path in filter(None, folders):
         if not os.path.isdir(path):
             parser.error('%s is no folder' % path)
+    _check_report_flags(args, parser)
+
+
+def _check_report_flags(args, parser):
+    for flag, value in (('--num_overlays', args.num_overlays), ('--seed', args.seed)):
+        if value is not None and args.html is None:
+            parser.error('%s has no effect without --html FILE' % flag)
     for flag, path in (('--html', args.html), ('--json', args.json)):
         if path is not None and (os.path.isdir(path) or not path or not os.path.isdir(
                 os.path.dirname(os.path.abspath(path)))):

@@ -215,7 +215,8 @@ def count_frames(path):
         ffmpeg = _ffmpeg().get_ffmpeg_exe()
     except RuntimeError as error:
         raise UserError('%s: videos need ffmpeg, and none was found (%s): install it, or '
-                        'imageio-ffmpeg as requirements-common.txt has it.' % (path, error))
+                        'imageio-ffmpeg as environments/requirements-common.txt has it.'
+                        % (path, error))
     result = subprocess.run(
         [ffmpeg, '-nostdin', '-v', 'error', '-xerror', '-progress',
          'pipe:1', '-i', 'file:' + path, '-map', '0:v:0', '-vsync', 'cfr', '-f', 'null', '-'],

@@ -1,4 +1,4 @@
-"""metrics.py and the report of evaluation.py, against scores computed by hand."""
+"""metrics.py and evaluation/scores.py, against scores computed by hand."""
 import numpy as np
 import pytest
 

@@ -1,4 +1,4 @@
-"""pages.py: text and pictures in one HTML page."""
+"""html.py: text and pictures in one HTML page."""
 import base64
 import io
 import re

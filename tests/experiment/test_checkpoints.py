@@ -1,4 +1,4 @@
-"""checkpoints.py: finds what the user means, restores what fits, names what does not."""
+"""checkpoints.py and weights.py: what is meant is found, what fits restored, the rest named."""
 import json
 import os
 import shutil

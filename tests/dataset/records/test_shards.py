@@ -1,4 +1,4 @@
-"""dataset/shards.py: TensorFlow's files are read, its reader reads ours, damage is located."""
+"""dataset/records/shards.py: TensorFlow reads ours and we its files, damage is located."""
 import hashlib
 import os
 import struct

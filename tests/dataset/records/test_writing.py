@@ -1,4 +1,4 @@
-"""dataset/records.py: what goes in comes out, what is wrong stops, nothing is half done."""
+"""dataset/records: what goes in comes out, what is wrong stops, nothing is half done."""
 import errno
 import hashlib
 import json

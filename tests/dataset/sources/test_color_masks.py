@@ -1,4 +1,4 @@
-"""dataset/color_masks.py: colours become class ids, unknown ones are explained."""
+"""color_masks.py: colours become class ids, unknown ones are explained."""
 import io
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""dataset/decoding.py: every kind of file becomes what a viewer shows, or an error that names it.
+"""decoding.py: every kind of file becomes what a viewer shows, or an error that names it.
 
 The images of records are decoded as `preprocessing.inputs` does it and compared
 with Pillow: TensorFlow and Pillow must never see different pixels.

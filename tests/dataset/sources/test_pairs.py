@@ -1,4 +1,4 @@
-"""dataset/pairs.py: files find their partners, and those that do not are named."""
+"""dataset/sources/pairs.py: files find their partners, and those that do not are named."""
 import os
 
 import pytest

@@ -1,4 +1,4 @@
-"""dataset/sbd.py: labels come out of .mat files, damaged ones are named."""
+"""dataset/sources/sbd.py: labels come out of .mat files, damaged ones are named."""
 import io
 
 import numpy as np

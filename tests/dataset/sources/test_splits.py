@@ -1,4 +1,4 @@
-"""dataset/splits.py: the derived lists are the published ones, wrong files are named."""
+"""dataset/sources/splits.py: the derived lists are the published ones, wrong files are named."""
 import collections
 import os
 
