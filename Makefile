@@ -30,7 +30,7 @@ lint: env
 
 # tests/ is named, because the test.py next to it is a script.
 test: lint
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --durations=10 tests
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist worksteal --durations=10 tests
 
 demo: env
 	test -f $(DEMO)/shapes/dataset.json || \
