@@ -1,13 +1,17 @@
 """The one tap for TensorFlow: decides which one runs, and hands out `tf`, `slim` and `nets`.
 
-Every other module says `from runtime import slim, tf` at its top. TensorFlow itself is imported
-when something of it is asked for first: its import takes seconds, and `--help` or a message about
-a wrong flag shall not wait for them. Nothing here opens a session or builds a graph.
+Every other module says `from runtime import slim, tf` at its top and writes TensorFlow 1's names:
+`tf` is `tensorflow` on 1.15 and `tensorflow.compat.v1` on 2.21 (tests/test_parity.py shows that
+both compute the same). TensorFlow itself is imported when something of it is asked for first: its
+import takes seconds, and `--help` or a message about a wrong flag shall not wait for them. Nothing
+here opens a session or builds a graph.
 """
+import contextlib
 import functools
 import importlib
 import os
 import sys
+import tempfile
 import types
 import warnings
 
@@ -15,29 +19,67 @@ from common.errors import UserError
 
 __all__ = ['tf', 'slim', 'nets']
 
+# What tf_slim imports of Keras 2, and where tf_keras keeps it.
+_LEGACY_LAYERS = ('', '.base', '.convolutional', '.core', '.normalization', '.pooling')
+
+
+@contextlib.contextmanager
+def _standard_error_held():
+    """Holds back what C++ writes to standard error; shows it if the block raises.
+
+    TensorFlow 2's first lines are written before its log level is read.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
 
 @functools.lru_cache(maxsize=None)
 def _tensorflow():
     """Imports TensorFlow, quietly; raises `UserError` where it is missing or another one."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
+    os.environ['TF_USE_LEGACY_KERAS'] = '1'
     # TensorFlow 1.15 and tf-slim print some hundred deprecation notes on import that a reader of
     # this project can do nothing about.
     warnings.filterwarnings('ignore', category=FutureWarning)
     warnings.filterwarnings('ignore', category=DeprecationWarning)
     try:
-        tensorflow = importlib.import_module('tensorflow')
+        with _standard_error_held():
+            tensorflow = importlib.import_module('tensorflow')
     except ImportError as error:
         raise UserError(
             'TensorFlow does not import in %s (Python %d.%d): %s\n'
-            'Run `make env`, then use .venv/bin/python; TensorFlow 1.15 needs Python 3.7.'
+            'Run `make env`, then use .venv/bin/python.'
             % ((sys.executable,) + sys.version_info[:2] + (error,)))
-    if not tensorflow.__version__.startswith('1.15'):
+    version = tuple(int(part) for part in tensorflow.__version__.split('.')[:2])
+    if version != (1, 15) and version < (2, 16):
         raise UserError(
-            'Found TensorFlow %s in %s; this project runs on 1.15.\n'
-            'Run `make env`, then use .venv/bin/python, or pip install -r requirements.txt.'
+            'Found TensorFlow %s in %s; this project runs on 1.15 and on 2.21.\n'
+            'Run `make env`, then use .venv/bin/python.'
             % (tensorflow.__version__, sys.executable))
     tensorflow.compat.v1.logging.set_verbosity(tensorflow.compat.v1.logging.ERROR)
-    return tensorflow
+    if version == (1, 15):
+        return tensorflow
+    _be_tensorflow_1(tensorflow.compat.v1)
+    return tensorflow.compat.v1
+
+
+def _be_tensorflow_1(tf1):
+    """Makes TensorFlow 2 build graphs as 1 does, and tf_slim find the layers of Keras 2."""
+    tf1.disable_v2_behavior()
+    for layers in _LEGACY_LAYERS:
+        sys.modules['tf_keras.legacy_tf_layers' + layers] = importlib.import_module(
+            'tf_keras.src.legacy_tf_layers' + layers)
 
 
 def _beside_tensorflow(name):
