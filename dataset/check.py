@@ -84,9 +84,9 @@ def _check_args(args, parser):
     if not all(folders) and not args.list_file and (any(folders) or not args.inputs):
         parser.error('give a data set directory, record files, or --images and --masks')
     if args.inputs and (args.split is not None or args.image_suffix or args.mask_suffix
-                        or args.palette):
-        parser.error('--split, --palette, --image_suffix and --mask_suffix go with --images '
-                     'and --masks')
+                        or args.palette or args.map_ids):
+        parser.error('--split, --palette, --map_ids, --image_suffix and --mask_suffix go with '
+                     '--images and --masks')
     if len(args.inputs) > 1 and any(os.path.isdir(path) for path in args.inputs):
         parser.error('give one directory at a time')
     if args.ignore_label is not None and not 0 <= args.ignore_label <= descriptor.LARGEST_LABEL:

@@ -95,23 +95,6 @@ def _check_split(split, entry):
             % (split, shards))
 
 
-def read_class_names(path):
-    """Reads class names, one per line; blank lines and `#` comments are skipped.
-
-    Returns a list of str, position is class id; raises `UserError` where the file cannot be
-    read or names no class.
-    """
-    try:
-        with open(path, encoding='utf-8-sig') as classes_file:
-            names = [line.split('#')[0].strip() for line in classes_file]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError('--classes %s cannot be read: %s' % (path, error))
-    names = [name for name in names if name]
-    if not names:
-        raise UserError('--classes %s names no class; write one name per line.' % path)
-    return names
-
-
 def exists(dataset_dir):
     """Whether `dataset_dir` holds a dataset.json. Returns bool."""
     return os.path.isfile(os.path.join(dataset_dir, FILE_NAME))

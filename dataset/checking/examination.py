@@ -260,7 +260,7 @@ def _decode_labels(parts, info, reader):
         labels = _read_labels(parts, info, reader)
     except decoding.InvalidExampleError as error:
         problems = [(error.code, None, str(error))]
-        if error.code != 'label_values':
+        if error.code != 'label_values' or reader:
             return None, problems
         try:
             return _read_labels(parts, permissive(descriptor.LARGEST_LABEL), None), problems

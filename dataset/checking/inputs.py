@@ -123,9 +123,9 @@ def _classes_of_files(args, paths):
 def _classes_and_reader(args):
     """Returns (`DatasetInfo`, inferred, reader) by --classes, --palette and --ignore_label."""
     ignore_label = voc.IGNORE_LABEL if args.ignore_label is None else args.ignore_label
-    class_names, reader = folder.read_classes(args.classes, args.palette, ignore_label)
+    class_names, reader = folder.read_classes(args, ignore_label)
     if class_names is None:
-        return examination.permissive(ignore_label), True, None
+        return examination.permissive(ignore_label), True, reader
     title = 'classes of ' + os.path.basename(args.classes or args.palette)
     return descriptor.create(title, class_names, ignore_label), False, reader
 

@@ -4,7 +4,8 @@ import os
 from common import files, flag_types
 from common.errors import UserError
 from dataset import descriptor, voc
-from dataset.sources import color_masks, contract, pairs, splits
+from dataset.sources import (class_lists, color_masks, contract, decoding,
+                             id_maps, pairs, splits)
 
 
 def add_flags(parser):
@@ -41,6 +42,10 @@ def add_pairing_flags(parser):
     parser.add_argument('--palette',
                         help='the masks are coloured: voc, or a file of JSON {"name": [r, g, b]} '
                              'or [[r, g, b], ...] or CSV name,r,g,b; void or ignore is no class')
+    parser.add_argument('--map_ids', nargs='+', type=id_maps.parse_item, metavar='VALUE:CLASS',
+                        help='what each value of the masks becomes, as 0:void 1-19:0-18 30-33:19; '
+                             'void is no class. Values that are not named are an error, but for '
+                             'the ignore label')
 
 
 def check_flags(args, parser):
@@ -60,7 +65,7 @@ def check_flags(args, parser):
 
 def read(args):
     """Finds the pairs that the flags name. Returns `contract.Source`; raises `UserError`."""
-    class_names, reader = read_classes(args.classes, args.palette, args.ignore_label)
+    class_names, reader = read_classes(args, args.ignore_label)
     examples = pairs.find(args.images, args.masks, args.list_file, args.image_suffix,
                           args.mask_suffix)
     chosen = [(args.split, examples)]
@@ -71,25 +76,59 @@ def read(args):
         args.ignore_label, [contract.Part(split, part, reader=reader) for split, part in chosen])
 
 
-def read_classes(classes, palette, ignore_label):
-    """Reads what --classes and --palette say.
+def read_classes(args, ignore_label):
+    """Reads what --classes, --palette and --map_ids say.
 
     Args:
-      classes: str, the file of class names, or None with a palette that has names.
-      palette: str as in `color_masks.read_palette`, or None where masks hold ids.
+      args: parsed flags. classes: str, the file of class names, or None. palette: str as in
+        `color_masks.read_palette`, or None where masks hold values. map_ids: list of
+        what `id_maps.parse_item` returns, or None.
       ignore_label: int.
 
     Returns:
-      (list of class names, reader as `contract` says).
+      (list of class names or None, reader as `contract` says).
 
     Raises:
       UserError: a file cannot be read, or they do not fit each other.
     """
-    class_names = descriptor.read_class_names(classes) if classes else None
-    if not palette:
+    mapping = id_maps.merge(args.map_ids) if args.map_ids else None
+    if mapping and args.palette:
+        raise UserError('--palette and --map_ids both say what masks mean; give one. The palette '
+                        'file can name a colour void, and give several to one class.')
+    class_names = class_lists.read(args.classes, mapping) if args.classes else None
+    if args.palette:
+        class_names, colors = color_masks.read_palette(args.palette, class_names, ignore_label)
+        return class_names, color_masks.PaletteReader(colors)
+    if not mapping:
         return class_names, None
-    class_names, colors = color_masks.read_palette(palette, class_names, ignore_label)
-    return class_names, color_masks.PaletteReader(colors)
+    if class_names:
+        id_maps.check(mapping, class_names)
+    return class_names, MappedIdsReader(mapping)
+
+
+class MappedIdsReader:
+    """A reader, as `contract` describes it, of masks whose values --map_ids translates.
+
+    Args:
+      mapping: dict as of `id_maps.merge`.
+    """
+
+    def __init__(self, mapping):
+        self.mapping = mapping
+
+    def __call__(self, example, info):
+        labels, unknown = id_maps.apply(self.mapping, decoding.read_values(example)[0],
+                                        info.ignore_label)
+        if unknown:
+            raise decoding.InvalidExampleError(
+                '%s holds %s, and --map_ids does not say what becomes of %s. Add %d:void, or its '
+                'class.' % (decoding.name_of(example, 'mask'), decoding.shorten(unknown),
+                            'it' if len(unknown) == 1 else 'them', unknown[0]), 'label_values')
+        return labels
+
+    @property
+    def key(self):
+        return 'ids by ' + id_maps.spell(self.mapping)
 
 
 def _hold_out(examples, validation_fraction, seed):
