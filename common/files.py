@@ -61,10 +61,9 @@ def read_text(path, flag):
     try:
         text = data.decode('utf-16' if is_utf16 else 'utf-8-sig')
     except UnicodeDecodeError as error:
-        place = 'byte %d, in line %d' % (error.start, data[:error.start].count(b'\n') + 1)
         raise UserError(
-            '%s %s cannot be read: %s is not UTF-8, but Latin-1 perhaps. Save the text as UTF-8.'
-            % (flag, path, place))
+            '%s %s cannot be read: line %d is not UTF-8, but Latin-1 perhaps. Save the text as '
+            'UTF-8.' % (flag, path, data[:error.start].count(b'\n') + 1))
     if '\0' in text:
         raise UserError('%s %s cannot be read: it holds zero bytes, so it is no text, or UTF-16 '
                         'without a byte order mark. Save it as UTF-8.' % (flag, path))
