@@ -17,7 +17,7 @@ _HOW = ('Write one name per line, class 0 first, or JSON ["name", "name"], which
         'any look.')
 _NOT_LABELLED = '__ignore__'  # labelme's name for pixels of id -1, which masks store as 255
 
-_CVAT_LINE = re.compile(r'([^:#]+):((?:\d+,\d+,\d+)?):[^:]*:[^:]*\Z')
+_CVAT_LINE = re.compile(r'([^:]+):((?:\d+,\d+,\d+)?):[^:]*:[^:]*\Z')
 _SEPARATOR = r'(?:\s*[,:;]\s*|\s+)'
 _ID_FIRST = re.compile(r'(?P<id>\d+)%s(?P<name>\S.*)\Z' % _SEPARATOR)
 _ID_LAST = re.compile(r'(?P<name>.*\S)%s(?P<id>\d+)\Z' % _SEPARATOR)
