@@ -1,6 +1,6 @@
 """Lists of class names, as people and annotation tools write them.
 
-Understood: one name per line; `id name`, with any of space, comma, colon, semicolon and tab
+Understood: one name per line; `id name`, with a space, tab, comma, colon or the like
 between them, in either order and with a header or without (Roboflow's _classes.csv); JSON, as
 ["cat"], {"0": "cat"}, {"cat": 0} or dataset.json; labelme's labels.txt, whose __ignore__ has no
 id; CVAT's labelmap.txt. What looks like another format is refused with its line.
@@ -18,7 +18,7 @@ _HOW = ('Write one name per line, class 0 first, or JSON ["name", "name"], which
 _NOT_LABELLED = '__ignore__'  # labelme's name for pixels of id -1, which masks store as 255
 
 _CVAT_LINE = re.compile(r'([^:]+):((?:\d+,\d+,\d+)?):[^:]*:[^:]*\Z')
-_SEPARATOR = r'(?:\s*[,:;]\s*|\s+)'
+_SEPARATOR = r'(?:\s*[,:;=|]\s*|[.)]\s+|\s+-\s+|\s+)'
 _ID_FIRST = re.compile(r'(?P<id>\d+)%s(?P<name>\S.*)\Z' % _SEPARATOR)
 _ID_LAST = re.compile(r'(?P<name>.*\S)%s(?P<id>\d+)\Z' % _SEPARATOR)
 _HEADER_WORDS = frozenset(('pixel', 'value', 'id', 'ids', 'index', 'idx', 'class', 'classes',

@@ -25,6 +25,8 @@ def read(tmp_path, text, mapping=None, encoding='utf-8'):
     # CVAT's labelmap.txt
     '# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:48,112,32::\ndog:176,112,32::\n',
     '0 background\n1 cat\n2 dog', '2: dog\n0: background\n1: cat', '0;background\n1;cat\n2;dog',
+    '0. background\n1. cat\n2. dog', '0 - background\n1 - cat\n2 - dog',
+    '0=background\n1 = cat\n2|dog',
     'id\tname\n0\tbackground\n1\tcat\n2\tdog\n', 'name,id\nbackground,0\ncat,1\ndog,2\n',
     json.dumps(NAMES), '{"0": "background", "2": "dog", "1": "cat"}',
     '{"dog": 2, "cat": 1, "background": 0}',
@@ -35,7 +37,7 @@ def test_names_are_understood_in_every_known_form(tmp_path, text):
 
 @pytest.mark.parametrize('text, names', [
     ('zone #1\nzone #2\n#1\nC#', ['zone #1', 'zone #2', '#1', 'C#']),
-    ('zone 1\nzone 2', ['zone 1', 'zone 2']), ('2 wheeler\n4 wheeler', ['2 wheeler', '4 wheeler']),
+    ('zone 1\nzone 2', ['zone 1', 'zone 2']), ('0.5 m\n1.6 m', ['0.5 m', '1.6 m']), ('2 wheeler\n4 wheeler', ['2 wheeler', '4 wheeler']),
     ('tree, low\nroad', ['tree, low', 'road']), ('polar bear', ['polar bear']),
     ('traffic light: red\nroad', ['traffic light: red', 'road']),
     ('["1 cat", "2 dogs"]', ['1 cat', '2 dogs']), ('größe\nрека', ['größe', 'река'])])

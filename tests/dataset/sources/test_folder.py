@@ -148,12 +148,14 @@ def test_one_class_and_masks_of_0_and_255_need_a_background(tmp_path, capsys, pl
         assert (build(tmp_path, flags + advice)['a.png'] == grid(expected)).all()
 
 
-def test_masks_of_0_and_1_with_one_class_lack_the_background(tmp_path):
-    flags = write(tmp_path, values=(0, 1), classes='road\n')
+@pytest.mark.parametrize('value', [1, 128])
+def test_masks_of_0_and_another_value_with_one_class_lack_the_background(tmp_path, value):
+    flags = write(tmp_path, values=(0, value), classes='road\n')
     message = refused(tmp_path, flags)
     assert 'a list without the background that 0 stands for' in message
-    assert 'start at 1' not in message
+    assert 'start at 1' not in message and 'made for viewing' not in message
     lines_of(tmp_path, 'background', 'road')
+    flags += named_flag(message) if value > 1 else []
     assert (build(tmp_path, flags)['a.png'] == grid([0, 1])).all()
 
 
@@ -192,6 +194,14 @@ def test_names_that_are_no_utf_8_stay_distinct_in_the_records(tmp_path):
     names = [os.fsdecode(b'\xe9'), os.fsdecode(b'\xe8')]
     labels = build(tmp_path, write(tmp_path, names))
     assert sorted(labels) == ['\\udce8.png', '\\udce9.png']
+
+
+def test_a_bad_file_whose_name_is_no_utf_8_is_listed(tmp_path, capsys):
+    name = os.fsdecode(b'\xe9')
+    flags = write(tmp_path, ['a', name])
+    (tmp_path / 'masks' / (name + '.png')).write_bytes(b'')
+    assert list(build(tmp_path, flags + ['--skip_bad'])) == ['a.png']
+    assert 'masks/\\udce9.png cannot be decoded' in capsys.readouterr().out
 
 
 def test_an_image_that_is_its_own_mask_is_found_in_folders_and_records(tmp_path, capsys):
