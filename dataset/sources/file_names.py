@@ -138,7 +138,7 @@ def _walk(folder, skipped_folder=None):
 def _is_image(path):
     """Whether a file is one by its extension or, where Pillow has no such, by its content."""
     extension = os.path.splitext(path)[1].lower()
-    if not extension or extension in Image.registered_extensions():
+    if not extension or Image.registered_extensions().get(extension) in Image.OPEN:
         return True
     try:
         with warnings.catch_warnings():

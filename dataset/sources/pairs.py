@@ -46,7 +46,8 @@ def find(images_dir, masks_dir, list_file=None, image_suffix='', mask_suffix='',
         image_of = file_names.match_loosely(images, masks)
         masks = {image_of[stem]: path for stem, path in masks.items()}
     if rows:
-        stems = _listed_stems([row[0] for row in rows], images, masks, list_file, image_suffix)
+        stems = _listed_stems([row[0] for row in rows], images, masks, list_file, image_suffix,
+                              mask_suffix)
     else:
         _check_partners(images, masks, images_dir, masks_dir, image_suffix, mask_suffix)
         stems = sorted(images, key=lambda stem: file_names.raw_stem(
@@ -208,15 +209,17 @@ def _stem_in(name, stems, suffix):
     return None
 
 
-def _listed_stems(names, images, masks, list_file, image_suffix):
+def _listed_stems(names, images, masks, list_file, image_suffix, mask_suffix):
     found = [(name, _stem_in(name, images, image_suffix)) for name in names]
     lonely = _lonely_lines(
         [name for name, stem in found if (stem or _stem_in(name, masks, '')) not in masks],
         [name for name, stem in found if stem is None])
     if lonely:
         raise UserError(
-            'Of the %d names in %s some lack a file:\n%s\nA name is the path under --images and '
-            '--masks without extension.' % (len(names), list_file, '\n'.join(lonely)))
+            'Of the %d names in %s some lack a file:\n%s\n%s'
+            % (len(names), list_file, '\n'.join(lonely),
+               not set(images) & set(masks) and hint(images, masks, image_suffix, mask_suffix)
+               or 'A name is the path under --images and --masks without extension.'))
     return [stem for _, stem in found]
 
 

@@ -37,7 +37,8 @@ def test_names_are_understood_in_every_known_form(tmp_path, text):
 
 @pytest.mark.parametrize('text, names', [
     ('zone #1\nzone #2\n#1\nC#', ['zone #1', 'zone #2', '#1', 'C#']),
-    ('zone 1\nzone 2', ['zone 1', 'zone 2']), ('0.5 m\n1.6 m', ['0.5 m', '1.6 m']), ('2 wheeler\n4 wheeler', ['2 wheeler', '4 wheeler']),
+    ('zone 1\nzone 2', ['zone 1', 'zone 2']), ('0.5 m\n1.6 m', ['0.5 m', '1.6 m']),
+    ('2 wheeler\n4 wheeler', ['2 wheeler', '4 wheeler']),
     ('tree, low\nroad', ['tree, low', 'road']), ('polar bear', ['polar bear']),
     ('traffic light: red\nroad', ['traffic light: red', 'road']),
     ('["1 cat", "2 dogs"]', ['1 cat', '2 dogs']), ('größe\nрека', ['größe', 'река'])])

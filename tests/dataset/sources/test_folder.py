@@ -66,6 +66,22 @@ def test_the_checks_advice_on_a_void_class_makes_its_id_void(tmp_path, capsys):
     assert 'no value becomes class 2' in refused(tmp_path, flags + named_flag(printed))
 
 
+def test_void_as_0_for_the_ignore_label_is_refused_with_the_flag(tmp_path):
+    flags = write(tmp_path, classes='cat\ndog')
+    message = refused(tmp_path, flags + ['--ignore_label', '0'])
+    assert 'leave out --ignore_label' in message
+    assert (build(tmp_path, flags + named_flag(message))['a.png'] == grid([255, 0, 1])).all()
+
+
+def test_ids_from_1_that_fit_the_list_are_pointed_out_when_built(tmp_path, capsys):
+    flags = write(tmp_path, values=(1, 2))
+    build(tmp_path, flags)
+    printed = capsys.readouterr().out
+    assert "'ground' has id 0 and no pixel" in printed
+    assert (build(tmp_path, flags + named_flag(printed))['a.png'] == grid([0, 1])).all()
+    assert 'no pixel. If' not in capsys.readouterr().out
+
+
 def test_advice_on_several_void_classes_is_one_map(tmp_path, capsys):
     flags = write(tmp_path, values=(0, 1, 2, 3), classes='cat\nvoid\ndog\nunlabeled\n')
     printed = checked(capsys, flags)[1]

@@ -253,6 +253,12 @@ def test_listed_names_may_hold_spaces_or_begin_with_a_hash(tmp_path):
         pairs.find(*folders, list_file=str(list_file))
 
 
+def test_listed_names_without_mask_get_the_hint_too(tmp_path):
+    folders = write_both(tmp_path, ['a.jpg', 'b.jpg'], ['a_gt.png', 'b_gt.png'])
+    (tmp_path / 'list.txt').write_text('b\n')
+    assert follow_hint(folders, list_file=str(tmp_path / 'list.txt')) == [('b.jpg', 'b_gt.png')]
+
+
 def test_listed_names_may_have_the_suffix_of_the_images(tmp_path):
     folders = write_both(tmp_path, ['a_rgb.png', 'b_rgb.png'], ['a.png', 'b.png'])
     (tmp_path / 'list.txt').write_text('b_rgb.png\na\n')
