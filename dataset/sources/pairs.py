@@ -121,14 +121,19 @@ def hint(images, masks, image_suffix='', mask_suffix=''):
         if fitting and not given:
             kinds = sorted(_kinds(short, long).union(fitting))
             if len(kinds) > 1:
-                return ('There are several %s to one %s, whose names end with: %s. Where one kind '
-                        'holds all classes, choose it with %s. Where each holds one class or '
-                        'object, merge them to one mask of class ids per image first.'
-                        % ((('masks', 'image') if what == 'images' else ('images', 'mask'))
-                           + (', '.join(kinds[:_SHOWN]), flag)))
+                return _advice_on_several(kinds, flag)
             return ('Give %s %s: with it all %d %s have a partner.'
                     % (flag, fitting[0], len(short), what))
     return _loose_hint(images, masks)
+
+
+def _advice_on_several(kinds, flag):
+    return ('There are several %s, whose names end with: %s. Where one kind holds all classes, '
+            'choose it with %s%s. Where each holds one class or object, merge them to one mask of '
+            'class ids per image first.'
+            % ('masks to one image' if flag == '--mask_suffix' else 'images to one mask',
+               ', '.join(kind or 'nothing' for kind in kinds[:_SHOWN]), flag,
+               '' if kinds[0] else ', or the plain one with a --list_file of stems'))
 
 
 def _kinds(short, long):

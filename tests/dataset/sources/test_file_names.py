@@ -88,6 +88,17 @@ def test_one_folder_for_both_is_refused_and_the_advice_leaves_no_file_out(tmp_pa
         file_names.both_sides(folder, str(tmp_path / 'link'))
 
 
+def test_the_advice_on_one_folder_knows_photos_from_masks(tmp_path):
+    write(tmp_path, 'a.png', 'b.png', content=encoded(noise()[:, :, 0]))
+    write(tmp_path, 'a_img.png', 'b_img.png', content=encoded(noise()))
+    with pytest.raises(UserError, match='Give --image_suffix _img: '):
+        file_names.both_sides(str(tmp_path), str(tmp_path))
+    # Coloured masks beside photographs.
+    write(tmp_path, 'a.png', 'b.png', content=encoded(noise(), 'JPEG'))
+    with pytest.raises(UserError, match='Give --mask_suffix _img: '):
+        file_names.both_sides(str(tmp_path), str(tmp_path))
+
+
 @pytest.mark.parametrize('names, keys', [
     (['um_000007', 'um_000012'], [('7',), ('12',)]),
     (['IMG_01', 'IMG_10', 'IMG_00'], [('1',), ('10',), ('0',)]),

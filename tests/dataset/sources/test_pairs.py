@@ -218,6 +218,17 @@ def test_no_hint_drops_masks_of_an_image(tmp_path, masks):
     assert 'merge them to one mask' in str(error.value) and 'Give' not in str(error.value)
 
 
+def test_plain_masks_beside_others_are_chosen_by_a_list(tmp_path):
+    folders = write_both(tmp_path, ['a.jpg', 'b.jpg'],
+                         ['a.png', 'a_color.png', 'b.png', 'b_color.png'])
+    with pytest.raises(UserError, match='end with: nothing, _color. .*, or the plain one with a '
+                                        '--list_file of stems'):
+        pairs.find(*folders)
+    (tmp_path / 'list.txt').write_text('a\nb\n')
+    assert [os.path.basename(example.mask) for example in pairs.find(
+        *folders, list_file=str(tmp_path / 'list.txt'))] == ['a.png', 'b.png']
+
+
 def test_no_image_is_its_own_mask(tmp_path):
     folders = write_both(tmp_path, ['a.png'], [])
     os.mkdir(str(tmp_path / 'masks'))
