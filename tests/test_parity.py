@@ -81,7 +81,8 @@ def done(tmp_path_factory, shapes_dir):
 
     def first(side):
         jobs = [
-            ['script', 'dataset.build_shapes', '--output_dir', at('shapes', side)],
+            ['script', 'dataset.build_shapes', '--output_dir', at('shapes', side), '--num_train',
+             '20', '--num_validation', '5', '--num_test', '5', '--image_size', '96'],
             ['script', 'test', '--checkpoint', str(folder / 'start'), '--output_dir',
              at('scores', side)],
             ['script', 'export', '--checkpoint', str(folder / 'start'), '--output_dir',
