@@ -100,14 +100,18 @@ built() {
 
 no_python() {
     missing=
-    for tool in pyenv uv conda mamba micromamba; do
+    for tool in python3.7 python3.11 python3.12 python3.13 pyenv uv conda mamba micromamba; do
         has "$tool" || missing="$missing $tool"
     done
     [ -z "$missing" ] || tried="$tried
   not on the PATH:$missing"
+    case "$RUNTIME" in
+        tf1) advice='Install pyenv, which builds CPython 3.7; or choose RUNTIME=tf2.' ;;
+        *) advice='Install Python 3.11, 3.12 or 3.13 and its venv (Debian, Ubuntu: python3-venv).' ;;
+    esac
     fail "no usable Python. TensorFlow 1.15 (RUNTIME=tf1) needs CPython 3.7, TensorFlow 2.21
 (RUNTIME=tf2) CPython 3.11, 3.12 or 3.13, either with venv and ensurepip. Tried:$tried
-Install Python 3.11, 3.12 or 3.13 with its venv package (Debian, Ubuntu: python3-venv)."
+$advice"
 }
 
 # Minutes of compiling come after every other way, those of the other runtime included.

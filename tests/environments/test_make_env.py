@@ -272,8 +272,9 @@ def test_where_nothing_fits_each_tool_has_its_say(make_machine):
         'uv: error: No download found for request: cpython-3.7',
         'uv: error: No download found for request: cpython-3.13',
         'conda: CondaHTTPError: 000', 'pyenv install: BUILD FAILED',
-        'not on the PATH: mamba micromamba'])
+        'not on the PATH: python3.7 python3.11 python3.13 mamba micromamba'])
     assert shown[-1].startswith('Install Python 3.11, 3.12 or 3.13')
+    assert 'or choose RUNTIME=tf2.' in machine.make_env(RUNTIME='tf1')[1]
 
 
 @pytest.mark.parametrize('first, other, versions', [
