@@ -12,7 +12,7 @@
 # .venv holds the runtime that was chosen first; the other one stands beside it, in .venv-tf1
 # or .venv-tf2. `--folder` prints the one that RUNTIME means, and builds nothing.
 set -eu
-cd "$(dirname "$0")/.."
+cd -P "$(dirname "$0")/.."
 
 # An activated environment, a PYTHONPATH or pip settings that redirect the
 # installation must not leak into ours.
@@ -105,7 +105,7 @@ no_python() {
     done
     [ -z "$missing" ] || tried="$tried
   not on the PATH:$missing"
-    case "$RUNTIME" in
+    case "$runtime" in
         tf1) advice='Install pyenv, which builds CPython 3.7; or choose RUNTIME=tf2.' ;;
         *) advice='Install Python 3.11, 3.12 or 3.13 and its venv (Debian, Ubuntu: python3-venv).' ;;
     esac
