@@ -194,6 +194,12 @@ def read_mask(example, info, palette):
     return palette.labels[index]
 
 
+def colors_of(palette, number_of_classes):
+    """Returns a tuple of (red, green, blue), one a class; of several, the lowest as a number."""
+    return tuple(_color(palette.codes[palette.labels.tolist().index(label)])
+                 for label in range(number_of_classes))
+
+
 class PaletteReader:
     """A reader, as `contract` describes it, of masks whose colours a `Palette` lists."""
 

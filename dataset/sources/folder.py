@@ -68,7 +68,8 @@ def read(args):
         chosen = _hold_out(examples, args.validation_fraction, args.seed or 0)
     return contract.Source(
         args.name or os.path.basename(os.path.abspath(args.output_dir)), class_names,
-        args.ignore_label, [contract.Part(split, part, reader=reader) for split, part in chosen])
+        args.ignore_label, [contract.Part(split, part, reader=reader) for split, part in chosen],
+        reader and color_masks.colors_of(reader.palette, len(class_names)))
 
 
 def read_classes(classes, palette, ignore_label):
