@@ -21,7 +21,7 @@ VOID_COLOR = tuple(voc.color_map()[voc.IGNORE_LABEL].tolist())
 # What is chosen from: steps of 17 per channel, neither near black nor near white.
 _GRID = np.stack(np.meshgrid(*[np.arange(0, 256, 17)] * 3, indexing='ij'), -1).reshape(-1, 3)
 _LIGHTNESS = (30, 92)  # L* of CIELAB
-# Void of a data set's own colours is VOC's unless a class is as near as this.
+# Void has VOC's colour unless that of a class is as near as this, seen with all cones.
 _NEAREST_VOID = 20
 
 # Linear RGB as it is seen by all cones, without those for red, and without those for green.
@@ -86,8 +86,8 @@ def distinct(number_of_colors):
 @functools.lru_cache(maxsize=None)
 def _void_color(of_classes):
     """A colour for void that no class has: VOC's, or what is farthest from all classes."""
-    near = min(_distances(_seen(np.array(of_classes)), VOID_COLOR))
-    if near > _NEAREST_VOID:
+    seen = _seen(np.array(of_classes + (VOID_COLOR,)))[:, 0]
+    if np.linalg.norm(seen[:-1] - seen[-1], axis=1).min() > _NEAREST_VOID:
         return VOID_COLOR
     grid, seen = _candidates()
     distances = np.min([_distances(seen, color) for color in of_classes], axis=0)

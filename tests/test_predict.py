@@ -17,7 +17,7 @@ import predict
 from common.errors import UserError
 from dataset import descriptor, voc
 from dataset.records import encoding
-from experiment import config, train_flags
+from experiment import config, loading, train_flags
 from inference import labelling, media, options, restored
 from resnet import architecture
 from runtime import tf
@@ -124,7 +124,7 @@ def results(run_dir, inputs, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def predictor(run_dir):
-    with restored.Predictor(restored.load_run(run_dir)) as predictor:
+    with restored.Predictor(loading.load_run(run_dir)) as predictor:
         yield predictor
 
 
@@ -335,7 +335,7 @@ def events_of(tmp_path, monkeypatch, sizes, batch_size=None):
     monkeypatch.setattr(media, 'read_picture',
                         lambda path: events.append('read') or read_picture(path))
     returned = labelling.Labeller(
-        CountingPredictor(events), restored.Run('x', None, ('a', 'b'), 255),
+        CountingPredictor(events), loading.LoadedRun('x', '', None, descriptor.create('ab', ('a', 'b'), 255)),
         labelling.Outputs(str(tmp_path / 'out')), batch_size).label(
             media.find_inputs([str(tmp_path)]))
     return events, returned
@@ -496,7 +496,7 @@ def test_scales_flip_and_windows_are_those_of_the_predictor(run_dir, tmp_path):
                   str(tmp_path / 'out'), '--scales', '1', '1.5', '--flip', '--window', '33',
                   '--overlap', '4'])
     passes = options.Passes((1.0, 1.5), True, 33, 4)
-    with restored.Predictor(restored.load_run(run_dir), passes) as predictor:
+    with restored.Predictor(loading.load_run(run_dir), passes) as predictor:
         expected = predictor.predict(colours()[np.newaxis]).labels[0]
     np.testing.assert_array_equal(
         np.array(Image.open(str(tmp_path / 'out' / 'index' / 'a.png'))), expected)
@@ -507,7 +507,7 @@ def test_scales_flip_and_windows_are_those_of_the_predictor(run_dir, tmp_path):
 
 
 def test_a_submission_of_pictures_lies_where_vocs_server_looks(run_dir, tmp_path, monkeypatch):
-    names = restored.load_run(run_dir).class_names
+    names = loading.load_run(run_dir).info.class_names
     monkeypatch.setattr(voc, 'CLASS_NAMES', names)
     Image.fromarray(colours()).save(str(tmp_path / '2008_000006.jpg'))
     predict.main(['--checkpoint', run_dir, '--input', str(tmp_path / '2008_000006.jpg'),

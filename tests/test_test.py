@@ -15,7 +15,7 @@ import train
 from common.errors import UserError
 from dataset import descriptor, voc
 from evaluation import results
-from experiment import checkpoints, config
+from experiment import checkpoints, config, loading
 from inference import restored
 from preprocessing import inputs
 from runtime import tf
@@ -218,7 +218,7 @@ def test_calibration_and_boundaries_are_those_of_the_network(run_dir, shapes_dir
     test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path), '--no_post_scores'])
     written = scores_of(tmp_path)
     bins, boundaries = 0, 0
-    with restored.Predictor(restored.load_run(run_dir)) as predictor:
+    with restored.Predictor(loading.load_run(run_dir)) as predictor:
         with tf.Graph().as_default(), tf.Session() as session:
             example = tf.data.make_one_shot_iterator(inputs.eval_dataset(
                 descriptor.load(shapes_dir), shapes_dir, 'test')).get_next()

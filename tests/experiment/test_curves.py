@@ -5,7 +5,10 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from dataset import descriptor
 from experiment import curves
+
+INFO = descriptor.create('toy', ('ground', 'cat'), 255, colors=((1, 2, 3), (9, 8, 7)))
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def lines_of(axes):
 
 
 def test_curves_show_loss_rate_scores_and_classes(tmp_path, figures):
-    curves.draw(entries([4.0, 2.0]), str(tmp_path))
+    curves.draw(entries([4.0, 2.0]), str(tmp_path), INFO)
     loss, rate, scores, classes = figures[0].axes
     assert lines_of(loss) == {'loss/total': ([1, 2], [4, 2]), 'validation/loss': ([2], [3]),
                               'loss/cross_entropy': ([1, 2], [2, 1])}
@@ -48,7 +51,7 @@ def test_curves_show_loss_rate_scores_and_classes(tmp_path, figures):
 
 @pytest.mark.parametrize('losses', [[4.0, 2.3], [300.0, 0.02]])
 def test_losses_can_be_read_off(tmp_path, figures, losses):
-    curves.draw(entries(losses), str(tmp_path))
+    curves.draw(entries(losses), str(tmp_path), INFO)
     axes = figures[0].axes[0]
     bottom, top = axes.get_ylim()
     read = [label.get_text() for label, place in zip(
@@ -57,5 +60,5 @@ def test_losses_can_be_read_off(tmp_path, figures, losses):
 
 
 def test_a_run_that_logged_nothing_yet_has_empty_curves(tmp_path):
-    curves.draw([], str(tmp_path))
+    curves.draw([], str(tmp_path), INFO)
     assert (tmp_path / curves.CURVES_NAME).exists()

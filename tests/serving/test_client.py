@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
+from experiment import loading
 from inference import media, restored
 from runtime import tf
 from serving import client, formats, layout
@@ -25,7 +26,7 @@ def run(tmp_path_factory, shapes_dir):
     folder = str(tmp_path_factory.mktemp('runs'))
     with tiny_runs.tiny_network():
         tiny_runs.write_run(folder, shapes_dir)
-        yield restored.load_run(folder)
+        yield loading.load_run(folder)
 
 
 @pytest.fixture(scope='module')
