@@ -15,7 +15,7 @@ from PIL import Image
 
 import export
 from common import files
-from dataset import descriptor
+from dataset import descriptor, palette
 from experiment import loading
 from inference import restored
 from runtime import tf
@@ -107,6 +107,7 @@ def test_description_names_classes_tensors_and_checksums(whole, run_dir, shapes_
     description = read_description(folder)
     assert description['class_names'] == list(descriptor.load(shapes_dir).class_names)
     assert description['ignore_label'] == 255 and description['output_stride'] == 16
+    assert description['colors'] == [list(color) for color in palette.distinct(6)]
     assert description['checkpoint'] == os.path.join(run_dir, 'model.ckpt-7')
     assert description['step'] == 7 and description['averaged_weights'] is False
     assert description['versions']['tensorflow'] == tf.__version__

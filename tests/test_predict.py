@@ -335,7 +335,8 @@ def events_of(tmp_path, monkeypatch, sizes, batch_size=None):
     monkeypatch.setattr(media, 'read_picture',
                         lambda path: events.append('read') or read_picture(path))
     returned = labelling.Labeller(
-        CountingPredictor(events), loading.LoadedRun('x', '', None, descriptor.create('ab', ('a', 'b'), 255)),
+        CountingPredictor(events),
+        loading.LoadedRun('x', '', None, descriptor.create('ab', ('a', 'b'), 255)),
         labelling.Outputs(str(tmp_path / 'out')), batch_size).label(
             media.find_inputs([str(tmp_path)]))
     return events, returned
@@ -419,7 +420,7 @@ def link_weights(run_dir, folder, prefix):
 
 
 def test_a_run_of_the_post_is_predicted_as_its_code_does(run_dir, picture, tmp_path, predictor,
-                                                         monkeypatch):
+                                                         monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / 'log' / 'train'
     folder.mkdir(parents=True)
@@ -437,6 +438,7 @@ def test_a_run_of_the_post_is_predicted_as_its_code_does(run_dir, picture, tmp_p
     np.testing.assert_array_equal(read(tmp_path / 'out' / 'index' / 'picture.png'), expected)
     written = read_json(tmp_path / 'out')
     assert written['class_names'][5] == 'class 5' and written['step'] is None
+    assert 'Warning: log does not know the names of its 6 classes' in capsys.readouterr().err
 
 
 def test_without_input_the_error_comes_before_tensorflow(tmp_path):
@@ -514,5 +516,6 @@ def test_a_submission_of_pictures_lies_where_vocs_server_looks(run_dir, tmp_path
                   '--output_dir', str(tmp_path / 'out'), '--save_submission'])
     submitted, palette = (Image.open(str(tmp_path / 'out' / folder / '2008_000006.png'))
                           for folder in ('results/VOC2012/Segmentation/comp6_test_cls', 'palette'))
-    assert submitted.mode == 'P' and submitted.getpalette() == palette.getpalette()
+    assert submitted.mode == 'P' and submitted.getpalette() == voc.color_map().ravel().tolist()
+    assert palette.getpalette()[:6] == [85, 85, 85, 230, 159, 0]  # the shapes'
     np.testing.assert_array_equal(np.array(submitted), np.array(palette))

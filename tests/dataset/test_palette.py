@@ -1,4 +1,4 @@
-"""palette.py: own colours, VOC's, or a default that people with and without all cones tell apart."""
+"""palette.py: own colours, VOC's, or a default that the colour-blind tell apart."""
 import numpy as np
 import pytest
 
@@ -50,8 +50,8 @@ def info_of(number_of_classes, **options):
 
 @pytest.mark.parametrize('number, all_cones, fewer_cones', [
     (8, 25, 17), (16, 25, 15), (24, 25, 12), (32, 22, 9), (64, 15, 4)])
-def test_the_first_colours_are_told_apart_with_and_without_all_cones(number, all_cones,
-                                                                      fewer_cones):
+def test_the_first_colours_are_told_apart_with_and_without_all_cones(
+        number, all_cones, fewer_cones):
     colors = palette.distinct(number) + (palette.VOID_COLOR,)
     assert nearest(colors, 'normal') > all_cones
     assert min(nearest(colors, vision) for vision in WITHOUT_CONES) > fewer_cones

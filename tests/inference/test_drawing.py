@@ -129,8 +129,8 @@ def test_index_png_is_grey_and_its_values_are_the_ids(tmp_path):
 def shows(sheet, text, size=12):
     """Whether a text stands on a white sheet, black and pixel for pixel."""
     picture = Image.new('L', (400, 40), 'white')
-    ImageDraw.Draw(picture).text((5, 20), text, font=lettering.pillow_font(text, size), fill='black',
-                                 anchor='lm')
+    ImageDraw.Draw(picture).text((5, 20), text, font=lettering.pillow_font(text, size),
+                                 fill='black', anchor='lm')
     wanted = np.array(picture)
     rows, columns = np.nonzero(wanted < 255)
     wanted = wanted[rows.min():rows.max() + 1, columns.min():columns.max() + 1]
