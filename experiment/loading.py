@@ -7,6 +7,7 @@ from typing import NamedTuple, Optional
 
 from common.errors import UserError
 from dataset import descriptor, voc
+from dataset.sources import class_lists
 from experiment import checkpoints, config
 
 
@@ -56,7 +57,7 @@ def named(run, classes_file=None):
 
     Args:
       run: `LoadedRun`.
-      classes_file: str, a text file as `descriptor.read_class_names` reads it, or None.
+      classes_file: str, a text file as `class_lists.read` reads it, or None.
 
     Returns:
       `LoadedRun` whose `info` is not None.
@@ -101,7 +102,7 @@ def _of_its_data_set(run, is_told):
 
 
 def _with_names(info, path):
-    names = descriptor.read_class_names(path)
+    names = class_lists.read(path)
     if len(names) != info.number_of_classes:
         raise UserError(
             '--classes %s holds %d names, but the checkpoint has %d classes: write one name per '

@@ -27,7 +27,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import files, flag_types, pictures, scripts  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from dataset import descriptor, voc  # noqa: E402
-from dataset.sources import decoding  # noqa: E402
+from dataset.sources import class_lists, decoding  # noqa: E402
 from inference import drawing, media  # noqa: E402
 from serving import layout  # noqa: E402
 
@@ -90,7 +90,7 @@ def read_classes(flags):
             return descriptor.create(
                 os.path.basename(path), description['class_names'], description['ignore_label'],
                 colors=description.get('colors'))  # exports of earlier commits have none
-        return descriptor.create(os.path.basename(path), descriptor.read_class_names(path),
+        return descriptor.create(os.path.basename(path), class_lists.read(path),
                                  voc.IGNORE_LABEL)
     except (KeyError, TypeError):
         raise UserError('%s %s was not written by export.py: "class_names" or '
