@@ -11,6 +11,7 @@ from common import files
 from common.errors import UserError
 from dataset import voc
 from dataset.records import raw_records
+from dataset.sources import id_maps
 
 FILE_NAME = 'dataset.json'
 FORMAT_VERSION = 1
@@ -75,8 +76,17 @@ def _check_classes(class_names, ignore_label):
     if (not isinstance(ignore_label, int) or isinstance(ignore_label, bool)
             or not len(class_names) <= ignore_label <= LARGEST_LABEL):
         raise UserError(
-            'ignore_label is %r, but class ids take 0..%d; choose a value in %d..%d.'
-            % (ignore_label, len(class_names) - 1, len(class_names), LARGEST_LABEL))
+            'ignore_label is %r, but class ids take 0..%d; choose a value in %d..%d.%s'
+            % (ignore_label, len(class_names) - 1, len(class_names), LARGEST_LABEL,
+               _advice_on_void(ignore_label, len(class_names))))
+
+
+def _advice_on_void(label, number_of_classes):
+    if label not in range(number_of_classes):
+        return ''
+    return (' If masks hold void as %d, leave out --ignore_label, give %s to build_folder.py, and '
+            'have no line for void in --classes.'
+            % (label, id_maps.without({label}, number_of_classes + 1)))
 
 
 def _check_split(split, entry):

@@ -293,6 +293,10 @@ def describe(summary, info, split):
                                                  '' if count else '  <- no pixel in this split'))
     lines.append('  %3d %-16s %6.2f %%' % (info.ignore_label, '(ignored)',
                                            100. * summary.ignored_pixels / total))
+    if not summary.class_pixels[0] and labelled:
+        lines.append('%r has id 0 and no pixel. If the ids of the masks start at 1, build again '
+                     'with %s (build_folder.py).'
+                     % (info.class_names[0], id_maps.from_one(info.number_of_classes)))
     if summary.num_reused:
         lines.append('%d of %d shards were there already, whole and up to date.'
                      % (summary.num_reused, summary.num_shards))

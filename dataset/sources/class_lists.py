@@ -1,6 +1,6 @@
 """Lists of class names, as people and annotation tools write them.
 
-Understood: one name per line; `id name`, with any of space, comma, colon, semicolon and tab
+Understood: one name per line; `id name`, with a space, tab, comma, colon or the like
 between them, in either order and with a header or without (Roboflow's _classes.csv); JSON, as
 ["cat"], {"0": "cat"}, {"cat": 0} or dataset.json; labelme's labels.txt, whose __ignore__ has no
 id; CVAT's labelmap.txt. What looks like another format is refused with its line.
@@ -18,16 +18,20 @@ _HOW = ('Write one name per line, class 0 first, or JSON ["name", "name"], which
 _NOT_LABELLED = '__ignore__'  # labelme's name for pixels of id -1, which masks store as 255
 
 _CVAT_LINE = re.compile(r'([^:]+):((?:\d+,\d+,\d+)?):[^:]*:[^:]*\Z')
-_SEPARATOR = r'(?:\s*[,:;]\s*|\s+)'
+_SEPARATOR = r'(?:\s*[,:;=|]\s*|[.)]\s+|\s+-\s+|\s+)'
 _ID_FIRST = re.compile(r'(?P<id>\d+)%s(?P<name>\S.*)\Z' % _SEPARATOR)
-_ID_LAST = re.compile(r'(?P<name>.*\S)%s(?P<id>\d+)\Z' % _SEPARATOR)
+_ID_LAST = re.compile(r'(?P<name>\S.*?)%s(?P<id>\d+)\Z' % _SEPARATOR)
 _HEADER_WORDS = frozenset(('pixel', 'value', 'id', 'ids', 'index', 'idx', 'class', 'classes',
                            'label', 'labels', 'name', 'names', 'category'))
-_COLORS = re.compile(r'(\D.*?)?[\s,;:]*\d{1,3}(\s*[\s,;]\s*\d{1,3}){2}([\s,;:]+\D.*)?\Z')
+_HEX_COLOR = r'#[0-9a-fA-F]{6}\b'
+_COLOR = re.compile(r'(?<![^\s,;:(\[])\d{1,3}((\s*[,;]\s*|\s+)\d{1,3}){2}(?![^\s,;:)\]])|'
+                    + _HEX_COLOR)
 # What a line looks like that is no name.
 _FOREIGN = (
-    (re.compile(r'- |---|.*:\Z|(names|nc|classes|labels)\s*:'), 'YAML'),
-    (re.compile(r'[{}\["\']|.*[{},]\Z'), 'JSON or code'),
+    (re.compile(r'version https://git-lfs'), 'a Git LFS pointer; git lfs pull fetches the file'),
+    (re.compile(r'- |---|%YAML|.*:\Z|(id|names?|nc|classes|labels|path|train|valid?)\s*[:=]'),
+     'YAML or a configuration'),
+    (re.compile(r'[{}\["\']|//|/\*|.*[{},]\Z'), 'JSON or code'),
     (re.compile(r'<'), 'XML or HTML'),
     (re.compile(r'.*\t'), 'a table'))
 
@@ -39,7 +43,7 @@ def strip_comment(line):
     line that is `#1` are names.
     """
     line = line.strip()
-    if line.startswith('#') and not re.match(r'#\d+\Z', line):
+    if line.startswith('#') and not re.match(r'#\d+\Z|' + _HEX_COLOR, line):
         return ''
     return re.split(r'\s#(?:\s|\Z)', line)[0].strip()
 
@@ -109,7 +113,7 @@ def _from_json(text, path, mapping):
             return _in_order([(int(key), value) for key, value in pairs], path, mapping)
         if all(type(value) is int for _, value in pairs):
             return _in_order([(value, key) for key, value in pairs], path, mapping)
-        if all(isinstance(value, list) for _, value in pairs):
+        if all(isinstance(value, list) and len(value) == 3 for _, value in pairs):
             raise UserError('%s %s gives colours: give it as --palette, and leave out %s.'
                             % (_FLAG, path, _FLAG))
     raise UserError('%s %s is JSON, but no list of names. %s' % (_FLAG, path, _HOW))
@@ -117,7 +121,7 @@ def _from_json(text, path, mapping):
 
 def _refuse_colors(lines, path):
     for number, line in lines:
-        if _COLORS.match(line):
+        if _COLOR.search(line):
             raise UserError(
                 '%s %s, line %d, %r, gives a colour. If the masks are coloured, give the file as '
                 '--palette, with lines of name,r,g,b, and leave out %s. If they hold ids, write '
@@ -126,8 +130,7 @@ def _refuse_colors(lines, path):
 
 def _numbered(lines):
     """Returns a list of (id, name) where each line, but a header, gives both, else None."""
-    words = re.findall(r'[^\W_]+', lines[0][1].lower())
-    texts = [line for _, line in lines[_HEADER_WORDS.issuperset(words):]]
+    texts = [line for _, line in lines[_is_header(lines[0][1]):]]
     for pattern in (_ID_FIRST, _ID_LAST):
         matches = [pattern.match(text) for text in texts]
         if texts and all(matches):
@@ -138,6 +141,10 @@ def _numbered(lines):
             if len(ids) == len(names) == len(texts) and (len(texts) > 1 or ids == {0}):
                 return by_id
     return None
+
+
+def _is_header(line):
+    return _HEADER_WORDS.issuperset(re.findall(r'[^\W_]+', line.lower()))
 
 
 def _in_order(by_id, path, mapping):
@@ -165,6 +172,9 @@ def _refuse_foreign(lines, path):
     if all(re.search('[,;]', line) for _, line in lines):
         raise UserError('%s %s, line %d, %r: there are commas in each line, so it looks like a '
                         'table or several names. %s' % ((_FLAG, path) + lines[0] + (_HOW,)))
+    if len(lines) > 1 and _is_header(lines[0][1]):
+        raise UserError('%s %s, line %d, %r, looks like the header of a table. %s'
+                        % ((_FLAG, path) + lines[0] + (_HOW,)))
     first_ids = [(number, line) for number, line in lines if _ID_FIRST.match(line)]
     if len(lines) > 2 and len(first_ids) == len(lines) - 1:
         number, line = (set(lines) - set(first_ids)).pop()

@@ -245,7 +245,10 @@ class PaletteReader:
 
     @property
     def earlier_key(self):
-        """The pickle of `read_mask` with its palette, under the module name of then."""
+        """The pickle of `read_mask` with its palette, under the module name of then.
+
+        NumPy 2 pickles arrays otherwise: there, what has no key is built again.
+        """
         def text(name):
             return b'\x8c' + bytes([len(name)]) + name.encode()
 

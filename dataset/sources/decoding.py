@@ -172,6 +172,9 @@ def _likely_cause(bad, values, info):
     """Returns the cause and the flag of build_folder.py that helps, for ascending `values`."""
     number, in_order = info.number_of_classes, id_maps.in_order(
         values, info.number_of_classes, info.ignore_label)
+    if number == 1 and values[0] == 0 and len(bad) == 1:
+        return _cause_of_one_more(True, number) + (
+            '' if bad == [1] else ', and give ' + id_maps.spell({0: 0, bad[0]: 1}))
     mapped = '; if they are the classes in their order, give %s' % in_order if in_order else ''
     colors = voc.color_map()[list(range(len(voc.CLASS_NAMES))) + [voc.IGNORE_LABEL]]
     luma = colors.dot([0.299, 0.587, 0.114])

@@ -138,7 +138,7 @@ def _walk(folder, skipped_folder=None):
 def _is_image(path):
     """Whether a file is one by its extension or, where Pillow has no such, by its content."""
     extension = os.path.splitext(path)[1].lower()
-    if not extension or extension in Image.registered_extensions():
+    if not extension or Image.registered_extensions().get(extension) in Image.OPEN:
         return True
     try:
         with warnings.catch_warnings():
@@ -156,12 +156,23 @@ def _advice_on_one_folder(paths):
     """Says how to tell images and masks in one folder apart, for its dict from stem to paths."""
     first = min(paths, default='')
     for ending in sorted({stem[len(first):] for stem in paths if stem.startswith(first)} - {''}):
-        masks = {stem for stem in paths if stem.endswith(ending)}
-        if masks == {stem + ending for stem in paths if stem not in masks}:
-            return ('Give --mask_suffix %s: with it all %d images have a mask.'
-                    % (ending, len(masks)))
+        long = {stem for stem in paths if stem.endswith(ending)}
+        if long == {stem + ending for stem in paths if stem not in long}:
+            is_image = _photo_likeness(paths[first + ending][0]) > _photo_likeness(paths[first][0])
+            return ('Give --%s_suffix %s: with it all %d images have a mask.'
+                    % ('image' if is_image else 'mask', ending, len(long)))
     return ('Give another folder, or --mask_suffix where the names of masks end alike, or a '
             '--list_file with image and mask in two columns.')
+
+
+def _photo_likeness(path):
+    """Returns 2 of a JPEG, which is no mask, 1 of colours, else 0."""
+    try:
+        with Image.open(path) as image:
+            return 2 if image.format in ('JPEG', 'MPO') else int(image.mode in ('RGB', 'RGBA'))
+    # As in _is_image; the advice is as good without.
+    except Exception:
+        return 0
 
 
 def telling_words(stems):

@@ -46,7 +46,8 @@ def find(images_dir, masks_dir, list_file=None, image_suffix='', mask_suffix='',
         image_of = file_names.match_loosely(images, masks)
         masks = {image_of[stem]: path for stem, path in masks.items()}
     if rows:
-        stems = _listed_stems([row[0] for row in rows], images, masks, list_file, image_suffix)
+        stems = _listed_stems([row[0] for row in rows], images, masks, list_file, image_suffix,
+                              mask_suffix)
     else:
         _check_partners(images, masks, images_dir, masks_dir, image_suffix, mask_suffix)
         stems = sorted(images, key=lambda stem: file_names.raw_stem(
@@ -120,14 +121,19 @@ def hint(images, masks, image_suffix='', mask_suffix=''):
         if fitting and not given:
             kinds = sorted(_kinds(short, long).union(fitting))
             if len(kinds) > 1:
-                return ('There are several %s to one %s, whose names end with: %s. Where one kind '
-                        'holds all classes, choose it with %s. Where each holds one class or '
-                        'object, merge them to one mask of class ids per image first.'
-                        % ((('masks', 'image') if what == 'images' else ('images', 'mask'))
-                           + (', '.join(kinds[:_SHOWN]), flag)))
+                return _advice_on_several(kinds, flag)
             return ('Give %s %s: with it all %d %s have a partner.'
                     % (flag, fitting[0], len(short), what))
     return _loose_hint(images, masks)
+
+
+def _advice_on_several(kinds, flag):
+    return ('There are several %s, whose names end with: %s. Where one kind holds all classes, '
+            'choose it with %s%s. Where each holds one class or object, merge them to one mask of '
+            'class ids per image first.'
+            % ('masks to one image' if flag == '--mask_suffix' else 'images to one mask',
+               ', '.join(kind or 'nothing' for kind in kinds[:_SHOWN]), flag,
+               '' if kinds[0] else ', or the plain one with a --list_file of stems'))
 
 
 def _kinds(short, long):
@@ -208,15 +214,17 @@ def _stem_in(name, stems, suffix):
     return None
 
 
-def _listed_stems(names, images, masks, list_file, image_suffix):
+def _listed_stems(names, images, masks, list_file, image_suffix, mask_suffix):
     found = [(name, _stem_in(name, images, image_suffix)) for name in names]
     lonely = _lonely_lines(
         [name for name, stem in found if (stem or _stem_in(name, masks, '')) not in masks],
         [name for name, stem in found if stem is None])
     if lonely:
         raise UserError(
-            'Of the %d names in %s some lack a file:\n%s\nA name is the path under --images and '
-            '--masks without extension.' % (len(names), list_file, '\n'.join(lonely)))
+            'Of the %d names in %s some lack a file:\n%s\n%s'
+            % (len(names), list_file, '\n'.join(lonely),
+               not set(images) & set(masks) and hint(images, masks, image_suffix, mask_suffix)
+               or 'A name is the path under --images and --masks without extension.'))
     return [stem for _, stem in found]
 
 

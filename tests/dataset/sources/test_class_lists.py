@@ -25,7 +25,10 @@ def read(tmp_path, text, mapping=None, encoding='utf-8'):
     # CVAT's labelmap.txt
     '# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:48,112,32::\ndog:176,112,32::\n',
     '0 background\n1 cat\n2 dog', '2: dog\n0: background\n1: cat', '0;background\n1;cat\n2;dog',
+    '0. background\n1. cat\n2. dog', '0 - background\n1 - cat\n2 - dog',
+    '0=background\n1 = cat\n2|dog',
     'id\tname\n0\tbackground\n1\tcat\n2\tdog\n', 'name,id\nbackground,0\ncat,1\ndog,2\n',
+    'background: 0\ncat: 1\ndog: 2', 'background = 0\ncat = 1\ndog = 2',
     json.dumps(NAMES), '{"0": "background", "2": "dog", "1": "cat"}',
     '{"dog": 2, "cat": 1, "background": 0}',
     json.dumps({'class_names': NAMES, 'ignore_label': 255}, indent=2)])
@@ -35,7 +38,8 @@ def test_names_are_understood_in_every_known_form(tmp_path, text):
 
 @pytest.mark.parametrize('text, names', [
     ('zone #1\nzone #2\n#1\nC#', ['zone #1', 'zone #2', '#1', 'C#']),
-    ('zone 1\nzone 2', ['zone 1', 'zone 2']), ('2 wheeler\n4 wheeler', ['2 wheeler', '4 wheeler']),
+    ('zone 1\nzone 2', ['zone 1', 'zone 2']), ('0.5 m\n1.6 m', ['0.5 m', '1.6 m']),
+    ('2 wheeler\n4 wheeler', ['2 wheeler', '4 wheeler']),
     ('tree, low\nroad', ['tree, low', 'road']), ('polar bear', ['polar bear']),
     ('traffic light: red\nroad', ['traffic light: red', 'road']),
     ('["1 cat", "2 dogs"]', ['1 cat', '2 dogs']), ('größe\nрека', ['größe', 'река'])])
@@ -55,6 +59,13 @@ def test_what_looks_odd_in_a_name_stays_in_it(tmp_path, text, names):
     ('[[0, 1, 2]]', 'is JSON, but no list of names'), ('<a>cat</a>', 'line 1, .*HTML'),
     ('Idx\tRatio\tName\n1\t0.2\twall\n', 'line 1, .*a table'),
     ('background\n1 cat\n2 dog\n', "line 1, 'background', has no id"),
+    ('Class\nbackground\ncat', "line 1, 'Class', looks like the header"),
+    ('class_name\nbackground', 'looks like the header'),
+    ('classes = 2\nnames = x', 'line 1, .*YAML'),
+    ('version https://git-lfs.github.com/spec/v1\noid a', 'a Git LFS pointer'),
+    ('#ff0000 road\n#00ff00 sky', 'line 1, .*--palette'), ('road #ff0000', '--palette'),
+    ('0:bg:0,0,0\n1:cat:1,2,3', 'line 1, .*--palette'),
+    ('{"categories": [{"id": 1, "name": "cat"}]}', 'no list of names'),
     ('# all\nroad,128,64,128\nsky,1,2,3\n', r"line 2, 'road,128,64,128', .*--palette"),
     ('name,r,g,b\nroad,128,64,128\n', 'line 2, .*--palette'),
     ('128 64 128 road\n', 'line 1, .*--palette'), ('{"road": [128, 64, 128]}', '--palette')])

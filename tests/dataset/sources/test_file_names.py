@@ -24,14 +24,14 @@ def stems(side):
 
 def test_what_is_no_image_is_left_out_and_counted_and_odd_extensions_are_looked_into(tmp_path):
     folder = write(tmp_path, 'a.jpg', 'b.TIF', 'c', 'a.json', 'b.tfw', 'b.tif.aux.xml', 'notes.txt',
-                   'desktop.ini', 'Thumbs.db', '.hidden.jpg')
+                   'desktop.ini', 'Thumbs.db', 'paper.pdf', '.hidden.jpg')
     write(tmp_path, 'd.label', content=encoded(noise()))
     side = file_names.group('--images', folder)
     assert stems(side) == ['a', 'b', 'c', 'd']
     assert side.no_images == collections.Counter(
-        {'.json': 1, '.tfw': 1, '.xml': 1, '.txt': 1, '.ini': 1, '.db': 1})
+        {'.json': 1, '.tfw': 1, '.xml': 1, '.txt': 1, '.ini': 1, '.db': 1, '.pdf': 1})
     assert file_names.describe_left_out(side.no_images) == (
-        '6 files that are no images (1 .db, 1 .ini, 1 .json, 1 .tfw, 1 .txt, 1 .xml)')
+        '7 files that are no images (1 .db, 1 .ini, 1 .json, 1 .pdf, 1 .tfw, 1 .txt, 1 .xml)')
 
 
 def test_a_folder_that_links_to_itself_is_not_followed_and_other_links_are(tmp_path):
@@ -86,6 +86,17 @@ def test_one_folder_for_both_is_refused_and_the_advice_leaves_no_file_out(tmp_pa
     os.symlink(folder, str(tmp_path / 'link'))
     with pytest.raises(UserError, match='--images and --masks are one folder.*%s' % words):
         file_names.both_sides(folder, str(tmp_path / 'link'))
+
+
+def test_the_advice_on_one_folder_knows_photos_from_masks(tmp_path):
+    write(tmp_path, 'a.png', 'b.png', content=encoded(noise()[:, :, 0]))
+    write(tmp_path, 'a_img.png', 'b_img.png', content=encoded(noise()))
+    with pytest.raises(UserError, match='Give --image_suffix _img: '):
+        file_names.both_sides(str(tmp_path), str(tmp_path))
+    # Coloured masks beside photographs.
+    write(tmp_path, 'a.png', 'b.png', content=encoded(noise(), 'JPEG'))
+    with pytest.raises(UserError, match='Give --mask_suffix _img: '):
+        file_names.both_sides(str(tmp_path), str(tmp_path))
 
 
 @pytest.mark.parametrize('names, keys', [

@@ -66,6 +66,22 @@ def test_the_checks_advice_on_a_void_class_makes_its_id_void(tmp_path, capsys):
     assert 'no value becomes class 2' in refused(tmp_path, flags + named_flag(printed))
 
 
+def test_void_as_0_for_the_ignore_label_is_refused_with_the_flag(tmp_path):
+    flags = write(tmp_path, classes='cat\ndog')
+    message = refused(tmp_path, flags + ['--ignore_label', '0'])
+    assert 'leave out --ignore_label' in message
+    assert (build(tmp_path, flags + named_flag(message))['a.png'] == grid([255, 0, 1])).all()
+
+
+def test_ids_from_1_that_fit_the_list_are_pointed_out_when_built(tmp_path, capsys):
+    flags = write(tmp_path, values=(1, 2))
+    build(tmp_path, flags)
+    printed = capsys.readouterr().out
+    assert "'ground' has id 0 and no pixel" in printed
+    assert (build(tmp_path, flags + named_flag(printed))['a.png'] == grid([0, 1])).all()
+    assert 'no pixel. If' not in capsys.readouterr().out
+
+
 def test_advice_on_several_void_classes_is_one_map(tmp_path, capsys):
     flags = write(tmp_path, values=(0, 1, 2, 3), classes='cat\nvoid\ndog\nunlabeled\n')
     printed = checked(capsys, flags)[1]
@@ -148,12 +164,14 @@ def test_one_class_and_masks_of_0_and_255_need_a_background(tmp_path, capsys, pl
         assert (build(tmp_path, flags + advice)['a.png'] == grid(expected)).all()
 
 
-def test_masks_of_0_and_1_with_one_class_lack_the_background(tmp_path):
-    flags = write(tmp_path, values=(0, 1), classes='road\n')
+@pytest.mark.parametrize('value', [1, 128])
+def test_masks_of_0_and_another_value_with_one_class_lack_the_background(tmp_path, value):
+    flags = write(tmp_path, values=(0, value), classes='road\n')
     message = refused(tmp_path, flags)
     assert 'a list without the background that 0 stands for' in message
-    assert 'start at 1' not in message
+    assert 'start at 1' not in message and 'made for viewing' not in message
     lines_of(tmp_path, 'background', 'road')
+    flags += named_flag(message) if value > 1 else []
     assert (build(tmp_path, flags)['a.png'] == grid([0, 1])).all()
 
 
@@ -192,6 +210,14 @@ def test_names_that_are_no_utf_8_stay_distinct_in_the_records(tmp_path):
     names = [os.fsdecode(b'\xe9'), os.fsdecode(b'\xe8')]
     labels = build(tmp_path, write(tmp_path, names))
     assert sorted(labels) == ['\\udce8.png', '\\udce9.png']
+
+
+def test_a_bad_file_whose_name_is_no_utf_8_is_listed(tmp_path, capsys):
+    name = os.fsdecode(b'\xe9')
+    flags = write(tmp_path, ['a', name])
+    (tmp_path / 'masks' / (name + '.png')).write_bytes(b'')
+    assert list(build(tmp_path, flags + ['--skip_bad'])) == ['a.png']
+    assert 'masks/\\udce9.png cannot be decoded' in capsys.readouterr().out
 
 
 def test_an_image_that_is_its_own_mask_is_found_in_folders_and_records(tmp_path, capsys):

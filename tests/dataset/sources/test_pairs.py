@@ -218,6 +218,17 @@ def test_no_hint_drops_masks_of_an_image(tmp_path, masks):
     assert 'merge them to one mask' in str(error.value) and 'Give' not in str(error.value)
 
 
+def test_plain_masks_beside_others_are_chosen_by_a_list(tmp_path):
+    folders = write_both(tmp_path, ['a.jpg', 'b.jpg'],
+                         ['a.png', 'a_color.png', 'b.png', 'b_color.png'])
+    with pytest.raises(UserError, match='end with: nothing, _color. .*, or the plain one with a '
+                                        '--list_file of stems'):
+        pairs.find(*folders)
+    (tmp_path / 'list.txt').write_text('a\nb\n')
+    assert [os.path.basename(example.mask) for example in pairs.find(
+        *folders, list_file=str(tmp_path / 'list.txt'))] == ['a.png', 'b.png']
+
+
 def test_no_image_is_its_own_mask(tmp_path):
     folders = write_both(tmp_path, ['a.png'], [])
     os.mkdir(str(tmp_path / 'masks'))
@@ -251,6 +262,12 @@ def test_listed_names_may_hold_spaces_or_begin_with_a_hash(tmp_path):
     list_file.write_text('benign (2).png\nbenign (3).png\n')
     with pytest.raises(UserError, match='1 masks without image: benign .3..png'):
         pairs.find(*folders, list_file=str(list_file))
+
+
+def test_listed_names_without_mask_get_the_hint_too(tmp_path):
+    folders = write_both(tmp_path, ['a.jpg', 'b.jpg'], ['a_gt.png', 'b_gt.png'])
+    (tmp_path / 'list.txt').write_text('b\n')
+    assert follow_hint(folders, list_file=str(tmp_path / 'list.txt')) == [('b.jpg', 'b_gt.png')]
 
 
 def test_listed_names_may_have_the_suffix_of_the_images(tmp_path):
