@@ -52,7 +52,8 @@ def run(source, args):
 
 def _build(source, args):
     """Writes each part of a `contract.Source` and prints its table, then the next command."""
-    info, failures = descriptor.create(source.name, source.class_names, source.ignore_label), []
+    info = descriptor.create(source.name, source.class_names, source.ignore_label)
+    failures, summaries = [], []
     for part in source.parts:
         if part.note:
             print(part.note)
@@ -60,11 +61,13 @@ def _build(source, args):
         try:
             summary = writing.write_split(
                 part.examples, count, info, args.output_dir, part.split, args.num_shards,
-                part.aliases, part.reader, args.num_workers, args.skip_bad, bool(failures))
+                part.aliases, part.reader, args.num_workers, args.skip_bad, bool(failures),
+                summaries)
         except decoding.InvalidExampleError as error:
             # The other splits are looked at too, so that all bad files are named at once.
             failures.append(str(error))
         else:
+            summaries.append(summary)
             print(writing.describe(summary, info, ' and '.join((part.split,) + part.aliases)))
     if failures:
         raise decoding.InvalidExampleError('\n'.join(failures))

@@ -37,7 +37,7 @@ _MIB = 1024. * 1024
 
 
 def write_split(examples, num_examples, info, output_dir, split, num_shards=4, aliases=(),
-                read_mask=None, num_workers=None, skip_bad=False, hold_back=False):
+                read_mask=None, num_workers=None, skip_bad=False, hold_back=False, siblings=()):
     """Checks the examples and writes them as `split` of the data set in `output_dir`.
 
     Replaces an earlier `split` and keeps all others. Shards hold consecutive
@@ -61,6 +61,7 @@ def write_split(examples, num_examples, info, output_dir, split, num_shards=4, a
         listed in `split`-bad-files.txt either way.
       hold_back: bool, whether to look at all and keep finished shards for the next build, but
         leave what `output_dir` holds as it is.
+      siblings: the `SplitSummary` of each split whose masks are read alike.
 
     Returns:
       `SplitSummary`.
@@ -78,7 +79,7 @@ def write_split(examples, num_examples, info, output_dir, split, num_shards=4, a
             tasks = _plan(examples, num_examples, min(num_shards, num_examples), folder, split,
                           (info, read_mask, skip_bad))
             return _build(tasks, num_examples, output_dir, folder, split, aliases, num_workers,
-                          hold_back)
+                          hold_back, siblings)
     except OSError as error:
         raise UserError('%s cannot be written: %s.' % (output_dir, error))
 
@@ -129,7 +130,8 @@ def _plan(examples, num_examples, num_shards, folder, split, how):
     return tasks
 
 
-def _build(tasks, num_examples, output_dir, folder, split, aliases, num_workers, hold_back):
+def _build(tasks, num_examples, output_dir, folder, split, aliases, num_workers, hold_back,
+           siblings):
     """Builds what is not there in `folder` and publishes it; returns `SplitSummary`."""
     info, skip_bad = tasks[0].info, tasks[0].skip_bad
     try:
@@ -144,7 +146,7 @@ def _build(tasks, num_examples, output_dir, folder, split, aliases, num_workers,
         _check_count(split, num_examples, summary.num_examples + len(summary.skipped))
         _list_bad_files(summary, output_dir, split, skip_bad)
         _check_not_only_background(summary, info, split)
-        _check_palettes(summary)
+        _check_palettes((summary,) + tuple(siblings))
         if hold_back:
             return summary
         publishing.publish(info, output_dir, split, aliases, entries, finished.in_place)
@@ -260,9 +262,12 @@ def _check_not_only_background(summary, info, split):
                 info.ignore_label, info.class_names)))
 
 
-def _check_palettes(summary):
+def _check_palettes(summaries):
     """Palettes of other orders make other ids of what looks alike."""
-    differing = summary.notes.differing_palettes()
+    totals = notes.Totals()
+    for summary in summaries:
+        totals.merge(summary.notes.texts, summary.notes.colors)
+    differing = totals.differing_palettes()
     if differing:
         raise decoding.InvalidExampleError(differing)
 

@@ -209,7 +209,8 @@ def read_mask(example, info, palette):
     labels, known = _look_up(codes, palette)
     top = stored_values.largest(opened) if mask.mode in ('1', 'L') else 255
     if top < 255 and not stored_values.unclear_black(opened):
-        stored, stored_known = _look_up(stored_values.read(opened).astype(np.int32) * 0x10101, palette)
+        greys = stored_values.read(opened).astype(np.int32) * 0x10101
+        stored, stored_known = _look_up(greys, palette)
         if known.all() and stored_known.all() and (labels != stored).any():
             raise decoding.InvalidExampleError(
                 '%s is grey of 0 to %d, and the palette has both the greys that it holds and '

@@ -230,7 +230,7 @@ def decode(example, part):
     except bands.UnusableBandsError as error:
         raise InvalidExampleError('%s %s' % (name, error), _UNDECODABLE[part])
     except UnidentifiedImageError:
-        cause = _unidentified(source)
+        cause = _unidentified(source, name, part)
     except OSError as error:
         cause = error.strerror or str(error)
     except Image.DecompressionBombError:
@@ -244,24 +244,34 @@ def decode(example, part):
         cause = str(error) or type(error).__name__
     else:
         if opened.num_pages > 1 and view.page is None:
-            notes.add('pages', '%s holds %d pages, of which the first was taken: --pages makes a '
-                      'record of each (build_folder.py)' % (name, opened.num_pages))
+            notes.add('several_pages', '%s holds %d pages, of which the first was taken: --pages '
+                      'makes a record of each (build_folder.py)' % (name, opened.num_pages))
+        if opened.orientation != 1 and not view.ignore_exif:
+            if part == 'image':
+                notes.add('turned_image', '%s was turned as its EXIF orientation %d says, and its '
+                          'mask names none. If it was drawn on the image as it is stored, give '
+                          '--ignore_exif (build_folder.py)' % (name, opened.orientation))
+            else:
+                notes.drop('turned_image')
         return opened
     raise InvalidExampleError('%s cannot be decoded: %s. Fetch or export it again, or '
                               'leave it out.' % (name, cause), _UNDECODABLE[part])
 
 
-def _unidentified(source):
-    """Says what a file is that Pillow does not know."""
+def _unidentified(source, name, part):
+    """Says what a file is that Pillow does not know; raises on a TIFF that only needs flags."""
     data = source
     if not isinstance(source, bytes):
         with open(source, 'rb') as image_file:
             data = image_file.read()
     pages = bands.tiff_pages(data)
     if pages:
-        return ('it is a TIFF of %s, which has no one way to be shown; as an image it can be read '
-                'with --bands 3 2 1, or other ones, and --value_range LOW HIGH (build_folder.py)'
-                % bands.describe(pages[0]))
+        raise InvalidExampleError(
+            '%s is a TIFF of %s, which has no one way to be shown. %s'
+            % (name, bands.describe(pages[0]), 'Export a mask of one band, as PNG.'
+               if part == 'mask' else 'Choose bands with --bands 3 2 1, or other ones, and what '
+               'becomes black and white with --value_range LOW HIGH (build_folder.py).'),
+            _UNDECODABLE[part])
     return ('it is no image, or its header is damaged (it starts with %r)' % data[:16]
             if data else 'it is empty')
 
@@ -281,8 +291,8 @@ def _to_rgb(image, name, opened=None):
     if image.mode in _DEEP_IMAGE_MODES:
         return _scale_to_8_bits(image, transparency, name).convert('RGB')
     if opened and opening.has_undeclared_band(opened):
-        notes.add('bands', '%s holds more than three bands and does not say that the fourth is '
-                  'transparency: the first three were taken. --bands chooses others '
+        notes.add('undeclared_band', '%s holds more than three bands and does not say that the '
+                  'fourth is transparency: the first three were taken. --bands chooses others '
                   '(build_folder.py)' % name)
         return _told_if_dark(image.convert('RGB'), name, opened)
     try:
@@ -309,7 +319,7 @@ def _told_if_dark(image, name, opened):
 
 
 def _note_dark(name, largest):
-    notes.add('dark', '%s has 16 bits, but holds no value above %d: shown from 0 to %d it is '
+    notes.add('dark_image', '%s has 16 bits, but holds no value above %d: shown from 0 to %d it is '
               'nearly black. Give --value_range LOW HIGH, as 0 %d (build_folder.py)'
               % (name, largest, _LARGEST_16_BIT, 2 ** largest.bit_length() - 1))
 

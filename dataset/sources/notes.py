@@ -31,6 +31,13 @@ def add(kind, text):
         notes.texts.setdefault(kind, text)
 
 
+def drop(kind):
+    """Takes back what was noted of this kind."""
+    notes = getattr(_local, 'notes', None)
+    if notes is not None:
+        notes.texts.pop(kind, None)
+
+
 def add_colors(colors):
     """Notes which index of its palette each colour that a mask shows has, as in `Notes`."""
     notes = getattr(_local, 'notes', None)

@@ -18,7 +18,7 @@ Opened = collections.namedtuple(
     'Opened', ['data', 'image', 'format', 'orientation', 'is_changed', 'num_pages', 'tags',
                'is_chosen'], defaults=(False,))
 
-_ORIENTATION = 0x0112
+_WIDTH, _HEIGHT, _ORIENTATION = 0x0100, 0x0101, 0x0112
 _SUBFILE, _REDUCED_OR_MASK = 254, 1 | 4
 _CHANNEL_DEFINITION, _CODESTREAM = b'cdef', b'jp2c'  # boxes of a JPEG 2000 file
 _PNG_DEPTH = 24  # the byte of a PNG that holds its bits per sample
@@ -84,6 +84,31 @@ def open_bytes(data, view=views.AS_IT_IS):
                   orientation in _UPRIGHT or bool(view.page), len(pages), tags)
 
 
+def measure(source):
+    """Looks at the headers of a file.
+
+    Returns:
+      List of ((width, height) as stored, orientation), one of each page.
+
+    Raises:
+      Exception: as `open_source`.
+    """
+    data = source if isinstance(source, bytes) else _read(source)
+    found = [((tags[_WIDTH], tags[_HEIGHT]), tags.get(_ORIENTATION, 1))
+             for tags in bands.tiff_pages(data)]
+    if found:
+        return found
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(io.BytesIO(data))
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+        size, pages = image.size, _pages(image)
+        return [(size, _orientation(image, {}))] * len(pages)
+
+
 def open_bands(data, view):
     """As `open_bytes`, for an image whose bands or range the view chooses.
 
@@ -113,7 +138,8 @@ def _shown_samples(opened):
     """Returns the samples that Pillow keeps, [height, width, bands], if those are all."""
     mode = opened.image.mode
     loses_bits = (opened.format == 'PNG' and opened.data[_PNG_DEPTH] > 8 and mode[0] != 'I'
-                  or opened.format == 'PPM' and mode == 'RGB' and stored_values.largest(opened) > 255
+                  or opened.format == 'PPM' and mode == 'RGB' and (
+                      stored_values.largest(opened) > 255)
                   or opened.format == 'JPEG2000' and mode[0] == 'I')
     if loses_bits:
         raise bands.UnusableBandsError(

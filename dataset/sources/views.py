@@ -32,6 +32,11 @@ def add_flags(parser):
                              'side, a record each')
 
 
+def are_asked_for(args):
+    """Whether the flags ask for anything but files as they are."""
+    return of_args(args) != AS_IT_IS or args.pages or args.tile is not None
+
+
 def of_args(args):
     """Returns the `View` that the flags ask for.
 
