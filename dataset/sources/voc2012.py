@@ -247,8 +247,8 @@ def _find_examples(id_list, voc_root, sbd_root, aug_masks):
             id_list.source, image_id, ' or '.join(paths),
             ' (and %d files more)' % (len(missing) - 1) if len(missing) > 1 else '',
             _advice_on_missing(paths, voc_root, sbd_root, aug_masks)))
-    of_voc = os.path.join(voc_root, 'SegmentationClass')
-    others = sum(os.path.dirname(example.mask) != of_voc for example in examples)
+    of_voc = os.path.join(voc_root, 'SegmentationClass', '')
+    others = sum(not example.mask.startswith(of_voc) for example in examples)
     note = '%s: %d masks of VOC, %d of %s.' % (
         id_list.split, len(examples) - others, others, 'SBD' if sbd_root else aug_masks)
     return contract.Part(id_list.split, examples, aliases=id_list.aliases,
