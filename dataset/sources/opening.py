@@ -183,13 +183,22 @@ def _pages(image):
 
 
 def _orientation(image, tags):
-    """Returns the orientation, 1 to 8, or 1 where metadata cannot be read."""
+    """Returns the orientation, 1 to 8, or 1 where metadata cannot be read.
+
+    That of EXIF or of a TIFF's own tag: of XMP some versions of Pillow read more than others.
+    """
     try:
-        exif = image.getexif()
-        found = tags.get(_ORIENTATION) or exif.get(_ORIENTATION, 1)
-        if image.format == 'TIFF' and _ORIENTATION not in tags:
-            # In its XMP: some versions of Pillow turn the image by it while loading.
-            exif.pop(_ORIENTATION, None)
+        if image.format == 'TIFF':
+            if _ORIENTATION not in tags:
+                # Else it would be turned by its XMP while loading.
+                image.getexif().pop(_ORIENTATION, None)
+            found = tags.get(_ORIENTATION, 1)
+        elif image.format == 'PNG':
+            found = image.getexif().get(_ORIENTATION, 1)
+        else:
+            exif = Image.Exif()
+            exif.load(image.info.get('exif', b''))
+            found = exif.get(_ORIENTATION, 1)
     # As in decoding.decode. Viewers show a photograph whose metadata are damaged as it is.
     except Exception:
         return 1

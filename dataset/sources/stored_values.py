@@ -3,6 +3,8 @@
 Pillow stretches grey of few bits to 0..255 and turns it round where 0 is white. A class id is
 what the file holds.
 """
+import collections
+
 import numpy as np
 
 from dataset.sources import jpeg_png
@@ -11,7 +13,7 @@ _BITS, _COMPRESSION, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 259, 262, 0
 # Numbers of the TIFF tag; of each, some or all files are not what was saved.
 _LOSSY_COMPRESSIONS = {6: 'old JPEG', 7: 'JPEG', 34712: 'JPEG 2000', 34892: 'lossy JPEG',
                        50001: 'WebP', 50002: 'JPEG XL'}
-_WHITE = (255, 255, 255)
+_WHITE = 255
 
 
 def lossy_compression(opened):
@@ -34,19 +36,19 @@ def unclear_black(opened):
     if image.mode == '1' and _is_white_zero(opened):
         return 'a 1-bit TIFF, whose 1 is black (photometric interpretation MinIsWhite)'
     if image.mode == 'P':
-        shown = colors_of_indices(image)
-        greys = all(red == green == blue for red, green, blue in shown.values())
-        if greys and len(shown) > 1 and shown.get(0) == _WHITE:
+        if (image.getpalette() or [])[:3] != [_WHITE] * 3:
+            return None
+        used, palette = _used(image)
+        if len(used) > 1 and used[0] == 0 and (palette[used] == palette[used, :1]).all():
             return 'of greys whose palette begins with white'
     return None
 
 
-def colors_of_indices(image):
-    """Returns a dict from each index that a palette image uses to its (red, green, blue)."""
-    used = np.flatnonzero(np.bincount(np.asarray(image).ravel(), minlength=256))
-    palette = image.getpalette() or []
-    colors = [tuple(palette[start:start + 3]) for start in range(0, len(palette) - 2, 3)]
-    return {int(index): colors[index] for index in used if index < len(colors)}
+def _used(image):
+    """Returns (indices that a palette image uses, ascending, its palette, int [entries, 3])."""
+    palette = np.array(image.getpalette() or [], int).reshape(-1, 3)
+    # Pillow's histogram takes a tenth of the time of np.bincount.
+    return np.flatnonzero(image.histogram()[:len(palette)]), palette
 
 
 def unique_colors(image):
@@ -55,11 +57,10 @@ def unique_colors(image):
     Colours that several entries of the palette have are left out: entries that are not used are
     black in many palettes.
     """
-    palette = np.array(image.getpalette() or [], int).reshape(-1, 3).dot([65536, 256, 1])
-    codes, counts = np.unique(palette, return_counts=True)
-    once = set(codes[counts == 1].tolist())
-    return {int(palette[index]): index for index in colors_of_indices(image)
-            if int(palette[index]) in once}
+    used, palette = _used(image)
+    codes = palette.dot([65536, 256, 1])
+    times = collections.Counter(codes.tolist())
+    return {int(codes[index]): int(index) for index in used if times[codes[index]] == 1}
 
 
 def _is_white_zero(opened):
