@@ -9,7 +9,7 @@ import os
 
 from common import files
 from common.errors import UserError
-from dataset.sources import jpeg_png, views
+from dataset.sources import earlier_reading, jpeg_png, views
 
 FORMAT_VERSION = 1
 
@@ -109,17 +109,19 @@ class Source:
 
     def add(self, example):
         """Adds a `decoding.Example`; reads its files."""
-        image, mask = [_Content(source) for source in (example.image, example.mask)]
-        described = (example.filename, image.sha256, mask.sha256)
+        image, mask = [_read(source) for source in (example.image, example.mask)]
+        hashes = [data and hashlib.sha256(data).hexdigest() for data in (image, mask)]
+        described = (example.filename,) + tuple(hashes)
         if example.view != views.AS_IT_IS:
             described += (tuple(example.view),)
         _update(self._digest, described)
         for digest in self._earlier:
-            _update(digest, (example.filename, _earlier_identity(example.image, image),
-                             _earlier_identity(example.mask, mask)))
-        self.palettes |= {mask.palette} - {None}
-        self.reads_as_before &= (example.view == views.AS_IT_IS
-                                 and image.is_plain_image and mask.is_plain_mask)
+            _update(digest, (example.filename, _earlier_identity(example.image, hashes[0]),
+                             _earlier_identity(example.mask, hashes[1])))
+        self.palettes |= {jpeg_png.palette(mask or b'')} - {None}
+        self.reads_as_before &= (
+            example.view == views.AS_IT_IS and earlier_reading.read_image_alike(image or b'')
+            and earlier_reading.read_mask_alike(mask or b''))
 
     def fingerprint(self):
         """Returns 64 hexadecimal digits."""
@@ -155,35 +157,22 @@ def _update(digest, described):
     digest.update(repr(described).encode('utf-8', 'backslashreplace'))
 
 
-class _Content:
-    """What is to be known of the bytes of a file (its path as str) or of a part given as bytes.
-
-    Attributes:
-      sha256: str, or None where the file cannot be read: the build says so, naming it.
-      is_plain_image, is_plain_mask: bool, whether all versions of this project read it alike.
-      palette: bytes of the palette of a PNG, or None.
-    """
-
-    def __init__(self, source):
-        self.sha256 = self.palette = None
-        self.is_plain_image = self.is_plain_mask = True
-        try:
-            data = source
-            if not isinstance(source, bytes):
-                with open(source, 'rb') as content_file:
-                    data = content_file.read()
-        except OSError:
-            return
-        self.sha256 = hashlib.sha256(data).hexdigest()
-        self.is_plain_image = data.startswith((b'\xff\xd8', b'\x89PNG'))
-        self.is_plain_mask = jpeg_png.is_plain_mask(data) or data.startswith(b'MATLAB')
-        self.palette = jpeg_png.palette(data)
+def _read(source):
+    """Returns the bytes of a file, or of a part given as such; None where it cannot be read."""
+    if isinstance(source, bytes):
+        return source
+    try:
+        with open(source, 'rb') as content_file:
+            return content_file.read()
+    except OSError:
+        # The build says so, naming the file.
+        return None
 
 
-def _earlier_identity(source, content):
+def _earlier_identity(source, content_hash):
     """Returns (path, size, time of last change) of a file, which earlier builds relied on."""
     if isinstance(source, bytes):
-        return content.sha256
+        return content_hash
     try:
         status = os.stat(source)
     except OSError:

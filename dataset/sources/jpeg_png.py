@@ -107,15 +107,14 @@ def as_grey_png(data):
 def palette(data):
     """Returns the palette of a PNG as bytes, red, green and blue of each entry, or None."""
     place = data.find(b'PLTE', 0, data.find(b'IDAT') + 1)
-    if not data.startswith(_PNG_SIGNATURE) or place < 0:
+    if not is_png(data) or place < 0:
         return None
     return data[place + 4:place + 4 + struct.unpack('>I', data[place - 4:place])[0]]
 
 
-def is_plain_mask(data):
-    """Whether a mask is a PNG that names no orientation and whose palette is not white first."""
-    return (data.startswith(_PNG_SIGNATURE) and not (palette(data) or b'').startswith(b'\xff' * 3)
-            and not any(word in data for word in (b'eXIf', b'rientation', b'Raw profile type')))
+def is_png(data):
+    """Whether bytes start as a PNG does."""
+    return data.startswith(_PNG_SIGNATURE)
 
 
 def png_grey_factor(data):

@@ -18,8 +18,9 @@ def samples(number, dtype=np.uint16, height=13, width=11):
 
 @pytest.mark.parametrize('layout', [
     {}, {'order': '>'}, {'planar': 2, 'rows': 5}, {'compression': 8, 'rows': 5},
-    {'compression': 8, 'predictor': 2, 'order': '>'}, {'compression': 8, 'planar': 2, 'predictor': 2},
-    {'tile': 16}, {'tile': 16, 'compression': 8, 'predictor': 2}, {'tile': 16, 'planar': 2}])
+    {'compression': 8, 'predictor': 2, 'order': '>'}, {'tile': 16}, {'tile': 16, 'planar': 2},
+    {'compression': 8, 'planar': 2, 'predictor': 2},
+    {'tile': 16, 'compression': 8, 'predictor': 2}])
 @pytest.mark.parametrize('number, dtype', [
     (1, np.uint16), (3, np.uint16), (4, np.uint8), (12, np.uint16), (5, np.float32),
     (2, np.uint32)])
@@ -70,7 +71,8 @@ def test_range_and_bands_go_with_other_formats_too():
     np.testing.assert_array_equal(rgb(encoded(pixels), (4, 2, 1)), pixels[:, :, [3, 1, 0]])
     values = samples(1)
     deep = png_file(values[:, :, 0].astype('>u2'), 16, 0)
-    np.testing.assert_array_equal(rgb(deep, None, (0, 4095)), scaled(values[:, :, [0] * 3], 0, 4095))
+    np.testing.assert_array_equal(rgb(deep, None, (0, 4095)),
+                                  scaled(values[:, :, [0] * 3], 0, 4095))
     text = 'P2 3 1 1023 0 512 1023'.encode()
     assert rgb(text, None, (0, 1023))[0, :, 0].tolist() == [0, 128, 255]
 
