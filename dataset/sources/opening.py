@@ -21,6 +21,7 @@ Opened = collections.namedtuple(
 _WIDTH, _HEIGHT, _ORIENTATION = 0x0100, 0x0101, 0x0112
 _SUBFILE, _REDUCED_OR_MASK = 254, 1 | 4
 _CHANNEL_DEFINITION, _CODESTREAM = b'cdef', b'jp2c'  # boxes of a JPEG 2000 file
+_BMP_BITS = 28
 _PNG_DEPTH = 24  # the byte of a PNG that holds its bits per sample
 _UPRIGHT = {2: Image.FLIP_LEFT_RIGHT, 3: Image.ROTATE_180, 4: Image.FLIP_TOP_BOTTOM,
             5: Image.TRANSPOSE, 6: Image.ROTATE_270, 7: Image.TRANSVERSE, 8: Image.ROTATE_90}
@@ -79,6 +80,9 @@ def open_bytes(data, view=views.AS_IT_IS):
             orientation = _orientation(image, tags)
     if file_format == 'PNG':
         jpeg_png.check_png(data)
+    if file_format == 'BMP' and image.mode == 'L' and data[_BMP_BITS] < 8:
+        # Pillow 9.5 and 13 take each of its bytes for a pixel.
+        raise ValueError('a grey BMP of %d bits is misread; save it as PNG' % data[_BMP_BITS])
     image = _turned(image, orientation, _ORIENTATION in tags, view.ignore_exif)
     return Opened(data, image, file_format, orientation,
                   orientation in _UPRIGHT or bool(view.page), len(pages), tags)

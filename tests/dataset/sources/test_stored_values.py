@@ -1,6 +1,7 @@
 """Class ids are what the file holds, or the mask is refused with the reason."""
 import io
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -101,6 +102,23 @@ def test_lossy_masks_are_refused_by_ids_and_by_palette(data, words):
         with pytest.raises(decoding.InvalidExampleError, match=words + '.*PNG') as error:
             reader(pair(mask=data), MANY)
         assert error.value.code == 'mask_jpeg'
+
+
+def bmp_file(bits, palette, rows):
+    """Returns a BMP of rows of bytes, the lowest first."""
+    colors = b''.join(bytes([grey, grey, grey, 0]) for grey in palette)
+    pixels = b''.join(row.ljust(4, b'\0') for row in rows)
+    start = 54 + len(colors)
+    return b'BM' + struct.pack(
+        '<IHHI IiiHHIIiiII', start + len(pixels), 0, 0, start, 40, 4, len(rows), 1, bits, 0,
+        len(pixels), 0, 0, len(palette), 0) + colors + pixels
+
+
+def test_bmps_of_four_bits_give_indices_or_are_refused():
+    rows = [bytes([0x33, 0x01]), bytes([0x01, 0x23])]
+    np.testing.assert_array_equal(read(bmp_file(4, range(0, 256, 17), rows)), IDS)
+    with pytest.raises(decoding.InvalidExampleError, match='a grey BMP of 4 bits is misread'):
+        read(bmp_file(4, range(16), rows))
 
 
 def greys(*values):
