@@ -110,7 +110,7 @@ def read(args):
         args.name or os.path.basename(os.path.abspath(args.output_dir)), class_names,
         args.ignore_label, [
             contract.Part(split, parts.divide(part, view, args.pages, args.tile), reader=reader)
-            for split, part in chosen])
+            for split, part in chosen], color_masks.colors_of(reader, len(class_names)))
 
 
 def read_classes(args, ignore_label):
