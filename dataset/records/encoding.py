@@ -36,10 +36,9 @@ def encode(example, info, read_mask=None):
     image_data, image_format, (width, height) = decoding.read_image(example)
     labels, label_data = _read_mask(example, info, read_mask)
     if labels.shape != (height, width):
-        raise decoding.InvalidExampleError('%s and %s: %s' % (
-            decoding.name_of(example, 'image'), decoding.name_of(example, 'mask'),
-            decoding.size_problem(example, (width, height), labels.shape[::-1])),
-                                           'size_mismatch')
+        raise decoding.InvalidExampleError(decoding.size_problem(
+            example, (width, height), labels.shape[::-1], decoding.name_of(example, 'image'),
+            decoding.name_of(example, 'mask') + ' '), 'size_mismatch')
     record = example_proto.serialize({
         IMAGE_ENCODED: image_data,
         IMAGE_FORMAT: image_format.encode(),

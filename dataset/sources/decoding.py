@@ -346,7 +346,7 @@ def name_of(example, part):
     return '%s of %s' % (part, example.filename) if isinstance(source, bytes) else source
 
 
-def size_problem(example, image_size, mask_size):
+def size_problem(example, image_size, mask_size, image_name='The image', mask_name=''):
     """Says what is wrong with an image and a mask of different sizes, (width, height) each.
 
     Names the orientations that were found, and whether --ignore_exif makes the sizes equal.
@@ -359,7 +359,8 @@ def size_problem(example, image_size, mask_size):
             continue
         if orientation != 1:
             turned.append((part, orientation))
-    text = 'The image is %dx%d but its mask is %dx%d (width x height' % (image_size + mask_size)
+    text = '%s is %dx%d but its mask %sis %dx%d (width x height' % (
+        (image_name,) + image_size + (mask_name,) + mask_size)
     if not turned:
         return text + '). Export both at one size, masks with nearest neighbour.'
     ignored = example.view.ignore_exif

@@ -88,7 +88,7 @@ def test_shards_hold_consecutive_examples_and_none_is_empty(tmp_path):
     (encoded(grid([0, 38, 75, 147, 52, 220])), ['palette colours that were decoded as grey']),
     (encoded(grid([0, 220])), ['holds 220;', 'palette colours that were decoded as grey']),
     (encoded(grid(range(3, 30))), ['and 19 more values', 'more classes']),
-    (encoded(grid([0]).astype(np.int32) + 70000), ['holds ']),
+    (encoded(grid([0]).astype(np.int32) + 70000, 'TIFF'), ['holds ']),
     (encoded(noise()), ['mode RGB', 'class ids in one channel', '--palette']),
     (encoded(noise(), mode='RGBA'), ['mode RGBA', 'class ids in one channel']),
     (encoded(grid([0, 1]), 'JPEG'), ['is a JPEG']),

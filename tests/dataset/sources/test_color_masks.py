@@ -105,7 +105,7 @@ def test_jpeg_transparent_deep_and_damaged_masks_are_errors(palette):
     for data, code, words in (
             (png(pixels, image_format='JPEG'), 'mask_jpeg', 'is a JPEG'),
             (png(alpha), 'mask_palette', 'has 1 transparent pixels'),
-            (png(np.zeros([2, 2], np.int32)), 'mask_palette', 'mode I;'),
+            (png(np.zeros([2, 2], np.int32), image_format='TIFF'), 'mask_palette', 'mode I;'),
             (png(pixels)[:60], 'mask_undecodable', 'cannot be decoded'),
             (b'', 'mask_undecodable', 'cannot be decoded')):
         with pytest.raises(decoding.InvalidExampleError, match='mask of a.jpg .*' + words) as error:
