@@ -191,13 +191,15 @@ class Labeller:
 
     def _labelled_frames(self, video, item):
         """Yields (frame uint8 [height, width, 3], seconds, labels uint8 [height, width])."""
-        limit = batch_limit(self._batch_size, video.height, video.width)
+        limit, seconds = batch_limit(self._batch_size, video.height, video.width), 0.0
         with tqdm(total=video.seconds, desc=item.name, unit='s', unit_scale=True,
                   leave=False) as progress:
             for chunk in _chunks(video.frames, limit):
                 frames, shown = zip(*chunk)
                 yield from zip(frames, shown, self._predictor.predict(np.stack(frames)).labels)
-                progress.update(float(sum(shown)))
+                seconds += float(sum(shown))
+                # What the file says of its length is no promise.
+                progress.update(min(seconds, video.seconds or seconds) - progress.n)
 
 
 def _picture(item):

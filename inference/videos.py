@@ -311,14 +311,12 @@ def _write_mp4(pictures, path, pixel_aspect):
             if process is None:
                 process = stack.enter_context(_ended(_encoder(path, pixel_aspect, errors)))
                 _send(process, _ivf_header(*canvas.size), path, errors)
-            png = io.BytesIO()
-            canvas.save(png, 'PNG', compress_level=1)
-            _send(process, _ivf_frame(png.getvalue(), time), path, errors)
+            _send(process, _ivf_frame(canvas, time), path, errors)
             time, count = time + seconds, count + 1
         # A frame lasts to the next one. This one tells how long the last lasts; it has no
         # length itself and comes on the millisecond, so that players leave it out.
         end = Fraction(math.ceil(1000 * time), 1000)
-        _send(process, _ivf_frame(png.getvalue(), end), path, errors)
+        _send(process, _ivf_frame(canvas, end), path, errors)
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
         if process.wait():
@@ -333,20 +331,21 @@ def _encoder(path, pixel_aspect, errors):
     # What has no length is added at the end: frames must not be reordered, nor tell a length
     # that ffmpeg guesses (setpts takes it away).
     return _start(path, [
-        '-v', 'error', '-xerror', '-y', '-f', 'ivf', '-i', 'pipe:0', '-map', '0:v:0',
-        '-vsync', 'passthrough', '-enc_time_base', '1:%d' % _TICKS,
+        '-v', 'error', '-xerror', '-y', '-f', 'ivf', '-c:v', 'rawvideo', '-i', 'pipe:0', '-map',
+        '0:v:0', '-vsync', 'passthrough', '-enc_time_base', '1:%d' % _TICKS,
         '-vf', 'setpts=PTS,setsar=%d/%d' % (pixel_aspect.numerator, pixel_aspect.denominator),
         '-c:v', 'libx264', '-pix_fmt', 'yuv420p', '-crf', '15', '-bf', '0', '-f', 'mp4',
         'file:' + path], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors)
 
 
 def _ivf_header(width, height):
-    """Starts a stream of PNG pictures in IVF, the plainest format that has frames' times."""
-    return struct.pack('<4s2H4s2H4I', b'DKIF', 0, 32, b'MPNG', width, height, _TICKS, 1, 0, 0)
+    """Starts a stream of RGB frames in IVF, the plainest format that has frames' times."""
+    return struct.pack('<4s2H4s2H4I', b'DKIF', 0, 32, b'RGB\x18', width, height, _TICKS, 1, 0, 0)
 
 
-def _ivf_frame(png, seconds):
-    return struct.pack('<IQ', len(png), int(round(seconds * _TICKS))) + png
+def _ivf_frame(picture, seconds):
+    pixels = picture.tobytes()
+    return struct.pack('<IQ', len(pixels), int(round(seconds * _TICKS))) + pixels
 
 
 def _send(process, data, path, errors):

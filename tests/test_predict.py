@@ -441,7 +441,7 @@ def test_pages_that_are_not_labelled_are_said(tmp_path, capsys):
     assert 'one.tif' not in said
 
 
-def test_each_frame_is_predicted_once_and_keeps_its_time(tmp_path):
+def test_each_frame_is_predicted_once_and_keeps_its_time(tmp_path, capsys):
     # Bursts of 6 frames at 30 a second, one each second.
     clip(tmp_path / 'a.mkv', '-vf', "setpts='(floor(N/6)*30+mod(N,6))/30/TB'", '-vsync', 'vfr',
          count=24, rate='30')
@@ -455,10 +455,11 @@ def test_each_frame_is_predicted_once_and_keeps_its_time(tmp_path):
         [second + index / 30 for second in range(4) for index in range(6)], abs=0.001)
     assert length_of(path) == pytest.approx(3.2, abs=0.01)
     assert len(below(tmp_path / 'out' / 'frames' / 'a')) == 24
+    assert 'Warning' not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('name, pixel_aspect', [('a.webp', None), ('b.png', None)])
-def test_animations_become_videos_with_their_times(tmp_path, name, pixel_aspect):
+@pytest.mark.parametrize('name', ['a.webp', 'b.png'])
+def test_animations_become_videos_with_their_times(tmp_path, name):
     images = [Image.fromarray(noise(20, 30, seed=seed)) for seed in range(3)]
     images[0].save(str(tmp_path / name), save_all=True, append_images=images[1:],
                    duration=[100, 250, 1000])
@@ -475,8 +476,8 @@ def test_frames_of_a_video_and_of_one_in_a_folder_of_its_name_are_both_kept(tmp_
     for _ in range(2):
         label([tmp_path], tmp_path / 'out', frames=True)
     assert below(tmp_path / 'out' / 'frames' / 'a') == [
-        '%06d' % index for index in range(3)][:2] + [
-            '000001/%06d' % index for index in range(4)] + ['000002']
+        '000000', '000001', '000001/000000', '000001/000001', '000001/000002', '000001/000003',
+        '000002']
 
 
 def test_two_inputs_of_one_file_for_vocs_server_are_not_both_submitted(tmp_path):
@@ -619,6 +620,15 @@ def test_predictions_json_of_an_earlier_run_does_not_stand_for_an_unfinished_one
     with pytest.raises(KeyboardInterrupt):
         predict.main(['--checkpoint', run_dir, '--input', picture, '--output_dir', str(out)])
     assert os.listdir(str(out)) == [JOURNAL]
+
+
+def test_what_is_left_out_of_a_folder_is_said(tmp_path, capsys):
+    for name in ('a.png', 'notes.txt', 'b.xcf'):
+        (tmp_path / name).write_bytes(encoded(noise(4, 5)))
+    with pytest.raises(SystemExit, match='No checkpoint'):
+        predict.main(['--checkpoint', '/nowhere', '--input', str(tmp_path), '--output_dir',
+                      str(tmp_path / 'out')])
+    assert '2 files in the folders are neither pictures nor videos' in capsys.readouterr().err
 
 
 def test_somebodys_predictions_json_is_kept(run_dir, picture, tmp_path):

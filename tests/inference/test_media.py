@@ -1,5 +1,7 @@
 """media.py: which inputs are meant, what they are called, and pictures as they are read."""
 import os
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -224,6 +226,16 @@ def test_pictures_of_phones_that_cannot_be_read_have_a_way_out(tmp_path, name):
     with pytest.raises(UserError, match='%s cannot be decoded.*export it as JPEG, or install '
                                         'pillow-heif' % name):
         media.read_picture(str(tmp_path / name))
+
+
+def test_pillow_heif_is_used_where_it_is_installed(monkeypatch):
+    called = []
+    monkeypatch.setitem(sys.modules, 'pillow_heif',
+                        types.SimpleNamespace(register_heif_opener=lambda: called.append(1)))
+    media.add_readers()
+    assert called == [1]
+    monkeypatch.setitem(sys.modules, 'pillow_heif', None)
+    media.add_readers()
 
 
 def test_a_huge_picture_is_refused_naming_it(tmp_path, monkeypatch):
