@@ -1,5 +1,6 @@
 """Types of command-line flags, for argparse; each says what it takes."""
 import argparse
+import os
 
 _INFINITY = float('inf')
 
@@ -23,6 +24,11 @@ def number(name, kind, accepts, fault):
         return value
     parse.__name__ = name
     return parse
+
+
+def path(text):
+    """A path, in which `~` is the home folder: shells leave `--flag=~/photos` as it is."""
+    return os.path.expanduser(text)
 
 
 positive_int = number('positive_int', int, lambda value: value >= 1,

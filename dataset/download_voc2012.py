@@ -18,7 +18,7 @@ from collections import namedtuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from common import archives, files, http, scripts  # noqa: E402
+from common import archives, files, flag_types, http, scripts  # noqa: E402
 from common.http import DownloadError  # noqa: E402
 
 # urls: tried in order. folder: what is taken from an archive, and where it goes below
@@ -56,10 +56,11 @@ def parse_args(argv=None):
     """Returns the parsed flags; argparse exits with usage on a wrong one."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--output_dir', required=True, help='where the folders are made')
+    parser.add_argument('--output_dir', type=flag_types.path, required=True,
+                        help='where the folders are made')
     parser.add_argument('--only', nargs='+', choices=sorted(ITEMS), default=sorted(ITEMS),
                         metavar='ITEM', help='some of: %s (default: all)' % ' '.join(ITEMS))
-    parser.add_argument('--file', nargs='+', default=[], metavar='PATH',
+    parser.add_argument('--file', nargs='+', default=[], metavar='PATH', type=flag_types.path,
                         help='files that were fetched by hand, of any name; they stay there')
     return parser.parse_args(argv)
 

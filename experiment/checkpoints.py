@@ -94,7 +94,8 @@ def problem_of(prefix):
             values = reader.get_tensor(name)
             if values.dtype.kind == 'f' and not np.isfinite(values).all():
                 return name + ' holds numbers that are not finite'
-    except (tf.errors.OpError, ValueError) as error:
+    # IndexError: so says TensorFlow 2 that data are cut short.
+    except (tf.errors.OpError, ValueError, IndexError) as error:
         return getattr(error, 'message', str(error)).splitlines()[0]
     return None
 

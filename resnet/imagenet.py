@@ -244,11 +244,13 @@ def check_variables(prefix, model, source):
             for name in expected:
                 reader.get_tensor(name)
             return
-    except tf.errors.OpError as error:
+    # IndexError: so says TensorFlow 2 that data are cut short.
+    except (tf.errors.OpError, IndexError) as error:
         raise DownloadError(
             '%s holds no checkpoint that can be read%s: %s'
             % (source, http.web_page_hint(source) if os.path.isfile(source) else '',
-               error.message.replace(prefix, os.path.basename(prefix))))
+               getattr(error, 'message', str(error)).replace(
+                   prefix, os.path.basename(prefix))))
     examples = ['%s %s' % (name, 'is missing' if name not in stored else
                            'is %s instead of %s' % (stored[name], expected[name]))
                 for name in wrong[:_EXAMPLES_SHOWN]]
