@@ -15,7 +15,8 @@ for each video or animated GIF, PNG or WebP, each frame once and shown at its ow
 with --save_submission, results/VOC2012/Segmentation/comp6_test_cls/ID.png for VOC's server,
 and at the end predictions.json: sizes, and the share of each class in the pixels.
 NAME is the path in the folder that was given. What cannot be read is reported and left
-out; the exit status is then 1. No result takes the place of a file that is none.
+out; the exit status is then 1. No result takes the place of a file that is none: .results
+lists them.
 """
 import argparse
 import os

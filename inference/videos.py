@@ -222,14 +222,14 @@ def _undecodable(path, log):
 
 def _decoded(process, log, path, first):
     """Yields (pixels, seconds or None, how long it is shown or None) of each frame."""
-    said, size = first, first[0]
-    while True:
-        pixels = process.stdout.read(size[0] * size[1] * 3)
-        if len(pixels) < size[0] * size[1] * 3:
+    said, (height, width) = first, first[0]
+    while said is not None:
+        pixels = process.stdout.read(height * width * 3)
+        if len(pixels) < height * width * 3:
             break
-        yield (np.frombuffer(pixels, np.uint8).reshape(size + (3,)),) + said[2:]
-        said = log.frames.get() or first
-    if process.wait():
+        yield (np.frombuffer(pixels, np.uint8).reshape(height, width, 3),) + said[2:]
+        said = log.frames.get()
+    if process.wait() or said is not None:
         log.join()
         raise _undecodable(path, log)
 

@@ -132,6 +132,22 @@ def test_texts_playlists_and_pictures_are_no_videos(tmp_path, name, content):
         read(tmp_path / name)
 
 
+def test_sound_alone_is_no_video(tmp_path):
+    ffmpeg('-f', 'lavfi', '-i', 'sine=d=0.2', str(tmp_path / 'a.mp4'))
+    with pytest.raises(UserError, match='a.mp4 cannot be decoded as a video: .*no streams'):
+        read(tmp_path / 'a.mp4')
+
+
+def test_sound_neither_lengthens_a_video_nor_loses_its_fit(tmp_path):
+    path = str(tmp_path / 'a.mkv')
+    ffmpeg('-f', 'lavfi', '-i', 'sine=d=3', '-itsoffset', '0.5', '-i', clip(tmp_path / 'a.mp4'),
+           '-map', '0', '-map', '1', '-c:a', 'pcm_s16le', path)
+    _, frames, shown = read(path)
+    assert len(frames) == 7 and length_of(path) > 2.9
+    # The first frame is shown from the start of the sound on.
+    assert shown == pytest.approx([0.58] + [0.08] * 6, abs=0.002)
+
+
 def test_a_video_that_is_left_ends_ffmpeg(tmp_path, monkeypatch):
     processes, start = [], videos._start
     monkeypatch.setattr(videos, '_start', lambda *arguments, **pipes: processes.append(
