@@ -1,5 +1,6 @@
 """Labels pictures and videos, and writes the results of each as predict.py describes them."""
 import contextlib
+import errno
 import itertools
 import os
 import sys
@@ -81,6 +82,8 @@ class Labeller:
                 yield
             # An OSError: the name of a result is too long, its folder cannot be made.
             except (UserError, OSError, MemoryError) as error:
+                if getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT):
+                    raise  # all others would fail as well
                 for item in items:
                     text = str(error) or type(error).__name__
                     text = text if item.path in text else '%s: %s' % (item.path, text)

@@ -430,6 +430,21 @@ def test_a_result_that_cannot_be_written_is_the_fault_of_its_input_alone(tmp_pat
     assert all('File name too long' in error and path in error for path, error in failures)
 
 
+def test_a_full_disk_ends_the_run(tmp_path):
+    class Full(OutputFolder):
+        def place(self, *parts):
+            raise OSError(28, 'No space left on device', parts[-1])
+
+    for name in ('a.png', 'b.png'):
+        (tmp_path / name).write_bytes(encoded(noise(4, 5)))
+    folder, events = Full(str(tmp_path / 'out')), []
+    with pytest.raises(OSError, match='No space left'):
+        labelling.Labeller(CountingPredictor(events), restored.Run('x', None, ('a', 'b'), 255),
+                           labelling.Outputs(folder), 1).label(
+                               media.find_inputs([str(tmp_path)], folder).items)
+    assert len(events) == 1
+
+
 def test_pages_that_are_not_labelled_are_said(tmp_path, capsys):
     pages = [Image.fromarray(noise(4, 5, seed=seed)) for seed in range(3)]
     for name, more in (('one.tif', []), ('three.tif', pages[1:])):
