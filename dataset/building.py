@@ -51,7 +51,8 @@ def run(source, args):
 
 def _build(source, args):
     """Writes each part of a `contract.Source` and prints its table, then the next command."""
-    info = descriptor.create(source.name, source.class_names, source.ignore_label)
+    info = descriptor.create(source.name, source.class_names, source.ignore_label,
+                             colors=source.colors)
     for part in source.parts:
         if part.note:
             print(part.note)

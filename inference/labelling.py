@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from common import files, pictures
 from common.errors import UserError
-from inference import drawing, media, videos
+from inference import drawing, media, submission, videos
 from inference.output_folder import OutputFolder
 
 # Of a batch by default. Four pictures of 513x513 take 0.8 GiB with ResNet-50; a larger
@@ -52,7 +52,7 @@ class Labeller:
 
     Args:
       predictor: `restored.Predictor`.
-      run: `restored.Run`.
+      run: `loading.LoadedRun`.
       outputs: `Outputs`.
       batch_size: int, how many pictures of one size, or frames, pass the network together;
         None for as many as `batch_limit` says.
@@ -120,12 +120,12 @@ class Labeller:
     def _entry(self, item, height, width, counts, **more):
         """An entry of predictions.json; `counts` are pixels by class."""
         shares = {name: float(count) / float(counts.sum())
-                  for name, count in zip(self._run.class_names, counts)}
+                  for name, count in zip(self._run.info.class_names, counts)}
         return dict(more, input=item.path, name=item.name, height=height, width=width,
                     class_shares=shares)
 
     def _count(self, labels):
-        return np.bincount(labels.ravel(), minlength=len(self._run.class_names))
+        return np.bincount(labels.ravel(), minlength=len(self._run.info.class_names))
 
     def _predict(self, batch):
         """Predicts pictures of one size; returns a list of (labels, probabilities or None)."""
@@ -137,13 +137,13 @@ class Labeller:
 
     def _write_picture(self, item, image, labels, probabilities):
         """Writes the results of a picture; returns its entry."""
-        (folder, _, _, submission_dir), ignore_label = self._outputs, self._run.ignore_label
+        folder, _, _, submission_dir = self._outputs
         name = item.name + '.png'
         drawing.save_index_png(labels, folder.place('index', name))
-        drawing.save_palette_png(labels, folder.place('palette', name), ignore_label)
+        drawing.save_palette_png(labels, folder.place('palette', name), self._run.info)
         if submission_dir:
             self._submit(labels, os.path.join(submission_dir, os.path.basename(name)))
-        pictures.save_png(drawing.overlay(image, labels, self._run.class_names, ignore_label),
+        pictures.save_png(drawing.overlay(image, labels, self._run.info),
                           folder.place('overlay', name))
         if probabilities is not None:
             path = folder.place('probabilities', item.name + '.npz')
@@ -156,11 +156,11 @@ class Labeller:
             raise UserError("another input has its file for VOC's server, %s: give inputs of one "
                             'folder.' % path)
         self._submitted.add(path)
-        drawing.save_palette_png(labels, self._outputs.folder.place(path), self._run.ignore_label)
+        submission.save_png(labels, self._outputs.folder.place(path))
 
     def _label_video(self, item):
         """Labels a video frame by frame; returns its entry, with shares of all its pixels."""
-        counts = np.zeros(len(self._run.class_names), np.int64)
+        counts = np.zeros(len(self._run.info.class_names), np.int64)
         shown = []  # seconds of each frame
 
         def overlays(video, folder):
@@ -169,8 +169,7 @@ class Labeller:
                 if folder:
                     drawing.save_index_png(labels, os.path.join(folder, '%06d.png' % len(shown)))
                 shown.append(seconds)
-                yield drawing.overlay(frame, labels, self._run.class_names,
-                                      self._run.ignore_label, all_classes=True), seconds
+                yield drawing.overlay(frame, labels, self._run.info, all_classes=True), seconds
 
         with videos.opened(item.path) as video, self._frames_folder(item) as folder:
             path = self._outputs.folder.place('overlay', item.name + videos.extension(video))

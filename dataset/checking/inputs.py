@@ -9,7 +9,7 @@ from dataset.checking import examination
 from dataset.checking.duplicates import add_same_images, repeated_splits
 from dataset.checking.statistics import split_order
 from dataset.records import shards
-from dataset.sources import file_names, folder, pairs
+from dataset.sources import color_masks, file_names, folder, pairs
 
 RECORD_EXTENSIONS = ('.tfrecord', '.tfrecords')
 
@@ -127,7 +127,8 @@ def _classes_and_reader(args):
     if class_names is None:
         return examination.permissive(ignore_label), True, reader
     title = 'classes of ' + os.path.basename(args.classes or args.palette)
-    return descriptor.create(title, class_names, ignore_label), False, reader
+    colors = color_masks.colors_of(reader, len(class_names))
+    return descriptor.create(title, class_names, ignore_label, colors=colors), False, reader
 
 
 def _from_folders(args, findings):

@@ -60,6 +60,13 @@ def present_splits(info, output_dir):
     return dict(present.splits)
 
 
+def _with_colors(info, output_dir):
+    """Returns `info` with the colours of the splits that are there, where it has none."""
+    if info.colors is None and descriptor.exists(output_dir):
+        return info._replace(colors=descriptor.load(output_dir).colors)
+    return info
+
+
 def find_finished(tasks, output_dir, split):
     """Looks for the shards of a list of `encoding.ShardTask` that an earlier build finished.
 
@@ -97,7 +104,7 @@ def withdraw(info, output_dir, split):
         present = present_splits(info, output_dir)
         names = {split} | _followers(present, split)
         if names & set(present):
-            _save_without(info, output_dir, present, names)
+            _save_without(_with_colors(info, output_dir), output_dir, present, names)
 
 
 def publish(info, output_dir, split, aliases, entries, in_place):
@@ -122,7 +129,10 @@ def publish(info, output_dir, split, aliases, entries, in_place):
         shards = [entry.file for entry in entries if entry.records]
         entered = {'num_examples': sum(entry.records for entry in entries), 'shards': shards}
         splits = dict(present, **{name: entered for name in names})
+        info = _with_colors(info, output_dir)
         if splits == present and set(shards) <= in_place and entries == earlier_entries:
+            if info.colors != descriptor.load(output_dir).colors:
+                descriptor.save(info._replace(splits=splits), output_dir)
             return
         # While files are being exchanged no dataset.json may promise this split.
         others = _save_without(info, output_dir, present, names)

@@ -243,6 +243,23 @@ class PaletteReader:
         return now[:3] + struct.pack('<Q', len(framed)) + framed
 
 
+def colors_of(reader, number_of_classes):
+    """The colours by which a reader tells classes, for pictures.
+
+    Args:
+      reader: as `contract` describes it, or None.
+      number_of_classes: int.
+
+    Returns:
+      Tuple of (red, green, blue), one a class, of several the lowest as a number; None where the
+      reader knows none.
+    """
+    if not isinstance(reader, PaletteReader):
+        return None
+    codes, labels = reader.palette.codes, reader.palette.labels.tolist()
+    return tuple(_color(codes[labels.index(label)]) for label in range(number_of_classes))
+
+
 def _describe_unknown(codes, known, palette):
     """Names the most frequent unknown colour, a place, its neighbour and the likely cause."""
     unknown, counts = np.unique(codes[~known], return_counts=True)

@@ -106,7 +106,8 @@ def read(args):
         chosen = _hold_out(examples, args.validation_fraction, args.seed or 0)
     return contract.Source(
         args.name or os.path.basename(os.path.abspath(args.output_dir)), class_names,
-        args.ignore_label, [contract.Part(split, part, reader=reader) for split, part in chosen])
+        args.ignore_label, [contract.Part(split, part, reader=reader) for split, part in chosen],
+        color_masks.colors_of(reader, len(class_names)))
 
 
 def read_classes(args, ignore_label):
