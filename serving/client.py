@@ -28,7 +28,7 @@ from common import files, flag_types, pictures, scripts  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from dataset import descriptor, voc  # noqa: E402
 from dataset.sources import class_lists, decoding  # noqa: E402
-from inference import drawing, media  # noqa: E402
+from inference import drawing, media, output_folder  # noqa: E402
 from serving import layout  # noqa: E402
 
 CONNECT_SECONDS = 10
@@ -186,8 +186,8 @@ def check_labels(labels, size, info):
                         % (labels.max(), info.number_of_classes))
 
 
-def label_picture(item, flags, info):
-    """Sends a picture, a `media.Item`, and writes its results.
+def label_picture(item, flags, output, info):
+    """Sends a picture, a `media.Item`, and writes its results to an `OutputFolder`.
 
     Raises:
       UserError: it cannot be read, or as `ask`.
@@ -201,20 +201,18 @@ def label_picture(item, flags, info):
         image = np.array(picture.convert('RGB'))
     overlay = drawing.overlay(image, labels, info)
     for folder, result in (('index', Image.fromarray(labels)), ('overlay', overlay)):
-        path = os.path.join(flags.output_dir, folder, item.name + '.png')
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        pictures.save_png(result, path)
+        pictures.save_png(result, output.place(folder, item.name + '.png'))
 
 
-def label_pictures(items, flags, info):
+def label_pictures(items, flags, output, info):
     """Labels one picture after the other; returns a list of str, what failed."""
     failures = []
     for item in tqdm(items, unit='picture', leave=False):
         try:
-            label_picture(item, flags, info)
+            label_picture(item, flags, output, info)
         except ServerError:
             raise
-        except UserError as error:
+        except (UserError, OSError) as error:
             text = str(error)
             failures.append(text if item.path in text else '%s: %s' % (item.path, text))
             tqdm.write('Failed: ' + failures[-1], file=sys.stderr)
@@ -224,11 +222,13 @@ def label_pictures(items, flags, info):
 def main(argv=None):
     flags = parse_flags(argv)
     with scripts.ending_in_one_message():
-        items = media.find_inputs(flags.input, [os.path.join(flags.output_dir, folder)
-                                                for folder in ('index', 'overlay')])
+        output = output_folder.OutputFolder(flags.output_dir)
+        items, notes = media.find_inputs(flags.input, output)
+        for note in notes:
+            print(note, file=sys.stderr)
         info = read_classes(flags)
         os.makedirs(flags.output_dir, exist_ok=True)
-        failures = label_pictures(items, flags, info)
+        failures = label_pictures(items, flags, output, info)
     print('%d pictures: %s' % (len(items) - len(failures), flags.output_dir))
     if failures:
         raise SystemExit('%d of %d pictures failed:\n%s' % (

@@ -143,7 +143,7 @@ def test_files_that_read_alike_are_sent_as_they_are_to_the_signature(server, pic
         data = picture_file.read()
     assert request['instances'] == [
         {'image_bytes': {'b64': client.base64.b64encode(data).decode()}}]
-    assert sorted(os.listdir(str(tmp_path / 'out'))) == ['index', 'overlay']
+    assert sorted(os.listdir(str(tmp_path / 'out'))) == ['.results', 'index', 'overlay']
 
 
 def test_the_legend_has_the_names_that_are_given(server, picture, tmp_path, names, monkeypatch):
