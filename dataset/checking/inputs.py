@@ -10,7 +10,7 @@ from dataset.checking.duplicates import add_same_images, repeated_splits
 from dataset.checking.statistics import split_order
 from dataset.records import shards
 from dataset.sources import (color_masks, decoding, file_names, folder, pairs, parts,
-                              views)
+                             views)
 
 RECORD_EXTENSIONS = ('.tfrecord', '.tfrecords')
 
