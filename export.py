@@ -9,7 +9,8 @@ Writes under --output_dir:
                     encoded: `image_bytes`, JPEG or PNG files -> `labels_bytes`, PNG files
   frozen_graph.pb   a GraphDef of constants: images:0 -> labels:0, probabilities:0
   model.onnx        images -> labels, probabilities
-  export.json       classes, ignore label, tensors, checkpoint, step, versions, checksums
+  export.json       classes and their colours, ignore label, tensors, checkpoint, step,
+                    versions, checksums
 `images` is uint8 [batch, height, width, 3], RGB of any size; preprocessing is inside.
 `labels` is uint8 [batch, height, width], the most probable class of each pixel;
 `probabilities` is float32 [batch, height, width, classes].
@@ -21,7 +22,8 @@ import argparse
 import os
 
 from common import scripts
-from inference import options, restored
+from experiment import loading
+from inference import options
 from runtime.devices import select_gpu
 from serving import formats, layout, publishing, verification
 
@@ -59,7 +61,7 @@ def export(flags):
     publishing.check_output_dir(flags.output_dir, flags.overwrite)
     select_gpu(flags.gpu_id)
     versions = publishing.versions_of(flags.formats)
-    run = restored.load_run(flags.checkpoint, flags.output_stride, flags.classes)
+    run = loading.named(loading.load_run(flags.checkpoint, flags.output_stride), flags.classes)
     with publishing.published(flags.output_dir) as folder:
         print('%s at output stride %d as %s.' % (
             run.checkpoint, run.args.output_stride, ', '.join(flags.formats)), flush=True)

@@ -5,7 +5,7 @@
 
 Writes under --output_dir, for each picture at its own size (upright, as EXIF says):
   index/NAME.png            8-bit grey, each value a class id
-  palette/NAME.png          the same ids in VOC's colours
+  palette/NAME.png          the same ids in the colours of the classes
   overlay/NAME.png          the colours over the picture, with a legend
   probabilities/NAME.npz    with --save_probabilities: `probabilities`, float16
                             [height, width, classes]
@@ -22,7 +22,7 @@ import os
 
 from common import files, flag_types, scripts
 from common.errors import UserError
-from experiment import checkpoints
+from experiment import checkpoints, loading
 from inference import labelling, media, options, restored, submission
 from runtime.devices import select_gpu
 
@@ -63,10 +63,10 @@ def predict(flags):
         flags.input, [os.path.join(flags.output_dir, name) for name in labelling.FOLDERS])
     os.makedirs(flags.output_dir, exist_ok=True)
     select_gpu(flags.gpu_id)
-    run = restored.load_run(flags.checkpoint, flags.output_stride, flags.classes)
+    run = loading.named(loading.load_run(flags.checkpoint, flags.output_stride), flags.classes)
     # The pictures of VOC's own test set have no labels: they come as a folder.
     submission_dir = flags.save_submission and submission.folder_in(
-        flags.output_dir, flags.save_submission, 'test', run.class_names)
+        flags.output_dir, flags.save_submission, 'test', run.info.class_names)
     result = os.path.join(flags.output_dir, RESULT_NAME)
     with restored.Predictor(run, passes) as predictor:
         print('%s on %d inputs, output stride %d.'
@@ -79,7 +79,7 @@ def predict(flags):
     files.write_json({
         'checkpoint': run.checkpoint, 'step': checkpoints.step_of(run.checkpoint),
         'output_stride': run.args.output_stride, 'passes': dict(passes._asdict()),
-        'class_names': run.class_names, 'pictures': pictures, 'videos': videos,
+        'class_names': run.info.class_names, 'pictures': pictures, 'videos': videos,
         'failed': [{'input': path, 'error': error} for path, error in failures]}, result)
     print('%d pictures and %d videos: %s' % (len(pictures), len(videos), result))
     if failures:

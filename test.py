@@ -19,7 +19,6 @@ import os
 import metrics
 import network
 from common import scripts
-from common.errors import UserError
 from dataset import descriptor
 from evaluation import graph, loop, results, scores
 from experiment import loading
@@ -46,10 +45,7 @@ def load_dataset(flags, run):
     """Returns (directory, `DatasetInfo`) of a data set with the run's classes, else raises."""
     dataset_dir = flags.dataset_dir or run.args.dataset_dir
     info = descriptor.load(dataset_dir)
-    if info.number_of_classes != run.args.number_of_classes:
-        raise UserError('%s has %d classes, but %s was trained on %d. Give the --dataset_dir '
-                        'that fits.' % (dataset_dir, info.number_of_classes, run.checkpoint,
-                                        run.args.number_of_classes))
+    loading.check_data_set(run, info, dataset_dir)
     return dataset_dir, info
 
 

@@ -68,7 +68,7 @@ def build_train_graph(args, info, network_options, start_step=0, loss_weights=No
 
         saver, best_saver = build_savers(averages, global_step, args.keep_checkpoints)
         return TrainGraph(graph, iterator.initializer, step, train_op, global_step, learning_rate,
-                          data_wait, build_panels(example, logits, info.ignore_label), averages,
+                          data_wait, build_panels(example, logits, info), averages,
                           saver, best_saver,
                           descriptor.shard_paths(info, args.dataset_dir, 'train'))
 

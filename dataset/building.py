@@ -5,6 +5,7 @@ import sys
 from common import flag_types, scripts
 from dataset import descriptor
 from dataset.records import writing
+from dataset.sources import decoding
 
 
 def parse_args(source, description, argv=None, made_on_the_fly=False):
@@ -51,15 +52,26 @@ def run(source, args):
 
 def _build(source, args):
     """Writes each part of a `contract.Source` and prints its table, then the next command."""
-    info = descriptor.create(source.name, source.class_names, source.ignore_label)
+    info = descriptor.create(source.name, source.class_names, source.ignore_label,
+                             colors=source.colors)
+    failures, summaries = [], []
     for part in source.parts:
         if part.note:
             print(part.note)
         count = len(part.examples) if part.num_examples is None else part.num_examples
-        summary = writing.write_split(
-            part.examples, count, info, args.output_dir, part.split, args.num_shards,
-            part.aliases, part.reader, args.num_workers, args.skip_bad)
-        print(writing.describe(summary, info, ' and '.join((part.split,) + part.aliases)))
+        try:
+            summary = writing.write_split(
+                part.examples, count, info, args.output_dir, part.split, args.num_shards,
+                part.aliases, part.reader, args.num_workers, args.skip_bad, bool(failures),
+                summaries)
+        except decoding.InvalidExampleError as error:
+            # The other splits are looked at too, so that all bad files are named at once.
+            failures.append(str(error))
+        else:
+            summaries.append(summary)
+            print(writing.describe(summary, info, ' and '.join((part.split,) + part.aliases)))
+    if failures:
+        raise decoding.InvalidExampleError('\n'.join(failures))
     splits = descriptor.load(args.output_dir).splits
     if 'train' in splits:
         print('Next: python train.py --dataset_dir %s' % args.output_dir)

@@ -30,7 +30,7 @@ from dataset.checking import (conclusions, examination, inputs,  # noqa: E402
 from dataset.checking.duplicates import Duplicates  # noqa: E402
 from dataset.checking.findings import CODES, Findings  # noqa: E402
 from dataset.checking.statistics import SplitStatistics  # noqa: E402
-from dataset.sources import folder  # noqa: E402
+from dataset.sources import folder, notes, views  # noqa: E402
 
 NUM_OVERLAYS = 8
 
@@ -78,6 +78,7 @@ def _add_input_flags(parser):
                         help='value of pixels without class, where there is no dataset.json '
                              '(default %d)' % voc.IGNORE_LABEL)
     folder.add_pairing_flags(parser)
+    views.add_flags(parser)
     parser.add_argument('--split', help='what --images are for (default train)')
 
 
@@ -88,9 +89,10 @@ def _check_args(args, parser):
     if not all(folders) and not args.list_file and (any(folders) or not args.inputs):
         parser.error('give a data set directory, record files, or --images and --masks')
     if args.inputs and (args.split is not None or args.image_suffix or args.mask_suffix
-                        or args.loose_names or args.palette or args.map_ids):
-        parser.error('--split, --palette, --map_ids, --image_suffix, --mask_suffix and '
-                     '--loose_names go with --images and --masks')
+                        or args.loose_names or args.palette or args.map_ids
+                        or views.are_asked_for(args)):
+        parser.error('--split, --palette, --map_ids, --image_suffix, --mask_suffix, '
+                     '--loose_names and how files are read go with --images and --masks')
     if len(args.inputs) > 1 and any(os.path.isdir(path) for path in args.inputs):
         parser.error('give one directory at a time')
     if args.ignore_label is not None and not 0 <= args.ignore_label <= descriptor.LARGEST_LABEL:
@@ -150,7 +152,7 @@ def examine_all(found, args, findings):
       (dict from split to `SplitStatistics`, list of `examination.Result`s with pictures).
     """
     statistics = {split: SplitStatistics() for split, *_ in found.files + found.pairs}
-    duplicates = Duplicates()
+    duplicates, palettes = Duplicates(), notes.Totals()
     sampler = Sampler((args.num_overlays or NUM_OVERLAYS) if args.html else 0, args.seed or 0)
     with tqdm(total=inputs.count_images(found, args.max_images), desc='check',
               unit='image') as progress:
@@ -160,11 +162,15 @@ def examine_all(found, args, findings):
             for code, path, text in result.problems:
                 findings.add(code, text, item.split, path or item.file, item.record)
             duplicates.add(result, findings)
+            palettes.add(result.notes, item.content.mask if item.record is None
+                         else result.name)
             if result.picture is not None:
                 # Only the name and the picture are kept, not the record.
                 sampler.put(place, result._replace(item=item._replace(content=None)))
             progress.update()
     duplicates.conclude(findings)
+    if palettes.differing_palettes():
+        findings.add('palette_order', palettes.differing_palettes())
     return statistics, sampler.drawn()
 
 

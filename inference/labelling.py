@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from common import files, pictures
 from common.errors import UserError
-from inference import drawing, media
+from inference import drawing, media, submission
 
 FOLDERS = ('index', 'palette', 'overlay', 'probabilities', 'frames', 'results')
 # Of a batch by default. Four pictures of 513x513 take 0.8 GiB with ResNet-50; a larger
@@ -58,7 +58,7 @@ class Labeller:
 
     Args:
       predictor: `restored.Predictor`.
-      run: `restored.Run`.
+      run: `loading.LoadedRun`.
       outputs: `Outputs`.
       batch_size: int, how many pictures of one size, or frames, pass the network together;
         None for as many as `batch_limit` says.
@@ -121,12 +121,12 @@ class Labeller:
     def _entry(self, item, height, width, counts, **more):
         """An entry of predictions.json; `counts` are pixels by class."""
         shares = {name: float(count) / float(counts.sum())
-                  for name, count in zip(self._run.class_names, counts)}
+                  for name, count in zip(self._run.info.class_names, counts)}
         return dict(more, input=item.path, name=item.name, height=height, width=width,
                     class_shares=shares)
 
     def _count(self, labels):
-        return np.bincount(labels.ravel(), minlength=len(self._run.class_names))
+        return np.bincount(labels.ravel(), minlength=len(self._run.info.class_names))
 
     def _label_pictures(self, batch):
         """Labels pictures of one size; returns their entries."""
@@ -142,28 +142,26 @@ class Labeller:
                 for (item, _), labels in zip(batch, predicted.labels)]
 
     def _write_picture(self, item, image, labels):
-        (folder, _, _, submission_dir), ignore_label = self._outputs, self._run.ignore_label
+        folder, _, _, submission_dir = self._outputs
         name = item.name + '.png'
         drawing.save_index_png(labels, _made(folder, 'index', name))
-        drawing.save_palette_png(labels, _made(folder, 'palette', name), ignore_label)
+        drawing.save_palette_png(labels, _made(folder, 'palette', name), self._run.info)
         if submission_dir:
-            drawing.save_palette_png(labels, _made(submission_dir, os.path.basename(name)),
-                                     ignore_label)
-        pictures.save_png(drawing.overlay(image, labels, self._run.class_names, ignore_label),
+            submission.save_png(labels, _made(submission_dir, os.path.basename(name)))
+        pictures.save_png(drawing.overlay(image, labels, self._run.info),
                           _made(folder, 'overlay', name))
 
     def _label_video(self, item):
         """Labels a video frame by frame; returns its entry, with shares of all its pixels."""
         video = media.open_video(item.path)
-        counts = np.zeros(len(self._run.class_names), np.int64)
+        counts = np.zeros(len(self._run.info.class_names), np.int64)
 
         def overlays(folder):
             for index, (frame, labels) in enumerate(self._labelled_frames(video, item)):
                 counts[:] += self._count(labels)
                 if folder:
                     drawing.save_index_png(labels, os.path.join(folder, '%06d.png' % index))
-                yield drawing.overlay(frame, labels, self._run.class_names,
-                                      self._run.ignore_label, all_classes=True)
+                yield drawing.overlay(frame, labels, self._run.info, all_classes=True)
 
         path = _made(self._outputs.folder, 'overlay', item.name + media.video_extension(video))
         with self._frames_folder(item) as folder:

@@ -82,7 +82,7 @@ def write_formats(run, formats, opset, folder):
     """Builds the network once and writes all formats that are asked for.
 
     Args:
-      run: `restored.Run`.
+      run: `loading.LoadedRun`.
       formats: list of str of `layout.FORMATS`.
       opset: int, of the ONNX operators.
       folder: str, an empty folder.

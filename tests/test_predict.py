@@ -17,7 +17,7 @@ import predict
 from common.errors import UserError
 from dataset import descriptor, voc
 from dataset.records import encoding
-from experiment import config, train_flags
+from experiment import config, loading, train_flags
 from inference import labelling, media, options, restored
 from resnet import architecture
 from runtime import tf
@@ -124,7 +124,7 @@ def results(run_dir, inputs, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def predictor(run_dir):
-    with restored.Predictor(restored.load_run(run_dir)) as predictor:
+    with restored.Predictor(loading.load_run(run_dir)) as predictor:
         yield predictor
 
 
@@ -335,7 +335,8 @@ def events_of(tmp_path, monkeypatch, sizes, batch_size=None):
     monkeypatch.setattr(media, 'read_picture',
                         lambda path: events.append('read') or read_picture(path))
     returned = labelling.Labeller(
-        CountingPredictor(events), restored.Run('x', None, ('a', 'b'), 255),
+        CountingPredictor(events),
+        loading.LoadedRun('x', '', None, descriptor.create('ab', ('a', 'b'), 255)),
         labelling.Outputs(str(tmp_path / 'out')), batch_size).label(
             media.find_inputs([str(tmp_path)]))
     return events, returned
@@ -419,7 +420,7 @@ def link_weights(run_dir, folder, prefix):
 
 
 def test_a_run_of_the_post_is_predicted_as_its_code_does(run_dir, picture, tmp_path, predictor,
-                                                         monkeypatch):
+                                                         monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / 'log' / 'train'
     folder.mkdir(parents=True)
@@ -437,6 +438,7 @@ def test_a_run_of_the_post_is_predicted_as_its_code_does(run_dir, picture, tmp_p
     np.testing.assert_array_equal(read(tmp_path / 'out' / 'index' / 'picture.png'), expected)
     written = read_json(tmp_path / 'out')
     assert written['class_names'][5] == 'class 5' and written['step'] is None
+    assert 'Warning: log does not know the names of its 6 classes' in capsys.readouterr().err
 
 
 def test_without_input_the_error_comes_before_tensorflow(tmp_path):
@@ -496,7 +498,7 @@ def test_scales_flip_and_windows_are_those_of_the_predictor(run_dir, tmp_path):
                   str(tmp_path / 'out'), '--scales', '1', '1.5', '--flip', '--window', '33',
                   '--overlap', '4'])
     passes = options.Passes((1.0, 1.5), True, 33, 4)
-    with restored.Predictor(restored.load_run(run_dir), passes) as predictor:
+    with restored.Predictor(loading.load_run(run_dir), passes) as predictor:
         expected = predictor.predict(colours()[np.newaxis]).labels[0]
     np.testing.assert_array_equal(
         np.array(Image.open(str(tmp_path / 'out' / 'index' / 'a.png'))), expected)
@@ -507,12 +509,13 @@ def test_scales_flip_and_windows_are_those_of_the_predictor(run_dir, tmp_path):
 
 
 def test_a_submission_of_pictures_lies_where_vocs_server_looks(run_dir, tmp_path, monkeypatch):
-    names = restored.load_run(run_dir).class_names
+    names = loading.load_run(run_dir).info.class_names
     monkeypatch.setattr(voc, 'CLASS_NAMES', names)
     Image.fromarray(colours()).save(str(tmp_path / '2008_000006.jpg'))
     predict.main(['--checkpoint', run_dir, '--input', str(tmp_path / '2008_000006.jpg'),
                   '--output_dir', str(tmp_path / 'out'), '--save_submission'])
     submitted, palette = (Image.open(str(tmp_path / 'out' / folder / '2008_000006.png'))
                           for folder in ('results/VOC2012/Segmentation/comp6_test_cls', 'palette'))
-    assert submitted.mode == 'P' and submitted.getpalette() == palette.getpalette()
+    assert submitted.mode == 'P' and submitted.getpalette() == voc.color_map().ravel().tolist()
+    assert palette.getpalette()[:6] == [85, 85, 85, 230, 159, 0]  # the shapes'
     np.testing.assert_array_equal(np.array(submitted), np.array(palette))

@@ -17,7 +17,7 @@ import numpy as np
 from common import files
 from common.errors import UserError
 from dataset import voc
-from dataset.sources import class_lists, decoding
+from dataset.sources import class_lists, decoding, stored_values
 
 # codes: int32 [n], colours as 0xRRGGBB, ascending. labels: uint8 [n], what each
 # becomes. names: list of n str, for messages.
@@ -191,13 +191,13 @@ def read_mask(example, info, palette):
         a colour that the palette lacks.
     """
     del info
-    name, mask = decoding.name_of(example, 'mask'), decoding.decode(example, 'mask')[1]
-    is_jpeg = mask.format in decoding.JPEG_FORMATS
-    if is_jpeg or mask.mode not in _MASK_MODES:
+    name, opened = decoding.name_of(example, 'mask'), decoding.decode(example, 'mask')
+    mask = opened.image
+    decoding.check_lossless(opened, name)
+    if mask.mode not in _MASK_MODES:
         raise decoding.InvalidExampleError(
-            '%s is a %s of Pillow mode %s; colour masks must be 8-bit PNGs, as JPEG blurs '
-            'colours around borders. Export it again as PNG.' % (name, mask.format, mask.mode),
-            'mask_jpeg' if is_jpeg else 'mask_palette')
+            '%s is a %s of Pillow mode %s; colour masks must be 8-bit PNGs. Export it again as '
+            'PNG.' % (name, opened.format, mask.mode), 'mask_palette')
     if mask.mode in ('RGBA', 'LA'):
         see_through = int((np.asarray(mask.getchannel('A')) < 255).sum())
         if see_through:
@@ -206,12 +206,28 @@ def read_mask(example, info, palette):
                 'transparency, on the colour of background or void.' % (name, see_through),
                 'mask_palette')
     codes = _codes(np.asarray(mask.convert('RGB')))
-    index = np.minimum(np.searchsorted(palette.codes, codes), len(palette.codes) - 1)
-    known = palette.codes[index] == codes
+    labels, known = _look_up(codes, palette)
+    top = stored_values.largest(opened) if mask.mode in ('1', 'L') else 255
+    if top < 255 and not stored_values.unclear_black(opened):
+        greys = stored_values.read(opened).astype(np.int32) * 0x10101
+        stored, stored_known = _look_up(greys, palette)
+        if known.all() and stored_known.all() and (labels != stored).any():
+            raise decoding.InvalidExampleError(
+                '%s is grey of 0 to %d, and the palette has both the greys that it holds and '
+                'those that it is shown with, up to 255. Save it with 8 bits.' % (name, top),
+                'mask_palette')
+        if stored_known.all():
+            return stored
     if not known.all():
         raise decoding.InvalidExampleError(
             name + ': ' + _describe_unknown(codes, known, palette), 'mask_palette')
-    return palette.labels[index]
+    return labels
+
+
+def _look_up(codes, palette):
+    """Returns (labels, whether the palette has the colour), each like `codes`."""
+    index = np.minimum(np.searchsorted(palette.codes, codes), len(palette.codes) - 1)
+    return palette.labels[index], palette.codes[index] == codes
 
 
 class PaletteReader:
@@ -241,6 +257,23 @@ class PaletteReader:
         # PROTO 4, FRAME, length of the frame, and what is in it: such a pickle has one frame.
         framed = now[11:].replace(text(__name__), text('dataset.color_masks'))
         return now[:3] + struct.pack('<Q', len(framed)) + framed
+
+
+def colors_of(reader, number_of_classes):
+    """The colours by which a reader tells classes, for pictures.
+
+    Args:
+      reader: as `contract` describes it, or None.
+      number_of_classes: int.
+
+    Returns:
+      Tuple of (red, green, blue), one a class, of several the lowest as a number; None where the
+      reader knows none.
+    """
+    if not isinstance(reader, PaletteReader):
+        return None
+    codes, labels = reader.palette.codes, reader.palette.labels.tolist()
+    return tuple(_color(codes[labels.index(label)]) for label in range(number_of_classes))
 
 
 def _describe_unknown(codes, known, palette):

@@ -5,7 +5,7 @@ from common import files, flag_types
 from common.errors import UserError
 from dataset import descriptor, voc
 from dataset.sources import (class_lists, color_masks, contract, decoding,
-                             id_maps, pairs, splits)
+                             id_maps, pairs, parts, splits, views)
 
 
 # What people call the splits that train.py and test.py look for.
@@ -21,6 +21,7 @@ def add_flags(parser):
                         help='folder of one-channel masks whose values are class ids, or of '
                              'colour masks with --palette')
     add_pairing_flags(parser)
+    views.add_flags(parser)
     parser.add_argument('--classes', type=flag_types.path,
                         help='text file, one class name per line, class 0 first, or the list of '
                              'Roboflow, labelme or CVAT; not needed with a palette that has names')
@@ -104,9 +105,13 @@ def read(args):
     chosen = [(args.split, examples)]
     if args.validation_fraction is not None:
         chosen = _hold_out(examples, args.validation_fraction, args.seed or 0)
+    view = views.of_args(args)
     return contract.Source(
         args.name or os.path.basename(os.path.abspath(args.output_dir)), class_names,
-        args.ignore_label, [contract.Part(split, part, reader=reader) for split, part in chosen])
+        args.ignore_label, [
+            contract.Part(split, parts.divide(part, view, args.pages, args.tile), reader=reader)
+            for split, part in chosen],
+        color_masks.colors_of(reader, len(class_names)))
 
 
 def read_classes(args, ignore_label):

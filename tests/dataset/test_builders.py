@@ -13,7 +13,7 @@ from scipy.io import savemat
 
 from dataset import build_folder, build_shapes, build_voc2012, descriptor, voc
 from dataset.records import encoding
-from dataset.sources import shapes, splits
+from dataset.sources import color_masks, shapes, splits
 from runtime import tf
 from tests.helpers import ROOT
 
@@ -415,6 +415,36 @@ def test_palette_file_replaces_classes_and_maps_void(tmp_path):
     assert info.class_names == ('ground', 'cat') and info.ignore_label == 9
     for _, labels in read_records(tmp_path / 'out', 'train'):
         np.testing.assert_array_equal(labels, np.resize(np.array([0, 1, 9]), [6, 8]))
+
+
+def test_colours_of_the_palette_are_kept_with_the_data_set(tmp_path, capsys, monkeypatch):
+    flags = write_folder(tmp_path)
+    paint_masks(tmp_path, {0: (9, 9, 9), 1: (0, 200, 0), 9: (1, 2, 3)})
+    (tmp_path / 'palette.csv').write_text('cat,0,200,0\nvoid,1,2,3\nground,9,9,9\n')
+    flags += ['--num_shards', '2', '--palette', str(tmp_path / 'palette.csv')]
+    # A build of the commit before: it kept no colours.
+    with monkeypatch.context() as patched:
+        patched.setattr(color_masks, 'colors_of', lambda *_: None)
+        build_folder.main(flags)
+    assert descriptor.load(str(tmp_path / 'out')).colors is None
+    fingerprint = descriptor.fingerprint(str(tmp_path / 'out'))
+    build_folder.main(flags)
+    assert '2 of 2 shards were there already' in capsys.readouterr().out
+    info = descriptor.load(str(tmp_path / 'out'))
+    assert (info.class_names, info.colors) == (('ground', 'cat'), ((9, 9, 9), (0, 200, 0)))
+    assert descriptor.fingerprint(str(tmp_path / 'out')) == fingerprint
+
+
+def test_a_split_without_palette_keeps_the_colours_that_are_there(tmp_path):
+    flags = write_folder(tmp_path)
+    colored = ['--palette', str(tmp_path / 'palette.csv')]
+    (tmp_path / 'palette.csv').write_text('ground,0,0,0\ncat,1,1,1\nvoid,9,9,9\n')
+    build_folder.main(flags + colored)
+    flags[flags.index('--split') + 1] = 'test'
+    build_folder.main(flags)
+    info = descriptor.load(str(tmp_path / 'out'))
+    assert set(info.splits) == {'train', 'test'}
+    assert info.colors == ((0, 0, 0), (1, 1, 1))
 
 
 def test_palette_decides_with_the_files_whether_shards_are_kept(tmp_path, capsys):

@@ -14,7 +14,7 @@ import numpy as np
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 import network  # noqa: E402
-from experiment import train_flags  # noqa: E402
+from experiment import loading, train_flags  # noqa: E402
 from inference import restored  # noqa: E402
 from runtime import tf  # noqa: E402
 from serving import verification  # noqa: E402
@@ -62,7 +62,7 @@ def export_answers(folder, answer_path):
 
 def predictions(run_dir, answer_path):
     """Saves what the checkpoint says to the same images."""
-    with restored.Predictor(restored.load_run(run_dir)) as predictor:
+    with restored.Predictor(loading.load_run(run_dir)) as predictor:
         np.savez(answer_path, **{
             str(index): predictor.predict(images, with_probabilities=True).probabilities
             for index, images in enumerate(verification.checked_images())})

@@ -515,7 +515,7 @@ def test_reader_that_may_crash_never_runs_here_and_its_files_are_named(tmp_path)
                             read_mask=example_files.crashes_at_c, num_workers=1)
     message = str(error.value)
     assert 'building train-00000-of-00001.tfrecord died (exit status -11) at number 3' in message
-    assert 'image %s\n  mask %s\n' % examples[2][1:] in message
+    assert 'image %s\n  mask %s\n' % examples[2][1:3] in message
     assert 'd.png' not in message and os.listdir(str(tmp_path / 'out')) == []
 
 

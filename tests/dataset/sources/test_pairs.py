@@ -33,7 +33,8 @@ def test_files_match_by_stem_and_hidden_ones_are_left_out(tmp_path):
                          ['a.png', 'b.png'])
     examples = pairs.find(*folders)
     assert names(examples) == ['a.png', 'b.jpg']
-    assert examples[1][1:] == (os.path.join(folders[0], 'b.jpg'), os.path.join(folders[1], 'b.png'))
+    assert examples[1][1:3] == (os.path.join(folders[0], 'b.jpg'),
+                                os.path.join(folders[1], 'b.png'))
 
 
 def test_nested_folders_match_by_path_and_keep_it_in_the_name(tmp_path):
