@@ -292,6 +292,9 @@ def test_two_environments_stand_side_by_side(make_machine, first, other, version
     # The one beside it stays where it is when .venv is gone.
     shutil.rmtree(str(machine.folder / '.venv'))
     assert machine.make_env('--folder', RUNTIME=other)[1].strip() == '.venv-' + other
+    # Moved, its scripts would call the interpreter of the old place.
+    (machine.folder / ('.venv-' + other)).rename(machine.folder / '.venv')
+    assert machine.make_env()[0] == 0 and machine.builds[2:] == ['.venv ' + versions[1]]
 
 
 def test_every_command_uses_the_environment_that_runtime_means(make_machine):
