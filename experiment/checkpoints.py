@@ -7,6 +7,7 @@ import tempfile
 
 import numpy as np
 
+from common import files
 from common.errors import UserError
 from experiment import config
 from runtime import tf
@@ -14,8 +15,6 @@ from runtime import tf
 PREFIX = 'model.ckpt'
 BEST_DIR = 'best'
 DAMAGED_PREFIX = 'damaged-'
-# What TensorFlow takes for patterns in the paths of checkpoints that it reads.
-PATTERN = '*?[]\\'
 NOT_FINITE = 'holds numbers that are not finite'
 # Where the post's train.py, whose run directory is its log folder, keeps its checkpoint.
 POST_DIR = 'train'
@@ -99,9 +98,9 @@ def plainly_named(prefix):
       prefix: str.
 
     Yields:
-      str, the same prefix, or that of links to the files where it holds one of `PATTERN`.
+      str, the same prefix, or that of links to the files.
     """
-    if not set(prefix) & set(PATTERN):
+    if not files.TENSORFLOW_PATTERN & set(prefix):
         yield prefix
         return
     with tempfile.TemporaryDirectory() as folder:

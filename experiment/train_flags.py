@@ -2,6 +2,7 @@
 import argparse
 from typing import Any, NamedTuple, Optional, Tuple
 
+from common import files
 from common.errors import UserError
 from common.flag_types import (decay_rate, non_negative_float,
                                non_negative_int, positive_float, positive_int,
@@ -251,7 +252,7 @@ def _check_combinations(args):
     if not 0 < args.min_scale <= args.max_scale < float('inf'):
         raise UserError('--min_scale %g --max_scale %g: give 0 < min_scale <= max_scale'
                         % (args.min_scale, args.max_scale))
-    if set(args.model_dir) & set('*?[]\\'):
+    if files.TENSORFLOW_PATTERN & set(args.model_dir):
         raise UserError('--model_dir %s: TensorFlow takes a path with * ? [ ] or \\ for a pattern '
                         'when it restores; give one without' % args.model_dir)
     try:

@@ -41,8 +41,8 @@ def load_run(checkpoint, output_stride=None, classes_file=None):
     Raises:
       UserError: as `loading.load_run` and `class_names_of`.
     """
-    prefix, _, args = loading.load_run(checkpoint, output_stride)
-    return Run(prefix, args, *class_names_of(args, classes_file))
+    run = loading.load_run(checkpoint, output_stride)
+    return Run(run.checkpoint, run.args, *class_names_of(run.args, classes_file))
 
 
 def class_names_of(args, classes_file=None):
