@@ -59,6 +59,8 @@ def export(flags):
         format that is not its checkpoint. Then nothing is written.
     """
     publishing.check_output_dir(flags.output_dir, flags.overwrite)
+    if 'saved_model' in flags.formats:
+        publishing.check_loadable(flags.output_dir)
     select_gpu(flags.gpu_id)
     versions = publishing.versions_of(flags.formats)
     run = loading.named(loading.load_run(flags.checkpoint, flags.output_stride), flags.classes)

@@ -116,8 +116,15 @@ def atrous_spatial_pyramid_pooling(net, scope, depth=256, rates=(6, 12, 18), is_
     are concatenated and projected. Batch norm follows each convolution; no ReLU
     follows it by default, as in the post's code.
 
+    The image-level features of a batch of one image are one value for each channel, which
+    has no variance and would normalise to 0 whatever it is. There alone batch norm takes the
+    moving statistics in training as in evaluation, as frozen batch norm does, and leaves them
+    as they are (tests/test_network.py).
+
     Args:
-      net: float32 [batch, height, width, channels], the backbone's features.
+      net: float32 [batch, height, width, channels], the backbone's features. In training
+        the batch has to be known when the graph is built, and more than one value for
+        each channel.
       scope: str, the variable scope.
       depth: int, filters of each branch and of the projection.
       rates: three positive ints, the rates of the 3x3 branches.
@@ -138,7 +145,9 @@ def atrous_spatial_pyramid_pooling(net, scope, depth=256, rates=(6, 12, 18), is_
             slim.arg_scope([slim.conv2d], activation_fn=activation_fn):
         # Axes 1 and 2 are height and width: one vector for each image.
         image_level = tf.reduce_mean(net, [1, 2], keepdims=True)
-        image_level = slim.conv2d(image_level, depth, 1, scope='image_level_conv_1x1')
+        has_variance = image_level.shape.as_list()[0] != 1
+        with slim.arg_scope([slim.batch_norm], is_training=is_training and has_variance):
+            image_level = slim.conv2d(image_level, depth, 1, scope='image_level_conv_1x1')
         image_level = tf.image.resize_bilinear(image_level, tf.shape(net)[1:3])
         branches = [image_level, slim.conv2d(net, depth, 1, scope='conv_1x1_0')]
         for index, rate in enumerate(rates, start=1):

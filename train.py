@@ -7,9 +7,13 @@ The run directory holds the configuration (config.json), the latest checkpoints,
 the best one by validation mIoU (best/), TensorBoard summaries, every logged number
 (metrics.jsonl) and a picture of them (curves.png). The same command again continues
 a run that was stopped, by Ctrl-C, SIGTERM, a kill or --time_limit.
+
+Exit status: 0 at --max_steps or by --patience; 1 after an error, 2 for wrong flags;
+130, 143 and 129 after Ctrl-C, SIGTERM and SIGHUP, 75 at --time_limit: saved, to go on.
 """
 import contextlib
 import functools
+import sys
 
 from tqdm import tqdm
 
@@ -24,7 +28,7 @@ from runtime import tf
 from runtime.devices import limit_threads, select_gpu, session_config
 from training import class_weights, failures, optimization
 from training.graph import (TrainGraph, augmentation_options, build_averages,
-                            build_panels, build_savers, timed_next)
+                            build_finite_checks, build_panels, build_savers, timed_next)
 from training.steps import Steps
 from training.validation import Validation, split_of
 
@@ -69,7 +73,7 @@ def build_train_graph(args, info, network_options, start_step=0, loss_weights=No
         saver, best_saver = build_savers(averages, global_step, args.keep_checkpoints)
         return TrainGraph(graph, iterator.initializer, step, train_op, global_step, learning_rate,
                           data_wait, build_panels(example, logits, info), averages,
-                          saver, best_saver,
+                          build_finite_checks(), saver, best_saver,
                           descriptor.shard_paths(info, args.dataset_dir, 'train'))
 
 
@@ -92,6 +96,7 @@ def loop(session, graph, validation, log, run_dir, args, stop):
         failures.explain_non_finite, args=args, info=validation.info))
 
     def save():
+        steps.check_weights()
         with stop.timed('save'):
             run_dir.save(graph.saver, session, steps.finished_step)
     # disable=None: no bar where standard error is no terminal.
@@ -131,6 +136,9 @@ def train(args, stop):
     Args:
       args: the flags.
       stop: `stopping.StopRequest`.
+
+    Returns:
+      int, the exit status: that of `stop` where the run was stopped, 0 where it is through.
     """
     with RunDirectory(args) as run_dir:
         info = descriptor.load(args.dataset_dir)
@@ -138,7 +146,7 @@ def train(args, stop):
         run_dir.find_start()
         if run_dir.is_finished(run_dir.start_step, split_of(args, info)):
             print(run_dir.describe_finished())
-            return
+            return 0
         loss_weights = class_weights.resolve(args.class_weights, info, args.dataset_dir,
                                              args.overfit)
         run_dir.check_class_weights(loss_weights)
@@ -166,10 +174,11 @@ def train(args, stop):
             print('Stopped at step %d: %s.%s' % (
                 step, stop.reason,
                 ' The same command goes on from there.' if stop.can_go_on else ''))
-        else:
-            split = 'test' if 'test' in info.splits else validation.split or 'train'
-            print('Done: %s. Score it with: python test.py --checkpoint %s%s'
-                  % (run_dir.path, run_dir.path, '' if split == 'test' else ' --split ' + split))
+            return stop.status
+        split = 'test' if 'test' in info.splits else validation.split or 'train'
+        print('Done: %s. Score it with: python test.py --checkpoint %s%s'
+              % (run_dir.path, run_dir.path, '' if split == 'test' else ' --split ' + split))
+        return 0
 
 
 def main(argv=None):
@@ -180,7 +189,9 @@ def main(argv=None):
     with scripts.ending_in_one_message(os_error_hint=failures.NO_ROOM), \
             stopping.lasting_output(), stop.on_signals():
         print(train_flags.describe_recipe(args), flush=True)
-        train(args, stop)
+        status = train(args, stop)
+    if status:
+        sys.exit(status)
 
 
 if __name__ == '__main__':

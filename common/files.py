@@ -11,6 +11,8 @@ import tempfile
 from common.errors import UserError
 
 TEMPORARY = '.tmp'
+# What TensorFlow takes for patterns in the paths of checkpoints that it restores.
+TENSORFLOW_PATTERN = frozenset('*?[]\\')
 
 
 @contextlib.contextmanager

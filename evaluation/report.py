@@ -56,10 +56,18 @@ def class_rows(evaluated, class_names):
     return rows
 
 
+def _progress(run):
+    if run is None:
+        return 'unknown'
+    return '%sfinished: %d of %d steps' % ('' if run['is_finished'] else 'un', run['steps_done'],
+                                           run['max_steps'])
+
+
 def _settings_html(result, args):
     passes = result['passes']
     return html.table([['setting', '']] + [[name, str(value)] for name, value in (
         ('checkpoint', result['checkpoint']), ('step', result['step']),
+        ('run', _progress(result['run'])),
         ('data set', '%s, split %s, %d images' % (result['dataset'], result['split'],
                                                   result['num_images'])),
         ('backbone', args.resnet_model), ('output stride', result['output_stride']),

@@ -62,6 +62,7 @@ def as_dict(evaluated, interval, info, run, split, passes):
         passes=dict(passes._asdict()), mean_loss=_number(evaluated.mean_loss),
         num_images=info.splits[split]['num_examples'], split=split,
         dataset=info.name, checkpoint=run.checkpoint, step=checkpoints.step_of(run.checkpoint),
+        run=run.progress and dict(run.progress._asdict()),
         output_stride=args.output_stride, aspp_rates=args.aspp_rates,
         input_normalization=args.input_normalization, align_corners=args.align_corners)
 

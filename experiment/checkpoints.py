@@ -1,10 +1,13 @@
 """Checkpoints on the disk: found, told whole from damaged, tidied up."""
+import contextlib
 import glob
 import os
 import re
+import tempfile
 
 import numpy as np
 
+from common import files
 from common.errors import UserError
 from experiment import config
 from runtime import tf
@@ -12,6 +15,7 @@ from runtime import tf
 PREFIX = 'model.ckpt'
 BEST_DIR = 'best'
 DAMAGED_PREFIX = 'damaged-'
+NOT_FINITE = 'holds numbers that are not finite'
 # Where the post's train.py, whose run directory is its log folder, keeps its checkpoint.
 POST_DIR = 'train'
 
@@ -25,9 +29,7 @@ def latest_in(directory):
     numbered = all_in(directory)
     if numbered:
         return numbered[-1]
-    state = tf.train.get_checkpoint_state(directory)
-    paths = list(state.all_model_checkpoint_paths) if state else []
-    for path in reversed(paths):
+    for path in _named_by_state(directory)[::-1]:
         # The state may hold paths of another place if the run was moved.
         path = os.path.join(directory, os.path.basename(path))
         if _is_whole(path):
@@ -35,6 +37,15 @@ def latest_in(directory):
     # A folder whose `checkpoint` file was not copied along.
     others = glob.glob(os.path.join(glob.escape(directory), PREFIX + '*.index'))
     return next(filter(_is_whole, (path[:-len('.index')] for path in sorted(others))), None)
+
+
+def _named_by_state(directory):
+    """Returns the paths that TensorFlow's `checkpoint` file names, oldest first."""
+    try:
+        state = tf.train.get_checkpoint_state(directory)
+    except ValueError:  # empty, or not text: a folder tells its checkpoints without it
+        return []
+    return list(state.all_model_checkpoint_paths) if state else []
 
 
 def _is_whole(prefix):
@@ -79,24 +90,70 @@ def remove_leftovers(directory, keep):
         tf.train.remove_checkpoint(prefix)
 
 
-def problem_of(prefix):
+@contextlib.contextmanager
+def plainly_named(prefix):
+    """Gives a checkpoint a prefix that TensorFlow can read, which takes others for patterns.
+
+    Args:
+      prefix: str.
+
+    Yields:
+      str, the same prefix, or that of links to the files.
+    """
+    if not files.TENSORFLOW_PATTERN & set(prefix):
+        yield prefix
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        plain = os.path.join(folder, PREFIX)
+        # The first format is one file, which has no ending.
+        for path in glob.glob(glob.escape(prefix) + '.*') + glob.glob(glob.escape(prefix)):
+            os.symlink(os.path.abspath(path), plain + path[len(prefix):])
+        yield plain
+
+
+@contextlib.contextmanager
+def reader_of(prefix):
+    """Opens a checkpoint to be read without a session.
+
+    Unlike a restore, TensorFlow writes no lines of its own about what is wrong with it.
+
+    Args:
+      prefix: str, of a checkpoint in TensorFlow's present or its first format.
+
+    Yields:
+      `tf.train.CheckpointReader`.
+
+    Raises:
+      UserError: it cannot be read, now or within the block; says why, in a line without the way
+        out.
+    """
+    with plainly_named(prefix) as plain:
+        try:
+            yield tf.train.load_checkpoint(plain)
+        # IndexError: TensorFlow 2's of a file that is too short.
+        except (tf.errors.OpError, ValueError, IndexError) as error:
+            text = getattr(error, 'message', None) or str(error)
+            raise UserError(text.splitlines()[0].replace(plain, prefix))
+
+
+def problem_of(prefix, names=None):
     """Reads a whole checkpoint, whose checksums are compared, and looks for NaN and infinity.
 
     Args:
       prefix: str.
+      names: the names of the variables to read; None for all.
 
     Returns:
       None, or str that says what is wrong.
     """
     try:
-        reader = tf.train.load_checkpoint(prefix)
-        for name in reader.get_variable_to_shape_map():
-            values = reader.get_tensor(name)
-            if values.dtype.kind == 'f' and not np.isfinite(values).all():
-                return name + ' holds numbers that are not finite'
-    # IndexError: so says TensorFlow 2 that data are cut short.
-    except (tf.errors.OpError, ValueError, IndexError) as error:
-        return getattr(error, 'message', str(error)).splitlines()[0]
+        with reader_of(prefix) as reader:
+            for name in sorted(reader.get_variable_to_shape_map() if names is None else names):
+                values = reader.get_tensor(name)
+                if values.dtype.kind == 'f' and not np.isfinite(values).all():
+                    return '%s %s' % (name, NOT_FINITE)
+    except UserError as error:
+        return str(error)
     return None
 
 
@@ -123,14 +180,16 @@ def latest_readable(model_dir):
     if damaged:
         raise UserError('All checkpoints in %s are damaged: %s. Give another --model_dir%s.'
                         % (model_dir, '; '.join('%s (%s)' % pair for pair in damaged.items()),
-                            _with_best(model_dir)))
+                            with_best(model_dir)))
     return None, {}
 
 
-def _with_best(model_dir):
-    """Says how to start from the best checkpoint of a run; '' where there is none."""
+def with_best(model_dir):
+    """Says how to start from the best checkpoint of a run; '' where there is none to use."""
     best = latest_in(os.path.join(model_dir, BEST_DIR))
-    return ', with --init_from %s to start from its weights' % best if best else ''
+    if not best or problem_of(best):
+        return ''
+    return ', with --init_from %s to start from its weights' % best
 
 
 def check_best_belongs(model_dir):
@@ -142,7 +201,7 @@ def check_best_belongs(model_dir):
     if latest_in(os.path.join(model_dir, BEST_DIR)):
         raise UserError('%s holds a best checkpoint, but none to go on from. Give another '
                         '--model_dir%s; or take the folder %s away.'
-                        % (model_dir, _with_best(model_dir), os.path.join(model_dir, BEST_DIR)))
+                        % (model_dir, with_best(model_dir), os.path.join(model_dir, BEST_DIR)))
 
 
 def set_aside(damaged):

@@ -17,6 +17,10 @@ from resnet import architecture
 from runtime import tf
 
 CONFIG_NAME = 'config.json'
+# For a file that is gone or damaged.
+_WAY_OUT = ('Put a copy of it back: the command that the run was begun with writes an equal one '
+            'with another --model_dir and --time_limit 0.001. Or give train.py another '
+            '--model_dir, with --init_from %s to start from the weights.')
 # The flags of the post's code, beside its checkpoints.
 POST_CONFIG_NAME = 'data.json'
 FORMAT_VERSION = 2
@@ -159,7 +163,11 @@ def is_post_run(folder):
 
 def _load_post(path):
     """Reads a data.json: its flags, and what the post's code builds whatever they say."""
-    flags = files.read_json(path)
+    try:
+        flags = files.read_json(path)
+    except UserError as error:
+        raise UserError("%s Put a copy of it back, or write what the post's train.py was given: "
+                        '{"number_of_classes": N, "output_stride": 16}.' % error)
     required = ('number_of_classes', 'output_stride')
     if not isinstance(flags, dict) or any(name not in flags for name in required):
         raise UserError("%s does not hold the flags of the post's train.py: %s must be there."
@@ -180,18 +188,23 @@ def _load_post(path):
 
 def _read(run_dir):
     path = os.path.join(run_dir, CONFIG_NAME)
-    if not os.path.exists(path):
-        raise UserError('%s is not there: %s is not a run directory of train.py.'
-                        % (path, run_dir))
-    config = files.read_json(path)
+    way_out = _WAY_OUT % run_dir
+    try:
+        config = files.read_json(path)
+    except FileNotFoundError:
+        raise UserError('%s is not there: %s is not a run directory of train.py. %s'
+                        % (path, run_dir, way_out))
+    except UserError as error:
+        raise UserError('%s %s' % (error, way_out))
     if not isinstance(config, dict):
-        raise UserError('%s is not a run configuration.' % path)
+        raise UserError('%s is not a run configuration. %s' % (path, way_out))
     version = config.get('format_version')
     if version not in range(1, FORMAT_VERSION + 1):
         raise UserError('%s has format_version %r; this code reads %d and older.'
                         % (path, version, FORMAT_VERSION))
-    if not isinstance(config.get('flags'), dict) or not isinstance(config.get('dataset'), dict):
-        raise UserError('%s has no "flags" or no "dataset": it is damaged.' % path)
+    if not all(isinstance(config.get(part), dict) for part in ('flags', 'dataset')) \
+            or 'fingerprint' not in config['dataset']:
+        raise UserError('%s has no "flags" or no "dataset": it is damaged. %s' % (path, way_out))
     config['flags'] = dict({flag.name: flag.default for flag in FLAGS if flag.since > version},
                            **config['flags'])
     difference = {flag.name for flag in FLAGS}.symmetric_difference(config['flags'])

@@ -3,22 +3,78 @@ import math
 import os
 
 from common import files
-from experiment.checkpoints import BEST_DIR
+from common.errors import UserError
+from experiment import checkpoints
 
 BEST_SCORE_NAME = 'score.json'
 VALIDATION_NAME = 'validation.json'
 
 
 def best_score(model_dir):
-    """Returns the entry of `with_validation` of a run's best checkpoint, or None."""
-    path = os.path.join(model_dir, BEST_DIR, BEST_SCORE_NAME)
-    return files.read_json(path) if os.path.exists(path) else None
+    """Reads the score of a run's best checkpoint.
+
+    Where its file is gone, the evaluation of the checkpoint's step is it.
+
+    Returns:
+      Dict, an entry of `with_validation`, or None where there is no best checkpoint.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    folder = os.path.join(model_dir, checkpoints.BEST_DIR)
+    best = checkpoints.latest_in(folder)
+    evaluated = next((entry for entry in validations(model_dir)
+                      if best and entry['step'] == checkpoints.step_of(best)), None)
+    path = os.path.join(folder, BEST_SCORE_NAME)
+    if not os.path.exists(path):
+        return evaluated
+    way_out = ('Take the file away: validation.json knows that score too.' if evaluated else
+               'Take the file away, and keep a copy of %s: the next evaluation replaces it.'
+               % folder)
+    return _read(path, _is_entry, way_out)
 
 
 def validations(model_dir):
-    """Returns the entries of `with_validation` of a run, a list of dicts, oldest first."""
+    """Reads the evaluations of a run.
+
+    Returns:
+      The entries of `with_validation`, a list of dicts, oldest first.
+
+    Raises:
+      UserError: the file is damaged.
+    """
     path = os.path.join(model_dir, VALIDATION_NAME)
-    return files.read_json(path) if os.path.exists(path) else []
+    if not os.path.exists(path):
+        return []
+    return _read(path, lambda value: isinstance(value, list) and all(map(_is_entry, value)),
+                 'Take the file away: the run goes on, and --patience and the running loss count '
+                 'anew.')
+
+
+def _read(path, is_right, way_out):
+    try:
+        value = files.read_json(path)
+    except UserError as error:
+        raise UserError('%s %s' % (error, way_out))
+    if not is_right(value):
+        raise UserError('%s does not hold what a run writes. %s' % (path, way_out))
+    return value
+
+
+def _is_entry(value):
+    return isinstance(value, dict) and all(
+        isinstance(value.get(name), (int, float))
+        for name in ('step', 'mean_iou', 'loss', 'running_loss'))
+
+
+def check(model_dir):
+    """Reads what a run knows of its evaluations, before it trains on.
+
+    Raises:
+      UserError: a file is damaged.
+    """
+    validations(model_dir)
+    best_score(model_dir)
 
 
 def is_validated(model_dir, step):
@@ -93,8 +149,10 @@ def is_better(entry, best, metric):
       metric: 'mean_iou' (higher is better) or 'running_loss' (lower is).
 
     Returns:
-      bool.
+      bool, False where there is no score, as on a split without a labelled pixel.
     """
+    if not math.isfinite(entry[metric]):
+        return False
     if best is None or not math.isfinite(best[metric]):
         return True
     if metric == 'running_loss':

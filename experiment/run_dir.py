@@ -7,7 +7,7 @@ import os
 
 from common import files
 from common.errors import UserError
-from experiment import checkpoints, config, history
+from experiment import checkpoints, config, history, run_log
 from runtime import tf
 
 LOCK_NAME = '.lock'
@@ -65,7 +65,8 @@ class RunDirectory:
         """Finds the checkpoint that the run goes on from; changes no file.
 
         Raises:
-          UserError: --resume does not fit what is there, or the run there has other flags.
+          UserError: --resume does not fit what is there, the run there has other flags, or a
+            file of it is damaged.
         """
         args = self._args
         checkpoint, self._damaged = checkpoints.latest_readable(self.path)
@@ -83,6 +84,8 @@ class RunDirectory:
             self.checkpoint, self.start_step = checkpoint, checkpoints.step_of(checkpoint)
         else:
             checkpoints.check_best_belongs(self.path)
+        history.check(self.path)
+        run_log.read_metrics(self.path)
 
     def is_finished(self, step, is_evaluated):
         """Whether nothing is left to train or to evaluate at a step.

@@ -9,6 +9,8 @@ import time
 
 # SIGHUP: the terminal, or the connection to it, was closed.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# EX_TEMPFAIL of sysexits.h: what failed for now, and may be tried again.
+TIME_LIMIT_STATUS = 75
 
 
 class _LastingStream:
@@ -53,11 +55,13 @@ class StopRequest:
 
     Attributes:
       reason: None, or str.
+      status: int, the exit status that says so: 128 and the signal's number, as shells have it,
+        `TIME_LIMIT_STATUS`, or 0 where nothing is left to do.
       can_go_on: bool, whether the same command would go on.
     """
 
     def __init__(self, time_limit_minutes=None):
-        self.reason, self.can_go_on = None, True
+        self.reason, self.status, self.can_go_on = None, 0, True
         self._start = time.time()
         self._limit = time_limit_minutes and 60.0 * time_limit_minutes
         self._longest = {}
@@ -77,16 +81,22 @@ class StopRequest:
         """Whether there is a time limit, and `took` has not yet heard how long `what` takes."""
         return self._limit is not None and what not in self._longest
 
+    def ask(self, reason, status):
+        """Asks the run to end; what it was asked first stays."""
+        if self.reason is None:
+            self.reason, self.status = reason, status
+
     def is_due(self):
         """Whether to save and leave now. Returns bool."""
         if self.reason is None and self._limit is not None:
             needed = sum(self._longest.values())
             if time.time() - self._start + needed >= self._limit:
-                self.reason = 'the time limit of %g minutes' % (self._limit / 60.0)
+                self.ask('the time limit of %g minutes' % (self._limit / 60.0),
+                         TIME_LIMIT_STATUS)
         return self.reason is not None
 
     def _on_signal(self, number, _):
-        self.reason = self.reason or signal.Signals(number).name
+        self.ask(signal.Signals(number).name, 128 + number)
 
     def _watch(self, signals):
         """Says at once that a signal came, and ends the process with the second Ctrl-C.

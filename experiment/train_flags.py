@@ -2,6 +2,7 @@
 import argparse
 from typing import Any, NamedTuple, Optional, Tuple
 
+from common import files
 from common.errors import UserError
 from common.flag_types import (decay_rate, non_negative_float,
                                non_negative_int, positive_float, positive_int,
@@ -79,7 +80,8 @@ _RUN = (
          'train on the first N images and evaluate on the same, to see whether data and settings '
          'can be learned at all; TensorBoard and metrics.jsonl name these scores "validation" all '
          'the same', positive_int, metavar='N', since=2),
-    Flag('time_limit', None, 'save and leave in time; the same command goes on', positive_float,
+    Flag('time_limit', None,
+         'save and leave in time, with exit status 75; the same command goes on', positive_float,
          metavar='MINUTES', since=2, is_free=True),
     Flag('patience', None, 'end after so many evaluations without a better one', positive_int,
          metavar='EVALUATIONS', since=2, is_free=True),
@@ -146,7 +148,9 @@ _OPTIMIZATION = (
     Flag('batch_size', 8, 'images in a step', positive_int, is_posts=True),
     Flag('accumulate_steps', 1,
          'parts in which the batch is computed, to save memory; batch norm sees the parts one by '
-         'one, and --hard_example_fraction chooses within each', positive_int, since=2),
+         'one, and --hard_example_fraction chooses within each. In parts of one image, that of '
+         'the image-level features, which needs two values, uses its moving statistics as they '
+         'are', positive_int, since=2),
     Flag('ema_decay', 0.0,
          'average the weights with this decay, such as 0.999, and evaluate and keep the average '
          '(0: do not)', decay_rate, since=2),
@@ -248,9 +252,9 @@ def _check_combinations(args):
     if not 0 < args.min_scale <= args.max_scale < float('inf'):
         raise UserError('--min_scale %g --max_scale %g: give 0 < min_scale <= max_scale'
                         % (args.min_scale, args.max_scale))
-    if set(args.model_dir) & set('*?[]'):
-        raise UserError('--model_dir %s: TensorFlow cannot restore from a path with * ? [ or ]'
-                        % args.model_dir)
+    if files.TENSORFLOW_PATTERN & set(args.model_dir):
+        raise UserError('--model_dir %s: TensorFlow takes a path with * ? [ ] or \\ for a pattern '
+                        'when it restores; give one without' % args.model_dir)
     try:
         architecture.check_output_stride(args.output_stride, args.multi_grid)
     except ValueError as error:
@@ -267,6 +271,11 @@ def _check_combinations(args):
     if args.batch_size % args.accumulate_steps:
         raise UserError('--batch_size %d --accumulate_steps %d: the batch must divide into equal '
                         'parts' % (args.batch_size, args.accumulate_steps))
+    if (args.crop_size <= args.output_stride and args.batch_size == args.accumulate_steps
+            and not args.freeze_batch_norm):
+        raise UserError('--crop_size %d --output_stride %d with parts of one image: batch norm '
+                        'needs more than one value in a feature map; give a --crop_size above %d'
+                        % (args.crop_size, args.output_stride, args.output_stride))
     if args.hard_example_steps and args.hard_example_fraction == 1:
         raise UserError('--hard_example_steps %d without --hard_example_fraction: the share to '
                         'fall to is missing' % args.hard_example_steps)

@@ -76,14 +76,27 @@ def restored_session(graph, saver, prefix):
 def restore(saver, session, prefix):
     """`saver.restore` with an error that names the file.
 
+    What a network is made of is read beforehand: a restore writes lines of its own about damaged
+    data, and takes NaN for a weight as any other.
+
+    Args:
+      saver: `tf.train.Saver`, of variables that the checkpoint holds.
+      session: `tf.Session` on the graph of the network.
+      prefix: str.
+
     Raises:
-      UserError: the checkpoint's data are damaged or cut short.
+      UserError: the checkpoint's data are damaged or cut short, or not finite.
     """
-    try:
-        saver.restore(session, prefix)
-    except (tf.errors.DataLossError, tf.errors.OutOfRangeError) as error:
-        raise UserError('%s is damaged: %s. Give another checkpoint, or copy it again.'
-                        % (prefix, error.message))
+    with session.graph.as_default():
+        model = {variable.op.name for variable in slim.get_model_variables()}
+    problem = checkpoints.problem_of(prefix, [
+        name for name in stored_shapes(prefix)
+        if (name[:-len(AVERAGED)] if name.endswith(AVERAGED) else name) in model])
+    if problem:
+        again = '' if problem.endswith(checkpoints.NOT_FINITE) else ', or copy it again'
+        raise UserError('%s is damaged: %s. Give another checkpoint%s.' % (prefix, problem, again))
+    with checkpoints.plainly_named(prefix) as plain:
+        saver.restore(session, plain)
 
 
 def check_complete(prefix, variables):
@@ -115,10 +128,11 @@ def stored_shapes(prefix):
       UserError: the file is damaged or no checkpoint.
     """
     try:
-        return dict(tf.train.list_variables(prefix))
-    except (tf.errors.OpError, ValueError) as error:
+        with checkpoints.reader_of(prefix) as reader:
+            return reader.get_variable_to_shape_map()
+    except UserError as error:
         raise UserError('%s cannot be read as a checkpoint: %s. Give another checkpoint, or '
-                        'copy it again.' % (prefix, getattr(error, 'message', error)))
+                        'copy it again.' % (prefix, error))
 
 
 def compare(stored, variables):

@@ -45,6 +45,18 @@ def files_in(folder):
                   for parent, _, names in os.walk(folder) for name in names)
 
 
+def check_loadable(output_dir):
+    """Makes sure that a SavedModel can be loaded from where it will be.
+
+    Raises:
+      UserError: TensorFlow would take the path for a pattern.
+    """
+    path = os.path.realpath(output_dir)
+    if files.TENSORFLOW_PATTERN & set(path):
+        raise UserError('--output_dir %s: TensorFlow loads no SavedModel from a path with * ? [ ] '
+                        'or \\. Give another, or --formats without saved_model.' % path)
+
+
 @contextlib.contextmanager
 def published(output_dir):
     """Gives a folder beside `output_dir` that takes its name when the block ends well.

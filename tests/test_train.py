@@ -399,6 +399,13 @@ def after_step(monkeypatch, number, act):
     monkeypatch.setattr(Steps, 'run', run)
 
 
+def stopped_with(status, arguments):
+    """Runs train.py, which has to be stopped with this exit status."""
+    with pytest.raises(SystemExit) as stopped:
+        train.main(arguments)
+    assert stopped.value.code == status
+
+
 def test_a_time_limit_reached_within_a_run_saves_before_it_leaves(flags, tmp_path, monkeypatch,
                                                                   capsys):
     run, in_time = str(tmp_path / 'run'), flags(max_steps=4, time_limit=60, save_every_steps=100)
@@ -406,7 +413,7 @@ def test_a_time_limit_reached_within_a_run_saves_before_it_leaves(flags, tmp_pat
         # As if one more step took longer than what is left.
         stop = stopping.StopRequest(60)
         after_step(patched, 3, lambda: stop.took('step', 3600))
-        train.train(train_flags.parse(in_time), stop)
+        assert train.train(train_flags.parse(in_time), stop) == 75
     assert 'Stopped at step 3: the time limit of 60 minutes' in capsys.readouterr().out
     # The first is saved too, so that the time of a checkpoint is known.
     assert [checkpoints.step_of(path) for path in checkpoints.all_in(run)] == [1, 3]
@@ -420,15 +427,15 @@ def test_a_signal_within_an_evaluation_ends_it_and_the_next_start_repeats_it(fla
     real = loop.evaluate
 
     def interrupted(*args, should_stop, **kwargs):
-        should_stop.__self__.reason = 'SIGTERM'
+        should_stop.__self__.ask('SIGTERM', 143)
         return real(*args, should_stop=should_stop, **kwargs)
     with monkeypatch.context() as patched:
         patched.setattr(loop, 'evaluate', interrupted)
-        train.main(flags(max_steps=2, eval_every_steps=1))
+        stopped_with(143, flags(max_steps=2, eval_every_steps=1))
         assert 'Stopped at step 1: SIGTERM' in capsys.readouterr().out
         assert not history.is_validated(str(tmp_path / 'run'), 1)
         # No start would get beyond it.
-        train.main(flags(max_steps=2, eval_every_steps=1))
+        stopped_with(143, flags(max_steps=2, eval_every_steps=1))
         assert re.search('Stopped at step 1: SIGTERM, before the evaluation of step 1 was through.'
                          '.*give a larger --time_limit or --eval_every_steps',
                          capsys.readouterr().out)
@@ -440,15 +447,15 @@ def test_a_signal_after_the_last_step_leaves_a_run_that_is_done(flags, monkeypat
     real, stop = history.save_validations, stopping.StopRequest()
 
     def interrupted(*args):
-        stop.reason = 'SIGTERM'
+        stop.ask('SIGTERM', 143)
         real(*args)
     monkeypatch.setattr(history, 'save_validations', interrupted)
-    train.train(train_flags.parse(flags(max_steps=1)), stop)
+    assert train.train(train_flags.parse(flags(max_steps=1)), stop) == 0
     assert re.search('Done: .*test.py --checkpoint .*/run$', capsys.readouterr().out.strip())
 
 
 def test_time_limit_saves_leaves_and_goes_on(flags, tmp_path, capsys):
-    train.main(flags(max_steps=3, time_limit=1e-4, save_every_steps=100))
+    stopped_with(75, flags(max_steps=3, time_limit=1e-4, save_every_steps=100))
     assert 'Stopped at step 0: the time limit of 0.0001 minutes' in capsys.readouterr().out
     train.main(flags(max_steps=3, save_every_steps=100))
     assert 'Done' in capsys.readouterr().out
@@ -628,6 +635,163 @@ def test_gradients_that_are_not_finite_stop_a_run_whose_loss_is():
         steps_of(args, 4, norms=np.array([1.0, np.inf]), **values).run(5, False)
 
 
+def test_one_image_at_a_time_trains_with_finite_statistics_and_a_smaller_loss(flags, tmp_path):
+    run = str(tmp_path / 'run')
+    # What the message about too little memory leads to.
+    train.main(flags(batch_size=2, accumulate_steps=2, overfit=2, max_steps=30, min_scale=1,
+                     max_scale=1, summary_every_steps=1) + ['--no_color_jitter',
+                                                            '--no_random_flip'])
+    values, scope = weights_of(run), 'DeepLab_v3/ASPP_layer/image_level_conv_1x1/'
+    assert all(np.isfinite(value).all() for value in values.values())
+    np.testing.assert_array_equal(values[scope + 'BatchNorm/moving_variance'], 1)
+    assert np.abs(values['DeepLab_v3/ASPP_layer/conv_1x1_0/BatchNorm/moving_variance']
+                  - 1).max() > 0.01
+    # Its gradient reaches the image-level features too, whose batch norm would give 0 for all.
+    slot, = [value for name, value in values.items() if name.endswith(scope + 'weights/Adam')]
+    assert np.abs(slot).max() > 0
+    losses = [entry['loss/cross_entropy'] for entry in run_log.read_metrics(run)
+              if 'loss/cross_entropy' in entry]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:3])
+
+
+def poisoned(monkeypatch, name, number):
+    """Makes one value of a variable NaN once a step is done."""
+    real = Steps.run
+
+    def run(steps, step, with_panels):
+        result = real(steps, step, with_panels)
+        if step == number:
+            variable, = [v for v in steps.graph.graph.get_collection('variables')
+                         if v.op.name == name]
+            value = steps.session.run(variable)
+            value.flat[0] = np.nan
+            variable.load(value, steps.session)
+        return result
+    monkeypatch.setattr(Steps, 'run', run)
+
+
+@pytest.mark.parametrize('name', ['resnet_v2_tiny/conv1/weights',
+                                  'DeepLab_v3/ASPP_layer/conv_1x1_0/BatchNorm/moving_variance'])
+def test_variables_that_are_not_finite_are_neither_saved_nor_best(flags, tmp_path, monkeypatch,
+                                                                  name):
+    run = str(tmp_path / 'run')
+    poisoned(monkeypatch, name, 2)
+    with pytest.raises(SystemExit, match=r'(?s)^1 of \d+ variables are not finite after step 2, '
+                                         'such as %s: it is not saved.*--init_from' % name):
+        train.main(flags(max_steps=2, eval_every_steps=1))
+    # What the message leads to is whole.
+    assert checkpoints.latest_in(run).endswith('model.ckpt-1')
+    assert checkpoints.latest_in(os.path.join(run, 'best')).endswith('model.ckpt-1')
+    monkeypatch.undo()
+    with tiny_runs.tiny_network(BASE_DEPTH):
+        train.main(flags(model_dir=tmp_path / 'again', init_from=run, max_steps=1))
+
+
+def test_a_validation_loss_that_is_not_finite_ends_the_run_and_is_not_best(flags, tmp_path,
+                                                                           monkeypatch, capsys):
+    run, real = str(tmp_path / 'run'), loop.evaluate
+    monkeypatch.setattr(loop, 'evaluate', lambda graph, prefix, *args, **kwargs: real(
+        graph, prefix, *args, **kwargs)._replace(
+            mean_loss=float('nan') if prefix.endswith('-2') else 1.0))
+    for _ in range(2):  # the same command again finds it before it trains
+        with pytest.raises(SystemExit) as stopped:
+            train.main(flags(max_steps=3, eval_every_steps=1))
+        stopped.match('evaluation of step 2 on split "validation" is nan')
+        stopped.match('--init_from %s' % os.path.join(run, 'best', 'model.ckpt-1'))
+        assert checkpoints.latest_in(run).endswith('model.ckpt-2')
+    assert history.best_score(run)['step'] == 1 and 'Done' not in capsys.readouterr().out
+
+
+def test_a_score_that_is_none_is_not_best_and_said(flags, tmp_path, monkeypatch, capsys):
+    real = loop.evaluate
+
+    def nothing_labelled(*args, **kwargs):
+        evaluated = real(*args, **kwargs)
+        return evaluated._replace(matrix=np.zeros_like(evaluated.matrix), mean_loss=0.0)
+    monkeypatch.setattr(loop, 'evaluate', nothing_labelled)
+    train.main(flags(max_steps=1))
+    assert 'No pixel of split "validation" is labelled' in capsys.readouterr().out
+    assert checkpoints.latest_in(str(tmp_path / 'run' / 'best')) is None
+
+
+def test_a_feature_map_of_one_value_is_refused_with_the_crop_that_is_not(flags):
+    for changes in (dict(batch_size=1), dict(batch_size=2, accumulate_steps=2)):
+        with pytest.raises(SystemExit):
+            train_flags.parse(flags(crop_size=16, **changes))
+    train_flags.parse(flags(crop_size=17, batch_size=1))
+    train_flags.parse(flags(crop_size=16, batch_size=2))
+
+
+def spoil(path, content):
+    with open(path, 'wb') as damaged:
+        damaged.write(content)
+
+
+DAMAGES = [b'', b'{"st', b'\xff\xfe\0', b'null', b'[{}]', b'{"step": 1}']
+
+
+@pytest.fixture
+def two_steps(flags, tmp_path):
+    """A run of two evaluated steps; returns its folder and what trains it on."""
+    train.main(flags(max_steps=2, eval_every_steps=1))
+    return str(tmp_path / 'run'), flags(max_steps=3, eval_every_steps=1)
+
+
+def test_damaged_small_files_are_found_before_a_step_with_a_way_out_that_works(
+        two_steps, monkeypatch, capsys):
+    run, command = two_steps
+    best = history.best_score(run)
+    trained, real = [], Steps.run
+    monkeypatch.setattr(Steps, 'run', lambda steps, step, panels: (
+        trained.append(step), real(steps, step, panels))[1])
+    score = os.path.join(run, 'best', 'score.json')
+    validation = os.path.join(run, 'validation.json')
+    for path in (score, validation, os.path.join(run, 'metrics.jsonl')):
+        for content in DAMAGES:
+            before = contents(run)
+            if path.endswith('.jsonl'):
+                content = b'{"step": 1}{\n'
+            spoil(path, content)
+            with pytest.raises(SystemExit, match=path + '.*(Take the file|or the file) away'):
+                train.main(command)
+            os.remove(path)
+            if path == score:  # its numbers are those of the evaluation
+                assert history.best_score(run) == best
+            for name, data in before.items():
+                spoil(name, data)
+    assert trained == []
+    for path in (score, os.path.join(run, 'metrics.jsonl'), validation):
+        os.remove(path)
+    files.write_json(best, score)
+    capsys.readouterr()
+    train.main(command)
+    assert trained == [3] and 'step 3: validation' in capsys.readouterr().out
+
+
+def test_a_damaged_config_is_put_back_as_its_message_says(two_steps, tmp_path):
+    run, command = two_steps
+    path = os.path.join(run, 'config.json')
+    for content in DAMAGES[:4] + [b'{}', b'{"format_version": 2, "flags": {}, "dataset": {}}']:
+        spoil(path, content)
+        with pytest.raises(SystemExit) as stopped:
+            train.main(command)
+        stopped.match(path)
+        if content != b'{}':  # that is of no version
+            stopped.match('Put a copy of it back: .*--model_dir and --time_limit 0.001. Or give '
+                          'train.py another --model_dir, with --init_from ' + run)
+    elsewhere = command + ['--model_dir', str(tmp_path / 'other')]
+    stopped_with(75, elsewhere + ['--time_limit', '0.001'])
+    shutil.copy(str(tmp_path / 'other' / 'config.json'), path)
+    train.main(command)
+    assert checkpoints.latest_in(run).endswith('model.ckpt-3')
+
+
+def test_weights_of_a_run_whose_config_is_damaged_start_another(two_steps, tmp_path):
+    run, command = two_steps
+    spoil(os.path.join(run, 'config.json'), b'')
+    train.main(command + ['--model_dir', str(tmp_path / 'other'), '--init_from', run])
+
+
 def test_averages_begin_with_the_weights_of_init_from(flags, tmp_path):
     train.main(flags(model_dir=tmp_path / 'first', max_steps=1))
     train.main(flags(init_from=tmp_path / 'first', max_steps=1, ema_decay=0.9,
@@ -778,8 +942,9 @@ def script(arguments):
             % ([ROOT], BASE_DEPTH)] + arguments
 
 
-@pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT'])
-def test_a_run_asked_to_end_saves_leaves_with_status_0_and_goes_on(flags, tmp_path, name):
+@pytest.mark.parametrize('name, status', [('SIGTERM', 143), ('SIGINT', 130), ('SIGHUP', 129)])
+def test_a_run_asked_to_end_saves_leaves_with_the_signals_status_and_goes_on(flags, tmp_path, name,
+                                                                             status):
     run = str(tmp_path / 'run')
     process = subprocess.Popen(script(flags(max_steps=1000, save_every_steps=1000,
                                             log_every_steps=1)),
@@ -791,7 +956,7 @@ def test_a_run_asked_to_end_saves_leaves_with_status_0_and_goes_on(flags, tmp_pa
         output += line
     process.send_signal(getattr(signal, name))
     output += process.communicate()[0]
-    assert process.returncode == 0, output
+    assert process.returncode == status, output
     assert (name + ': saving, then leaving').encode() in output and b'Stopped at step' in output
     step = checkpoints.step_of(checkpoints.latest_in(run))
     assert step >= 2 and ('Stopped at step %d: %s' % (step, name)).encode() in output
@@ -807,7 +972,7 @@ def test_ctrl_c_that_ends_the_reader_of_the_output_first_loses_no_step(flags, tm
         assert process.poll() is None
     process.stdout.close()  # as when Ctrl-C ends tee
     process.send_signal(signal.SIGINT)
-    assert process.wait() == 0
+    assert process.wait() == 130
     assert checkpoints.step_of(checkpoints.latest_in(str(tmp_path / 'run'))) >= 2
 
 
@@ -873,7 +1038,7 @@ def test_of_two_processes_on_a_new_run_directory_one_is_refused(flags, tmp_path)
     other.communicate()
 
 
-def test_a_signal_before_the_first_step_ends_the_run_with_status_0(flags):
+def test_a_signal_before_the_first_step_ends_the_run_with_its_status(flags):
     process = subprocess.Popen(script(flags(max_steps=9)), stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT)
     output = b''
@@ -883,7 +1048,7 @@ def test_a_signal_before_the_first_step_ends_the_run_with_status_0(flags):
         output += line
     process.send_signal(signal.SIGINT)
     output += process.communicate()[0]
-    assert process.returncode == 0 and b'Stopped at step 0: SIGINT' in output, output
+    assert process.returncode == 130 and b'Stopped at step 0: SIGINT' in output, output
 
 
 def test_a_disk_that_is_full_from_the_start_is_said_without_a_traceback(flags, monkeypatch):

@@ -207,6 +207,32 @@ def explain_non_finite(failed, args, info, batch=None):
                CHANGED_FLAGS % args.model_dir))
 
 
+def explain_weights(step, names, num_variables, args):
+    """Says which variables a step left not finite.
+
+    Args:
+      step: int.
+      names: list of str, the variables.
+      num_variables: int, how many were looked at.
+      args: the flags.
+
+    Returns:
+      str.
+    """
+    return ('%d of %d variables are not finite after step %d, such as %s: it is not saved.\n'
+            'Give a smaller --starting_learning_rate or --warmup_steps. %s'
+            % (len(names), num_variables, step, ', '.join(names[:_NORMS_SHOWN]),
+               CHANGED_FLAGS % args.model_dir))
+
+
+def explain_evaluation(args, step, split, loss):
+    """Says how to go on from weights whose loss on a whole split is not finite. Returns str."""
+    return ('The loss of the evaluation of step %d on split "%s" is %s, though the weights are '
+            'finite: the logits are not. The step is not kept as the best.\nGive another '
+            '--model_dir and a smaller --starting_learning_rate or --warmup_steps%s.'
+            % (step, split, loss, checkpoints.with_best(args.model_dir)))
+
+
 def explain_no_memory(args):
     """Names the next cheaper settings, with their measured share of the memory. Returns str."""
     lines = []

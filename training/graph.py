@@ -10,10 +10,11 @@ PANELS_SHOWN = 3
 
 # step: `optimization.TrainStep`. data_wait: float64 scalar, seconds that a run of the
 # graph waited for its images. averages: dict from the model's variables to those of
-# --ema_decay, or empty. paths: list of str, the shards that are read.
+# --ema_decay, or empty. are_finite: dict from name to bool scalar, of all that checkpoints keep.
+# paths: list of str, the shards that are read.
 TrainGraph = namedtuple('TrainGraph', ['graph', 'initializer', 'step', 'train_op', 'global_step',
-                                       'learning_rate', 'data_wait', 'panels', 'averages', 'saver',
-                                       'best_saver', 'paths'])
+                                       'learning_rate', 'data_wait', 'panels', 'averages',
+                                       'are_finite', 'saver', 'best_saver', 'paths'])
 
 
 def augmentation_options(args, ignore_label):
@@ -78,6 +79,12 @@ def build_averages(train_op, decay, global_step):
     average = tf.train.ExponentialMovingAverage(decay, num_updates=global_step)
     with tf.control_dependencies([train_op]):
         return average.apply(model), {variable: average.average(variable) for variable in model}
+
+
+def build_finite_checks():
+    """Returns a dict from the name of each variable of a checkpoint to a bool scalar tensor."""
+    return {variable.op.name: tf.reduce_all(tf.math.is_finite(variable))
+            for variable in tf.global_variables() if variable.dtype.is_floating}
 
 
 def build_savers(averages, global_step, keep_checkpoints):

@@ -5,7 +5,7 @@ from collections import deque
 import numpy as np
 
 from common.errors import UserError
-from training.failures import FailedStep
+from training.failures import FailedStep, explain_weights
 
 # Remembered: losses for what is said when one is not finite, and times for the speed.
 HISTORY_STEPS = 20
@@ -57,6 +57,20 @@ class Steps:
         scalars.update(self.speed(), learning_rate=float(values['learning_rate']),
                        gradient_norm=float(np.linalg.norm(values['norms'])))
         return scalars, values.get('panels')
+
+    def check_weights(self):
+        """Makes sure that all that a checkpoint would keep is finite.
+
+        The loss says nothing of the last update of the weights, nor of the moving statistics,
+        which training does not read.
+
+        Raises:
+          UserError: something is not.
+        """
+        finite = self.session.run(self.graph.are_finite)
+        bad = sorted(name for name, is_finite in finite.items() if not is_finite)
+        if bad:
+            raise UserError(explain_weights(self.finished_step, bad, len(finite), self.args))
 
     def note_time(self, step, seconds, waited):
         """Remembers how long a step took, and how long of it there were no data."""

@@ -72,7 +72,7 @@ class Validation:
           evaluates this step first.
 
         Raises:
-          UserError: an image does not fit into memory.
+          UserError: an image does not fit into memory, or the loss is not finite.
         """
         path = self.run_dir.path
         checkpoint = os.path.join(path, '%s-%d' % (checkpoints.PREFIX, step))
@@ -83,6 +83,9 @@ class Validation:
             raise UserError(failures.explain_no_memory_evaluating(self.args, step, self.split))
         if evaluated is None:
             return False
+        if not np.isfinite(evaluated.mean_loss):
+            raise UserError(failures.explain_evaluation(self.args, step, self.split,
+                                                        evaluated.mean_loss))
         result, best = metrics.scores(evaluated.matrix), history.best_score(path)
         num_labelled, num_predicted = [int((np.sum(evaluated.matrix, axis=axis) > 0).sum())
                                        for axis in (1, 0)]
@@ -116,6 +119,9 @@ class Validation:
                    % (step, what, result.mean_iou, result.pixel_accuracy, loss,
                       '' if best is None else ' (best checkpoint before: step %d, mIoU %.4f)'
                       % (best['step'], best['mean_iou'])))
+        if not np.isfinite(result.mean_iou):
+            tqdm.write('No pixel of split "%s" is labelled: there is no score, and no best '
+                       'checkpoint is kept.' % self.split)
         collapsed = history.collapse_warning(self.run_dir.path)
         if collapsed:
             tqdm.write(collapsed)
@@ -127,7 +133,6 @@ class Validation:
         since = history.evaluations_since_best(self.run_dir.path)
         if since < self.args.patience:
             return False
-        self.stop.reason = ('no better evaluation in %d (--patience); a larger one goes on'
-                            % since)
+        self.stop.ask('no better evaluation in %d (--patience); a larger one goes on' % since, 0)
         self.stop.can_go_on = False
         return True
