@@ -22,7 +22,7 @@ import os
 
 from common import scripts
 from inference import options, restored
-from runtime.devices import select_gpu
+from runtime.devices import set_up
 from serving import formats, layout, publishing, verification
 
 
@@ -57,9 +57,9 @@ def export(flags):
         format that is not its checkpoint. Then nothing is written.
     """
     publishing.check_output_dir(flags.output_dir, flags.overwrite)
-    select_gpu(flags.gpu_id)
     versions = publishing.versions_of(flags.formats)
     run = restored.load_run(flags.checkpoint, flags.output_stride, flags.classes)
+    print(set_up(flags.gpu_id, allow_unsupported_gpu=flags.allow_unsupported_gpu), flush=True)
     with publishing.published(flags.output_dir) as folder:
         print('%s at output stride %d as %s.' % (
             run.checkpoint, run.args.output_stride, ', '.join(flags.formats)), flush=True)

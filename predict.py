@@ -24,7 +24,7 @@ from common import files, flag_types, scripts
 from common.errors import UserError
 from experiment import checkpoints
 from inference import labelling, media, options, restored, submission
-from runtime.devices import select_gpu
+from runtime.devices import set_up
 
 RESULT_NAME = 'predictions.json'
 
@@ -62,11 +62,11 @@ def predict(flags):
     items = media.find_inputs(
         flags.input, [os.path.join(flags.output_dir, name) for name in labelling.FOLDERS])
     os.makedirs(flags.output_dir, exist_ok=True)
-    select_gpu(flags.gpu_id)
     run = restored.load_run(flags.checkpoint, flags.output_stride, flags.classes)
     # The pictures of VOC's own test set have no labels: they come as a folder.
     submission_dir = flags.save_submission and submission.folder_in(
         flags.output_dir, flags.save_submission, 'test', run.class_names)
+    print(set_up(flags.gpu_id, allow_unsupported_gpu=flags.allow_unsupported_gpu), flush=True)
     result = os.path.join(flags.output_dir, RESULT_NAME)
     with restored.Predictor(run, passes) as predictor:
         print('%s on %d inputs, output stride %d.'

@@ -24,7 +24,7 @@ from dataset import descriptor
 from evaluation import graph, loop, results, scores
 from experiment import loading
 from inference import options, submission
-from runtime.devices import select_gpu
+from runtime.devices import set_up
 
 
 def parse_flags(argv=None):
@@ -60,12 +60,12 @@ def test(flags):
       UserError: bad flags, or an image that cannot be evaluated.
     """
     passes = options.passes_of(flags)
-    select_gpu(flags.gpu_id)
     run = loading.load_run(flags.checkpoint, flags.output_stride)
     dataset_dir, info = load_dataset(flags, run)
     output_dir = flags.output_dir or os.path.join(run.run_dir, 'results_' + flags.split)
     submission_dir = flags.save_submission and submission.folder_in(
         output_dir, flags.save_submission, flags.split, info.class_names)
+    print(set_up(flags.gpu_id, allow_unsupported_gpu=flags.allow_unsupported_gpu), flush=True)
     eval_graph = graph.build_eval_graph(
         network.options_of(run.args), info, dataset_dir, graph.EvaluationOptions(
             flags.split, run.args.crop_size if flags.post_scores else None,

@@ -21,7 +21,7 @@ from experiment.run_dir import RunDirectory
 from experiment.run_log import RunLog
 from preprocessing import inputs
 from runtime import tf
-from runtime.devices import limit_threads, select_gpu, session_config
+from runtime.devices import session_config, set_up
 from training import class_weights, failures, optimization
 from training.graph import (TrainGraph, augmentation_options, build_averages,
                             build_panels, build_savers, timed_next)
@@ -139,6 +139,7 @@ def train(args, stop):
         if run_dir.is_finished(run_dir.start_step, split_of(args, info)):
             print(run_dir.describe_finished())
             return
+        print(set_up(args.gpu_id, args.num_threads, args.allow_unsupported_gpu), flush=True)
         loss_weights = class_weights.resolve(args.class_weights, info, args.dataset_dir,
                                              args.overfit)
         run_dir.check_class_weights(loss_weights)
@@ -175,8 +176,6 @@ def train(args, stop):
 def main(argv=None):
     args = train_flags.parse(argv, __doc__)
     stop = stopping.StopRequest(args.time_limit)
-    select_gpu(args.gpu_id)
-    limit_threads(args.num_threads)
     with scripts.ending_in_one_message(os_error_hint=failures.NO_ROOM), \
             stopping.lasting_output(), stop.on_signals():
         print(train_flags.describe_recipe(args), flush=True)

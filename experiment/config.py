@@ -19,7 +19,7 @@ from runtime import tf
 CONFIG_NAME = 'config.json'
 # The flags of the post's code, beside its checkpoints.
 POST_CONFIG_NAME = 'data.json'
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 def resolve_classes(args, info):

@@ -73,6 +73,9 @@ _RUN = (
     Flag('gpu_id', None,
          'the GPUs to use, such as 0 (default: those that CUDA_VISIBLE_DEVICES shows; -1: none)',
          is_free=True),
+    Flag('allow_unsupported_gpu', False,
+         'go on with a GPU that this TensorFlow is not built for: stock 1.15 hangs or computes NaN '
+         'on those of compute capability 8.0 or later', bool, since=3, is_free=True),
     Flag('num_threads', None, 'of the CPU (default: one for each core)', positive_int, since=2,
          is_free=True),
     Flag('overfit', None,

@@ -35,13 +35,15 @@ def _window(text):
 
 
 def add_checkpoint_flags(parser):
-    """Adds --checkpoint, --output_stride and --gpu_id to the `argparse.ArgumentParser`."""
+    """Adds --checkpoint, --output_stride and those of the GPU to the `argparse.ArgumentParser`."""
     parser.add_argument('--checkpoint', required=True,
                         help="a run directory (its best checkpoint), also one of the post's "
                              'code, or a checkpoint in one')
     parser.add_argument('--output_stride', type=int, choices=architecture.OUTPUT_STRIDES,
                         help='default: that of the run; the ASPP rates are adapted')
     parser.add_argument('--gpu_id', help='the GPUs to use; -1: none')
+    parser.add_argument('--allow_unsupported_gpu', action='store_true',
+                        help='go on with a GPU that this TensorFlow is not built for')
 
 
 def add_classes_flag(parser):

@@ -24,7 +24,7 @@ _LEGACY_LAYERS = ('', '.base', '.convolutional', '.core', '.normalization', '.po
 
 
 @contextlib.contextmanager
-def _standard_error_held():
+def standard_error_held():
     """Holds back what C++ writes to standard error; shows it if the block raises.
 
     TensorFlow 2's first lines are written before its log level is read.
@@ -54,7 +54,7 @@ def _tensorflow():
     warnings.filterwarnings('ignore', category=FutureWarning)
     warnings.filterwarnings('ignore', category=DeprecationWarning)
     try:
-        with _standard_error_held():
+        with standard_error_held():
             tensorflow = importlib.import_module('tensorflow')
     except ImportError as error:
         raise UserError(
