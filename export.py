@@ -17,10 +17,10 @@ Writes under --output_dir:
 Each format is loaded again in a process of its own and compared with the checkpoint.
 Where labels differ, nothing is written and the exit status is 1.
 """
-import argparse
 import os
 
-from common import scripts
+import common.interpreter  # noqa: F401  before what may be missing
+from common import command_line, flag_types, scripts
 from inference import options, restored
 from runtime.devices import set_up
 from serving import formats, layout, publishing, verification
@@ -28,8 +28,7 @@ from serving import formats, layout, publishing, verification
 
 def parse_flags(argv=None):
     """Parses the flags of `export.py`."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(__doc__)
     options.add_checkpoint_flags(parser)
     parser.add_argument('--output_dir', required=True,
                         help='a folder that is empty or not there yet')
@@ -38,7 +37,7 @@ def parse_flags(argv=None):
     parser.add_argument('--formats', nargs='+', default=list(layout.FORMATS),
                         choices=layout.FORMATS, help='what to write (default: all)')
     options.add_classes_flag(parser)
-    parser.add_argument('--opset', type=int, choices=layout.OPSETS,
+    parser.add_argument('--opset', type=flag_types.whole_number, choices=layout.OPSETS,
                         help='version of the ONNX operators (default: %d)' % layout.DEFAULT_OPSET)
     flags = parser.parse_args(argv)
     if flags.opset and 'onnx' not in flags.formats:

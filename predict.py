@@ -17,10 +17,10 @@ and at the end predictions.json: sizes, and the share of each class in the pixel
 NAME is the path in the folder that was given. What cannot be read is reported and left
 out; the exit status is then 1.
 """
-import argparse
 import os
 
-from common import files, flag_types, scripts
+import common.interpreter  # noqa: F401  before what may be missing
+from common import command_line, files, flag_types, scripts
 from common.errors import UserError
 from experiment import checkpoints
 from inference import labelling, media, options, restored, submission
@@ -31,8 +31,7 @@ RESULT_NAME = 'predictions.json'
 
 def parse_flags(argv=None):
     """Parses the flags of `predict.py`."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(__doc__)
     options.add_checkpoint_flags(parser)
     parser.add_argument('--input', required=True, nargs='+', metavar='PATH',
                         help='pictures, videos, folders of them (subfolders included), and '

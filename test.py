@@ -13,12 +13,12 @@ the post's. Writes report.html, which shows everything on one page, and beside i
   confusion_matrix.png, calibration.png, contact_sheet.png
   results/VOC2012/...   with --save_submission, what PASCAL VOC's server takes
 """
-import argparse
 import os
 
+import common.interpreter  # noqa: F401  before what may be missing
 import metrics
 import network
-from common import scripts
+from common import command_line, scripts
 from common.errors import UserError
 from dataset import descriptor
 from evaluation import graph, loop, results, scores
@@ -29,8 +29,7 @@ from runtime.devices import set_up
 
 def parse_flags(argv=None):
     """Parses the flags of `test.py`."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(__doc__)
     options.add_checkpoint_flags(parser)
     parser.add_argument('--dataset_dir', help='default: that of the run')
     parser.add_argument('--split', default='test', help='default: test')

@@ -11,10 +11,10 @@ a run that was stopped, by Ctrl-C, SIGTERM, a kill or --time_limit.
 import contextlib
 import functools
 
-from tqdm import tqdm
-
+import common.interpreter  # noqa: F401  before what may be missing
 import network
-from common import scripts
+from common import progress, scripts
+from common.interpreter import command
 from dataset import descriptor
 from experiment import config, history, stopping, train_flags, weights
 from experiment.run_dir import RunDirectory
@@ -94,10 +94,9 @@ def loop(session, graph, validation, log, run_dir, args, stop):
     def save():
         with stop.timed('save'):
             run_dir.save(graph.saver, session, steps.finished_step)
-    # disable=None: no bar where standard error is no terminal.
-    with failures.saving_what_is_finished(save, args), tqdm(
+    with failures.saving_what_is_finished(save, args), progress.bar(
             total=args.max_steps * args.batch_size, initial=start_step * args.batch_size,
-            unit='image', smoothing=0.05, disable=None) as bar:
+            unit='image', smoothing=0.05, has_lines=False) as bar:
         for step in range(start_step + 1, args.max_steps + 1):
             if stop.is_due() or validation.is_patience_over():
                 save()
@@ -169,14 +168,15 @@ def train(args, stop):
                 ' The same command goes on from there.' if stop.can_go_on else ''))
         else:
             split = 'test' if 'test' in info.splits else validation.split or 'train'
-            print('Done: %s. Score it with: python test.py --checkpoint %s%s'
-                  % (run_dir.path, run_dir.path, '' if split == 'test' else ' --split ' + split))
+            print('Done: %s. Score it with: %s' % (run_dir.path, command(
+                'test.py', '--checkpoint', run_dir.path,
+                *(() if split == 'test' else ('--split', split)))))
 
 
 def main(argv=None):
     args = train_flags.parse(argv, __doc__)
     stop = stopping.StopRequest(args.time_limit)
-    with scripts.ending_in_one_message(os_error_hint=failures.NO_ROOM), \
+    with scripts.ending_in_one_message(no_room_hint=failures.NO_ROOM), \
             stopping.lasting_output(), stop.on_signals():
         print(train_flags.describe_recipe(args), flush=True)
         train(args, stop)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from common import files, pictures
 from common.errors import UserError
+from common.progress import bar
 from inference import drawing, media
 
 FOLDERS = ('index', 'palette', 'overlay', 'probabilities', 'frames', 'results')
@@ -96,7 +97,7 @@ class Labeller:
                 except UserError as error:
                     fail([item], error)
 
-        with tqdm(total=len(items), unit='input', leave=False) as progress:
+        with bar(total=len(items), unit='input', leave=False) as progress:
             for batch in self._batches(read()):
                 batch_items = [item for item, _ in batch]
                 try:
@@ -190,7 +191,7 @@ class Labeller:
     def _labelled_frames(self, video, item):
         """Yields (frame uint8 [height, width, 3], labels uint8 [height, width])."""
         limit = batch_limit(self._batch_size, video.height, video.width)
-        with tqdm(total=video.num_frames, desc=item.name, unit='frame', leave=False) as progress:
+        with bar(total=video.num_frames, desc=item.name, unit='frame', leave=False) as progress:
             for frames in _chunks(video.frames, limit):
                 yield from zip(frames, self._predictor.predict(np.stack(frames)).labels)
                 progress.update(len(frames))

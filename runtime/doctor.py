@@ -5,7 +5,6 @@
 Runs on any Python 3 without packages. Each line has a verdict, ok, warning or problem; below what
 is not ok stands the next command. The exit status is 1 where there is a problem.
 """
-import argparse
 import glob
 import json
 import os
@@ -18,6 +17,7 @@ from collections import namedtuple
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
+from common import command_line  # noqa: E402
 from runtime import machine  # noqa: E402
 
 OK, WARNING, PROBLEM = 'ok', 'warning', 'problem'
@@ -52,9 +52,7 @@ MOST_ROWS = 8
 
 def main(argv=None, root=ROOT):
     """Prints the report; returns the exit status."""
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args(argv)
+    command_line.Parser(__doc__).parse_args(argv)
     problems = warnings = 0
     for line in examine(root):
         print('%-8s %-12s %s' % (line.verdict, line.what, line.text))

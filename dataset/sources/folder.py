@@ -20,10 +20,10 @@ def add_flags(parser):
     split.add_argument('--split', help='name of the split to write: train, validation, test')
     split.add_argument('--validation_fraction', type=flag_types.fraction,
                        help='write train and validation, this share of the images held out')
-    parser.add_argument('--seed', type=int,
+    parser.add_argument('--seed', type=flag_types.whole_number,
                         help='chooses what --validation_fraction holds out (default 0)')
     parser.add_argument('--output_dir', required=True, help='where the data set is written')
-    parser.add_argument('--ignore_label', type=int, default=voc.IGNORE_LABEL,
+    parser.add_argument('--ignore_label', type=flag_types.whole_number, default=voc.IGNORE_LABEL,
                         help='mask value of pixels without class (default %(default)s)')
     parser.add_argument('--name', default=None,
                         help='name of the data set (default: that of --output_dir)')

@@ -4,7 +4,7 @@ import collections
 import numpy as np
 from PIL import Image, ImageFilter
 
-from common import pictures
+from common import flag_types, pictures
 from dataset import voc
 from dataset.sources import contract, decoding
 
@@ -33,11 +33,12 @@ def add_flags(parser):
     """Adds the flags of build_shapes.py."""
     parser.add_argument('--output_dir', required=True, help='where the data set is written')
     for split, count in zip(SPLITS, (480, 40, 60)):
-        parser.add_argument('--num_' + split, type=int, default=count,
+        parser.add_argument('--num_' + split, type=flag_types.non_negative_int, default=count,
                             help='images to draw (default %(default)s)')
-    parser.add_argument('--image_size', type=int, default=160,
+    parser.add_argument('--image_size', type=flag_types.whole_number, default=160,
                         help='longer side in pixels, about (default %(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='(default %(default)s)')
+    parser.add_argument('--seed', type=flag_types.whole_number, default=0,
+                        help='(default %(default)s)')
 
 
 def check_flags(args, parser):
