@@ -1,5 +1,6 @@
 """Types of command-line flags, for argparse; each says what it takes."""
 import argparse
+import os
 
 _INFINITY = float('inf')
 
@@ -26,6 +27,11 @@ def number(kind, what, accepts):
         return value
     parse.__name__ = what
     return parse
+
+
+def path(text):
+    """A path, in which `~` is the home folder: shells leave `--flag=~/photos` as it is."""
+    return os.path.expanduser(text)
 
 
 whole_number = number(int, 'a whole number', lambda value: True)

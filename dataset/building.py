@@ -1,4 +1,5 @@
 """What the builders share: from the flags to the records of each split, its table, the end."""
+import sys
 
 from common import command_line, flag_types, scripts
 from common.interpreter import command
@@ -39,6 +40,9 @@ def _add_writing_flags(parser):
 
 def run(source, args):
     """Builds what the flags describe; what a user can mend, or Ctrl-C, ends it with one message."""
+    if hasattr(sys.stdout, 'reconfigure'):  # notebooks put something else there
+        # Names of files need not be UTF-8.
+        sys.stdout.reconfigure(errors='backslashreplace')
     with scripts.ending_in_one_message(
             'Stopped. The same command again goes on with the shards that are finished.'):
         _build(source.read(args), args)

@@ -38,7 +38,7 @@ def parse_args(argv=None):
     codes = '\n'.join('  %-26s%-9s%s' % ((code,) + meaning)
                       for code, meaning in CODES.items())
     parser = command_line.Parser(__doc__, epilog='codes of findings:\n' + codes)
-    parser.add_argument('inputs', nargs='*', metavar='DIR_OR_TFRECORDS',
+    parser.add_argument('inputs', nargs='*', metavar='DIR_OR_TFRECORDS', type=flag_types.path,
                         help='one data set directory, or record files')
     _add_input_flags(parser)
     parser.add_argument('--max_images', type=flag_types.positive_int,
@@ -48,8 +48,10 @@ def parse_args(argv=None):
     parser.add_argument('--accept', action='append', default=[], metavar='CODE',
                         choices=sorted(CODES),
                         help='findings of this code do not count; may be given several times')
-    parser.add_argument('--json', metavar='FILE', help='write the report for programs; -: print it')
-    parser.add_argument('--html', metavar='FILE', help='write one page with pictures')
+    parser.add_argument('--json', metavar='FILE', type=flag_types.path,
+                        help='write the report for programs; -: print it')
+    parser.add_argument('--html', metavar='FILE', type=flag_types.path,
+                        help='write one page with pictures')
     parser.add_argument('--num_overlays', type=flag_types.positive_int,
                         help='images shown in the page of --html (default %d)' % NUM_OVERLAYS)
     parser.add_argument('--seed', type=flag_types.whole_number,
@@ -60,9 +62,11 @@ def parse_args(argv=None):
 
 
 def _add_input_flags(parser):
-    parser.add_argument('--images', metavar='DIR', help='folder of images, before building')
-    parser.add_argument('--masks', metavar='DIR', help='folder of their masks')
-    parser.add_argument('--classes', metavar='FILE',
+    parser.add_argument('--images', metavar='DIR', type=flag_types.path,
+                        help='folder of images, before building')
+    parser.add_argument('--masks', metavar='DIR', type=flag_types.path,
+                        help='folder of their masks')
+    parser.add_argument('--classes', metavar='FILE', type=flag_types.path,
                         help='one class name per line, class 0 first, where there is no '
                              'dataset.json (default: those of the palette, or the ids in the '
                              'masks)')
@@ -80,9 +84,9 @@ def _check_args(args, parser):
     if not all(folders) and not args.list_file and (any(folders) or not args.inputs):
         parser.error('give a data set directory, record files, or --images and --masks')
     if args.inputs and (args.split is not None or args.image_suffix or args.mask_suffix
-                        or args.palette):
-        parser.error('--split, --palette, --image_suffix and --mask_suffix go with --images '
-                     'and --masks')
+                        or args.loose_names or args.palette or args.map_ids):
+        parser.error('--split, --palette, --map_ids, --image_suffix, --mask_suffix and '
+                     '--loose_names go with --images and --masks')
     if len(args.inputs) > 1 and any(os.path.isdir(path) for path in args.inputs):
         parser.error('give one directory at a time')
     if args.ignore_label is not None and not 0 <= args.ignore_label <= descriptor.LARGEST_LABEL:

@@ -12,6 +12,7 @@ from common.errors import UserError
 from common.interpreter import command
 from dataset import voc
 from dataset.records import raw_records
+from dataset.sources import id_maps
 
 FILE_NAME = 'dataset.json'
 FORMAT_VERSION = 1
@@ -75,8 +76,17 @@ def _check_classes(class_names, ignore_label):
     if (not isinstance(ignore_label, int) or isinstance(ignore_label, bool)
             or not len(class_names) <= ignore_label <= LARGEST_LABEL):
         raise UserError(
-            'ignore_label is %r, but class ids take 0..%d; choose a value in %d..%d.'
-            % (ignore_label, len(class_names) - 1, len(class_names), LARGEST_LABEL))
+            'ignore_label is %r, but class ids take 0..%d; choose a value in %d..%d.%s'
+            % (ignore_label, len(class_names) - 1, len(class_names), LARGEST_LABEL,
+               _advice_on_void(ignore_label, len(class_names))))
+
+
+def _advice_on_void(label, number_of_classes):
+    if label not in range(number_of_classes):
+        return ''
+    return (' If masks hold void as %d, leave out --ignore_label, give %s to build_folder.py, and '
+            'have no line for void in --classes.'
+            % (label, id_maps.without({label}, number_of_classes + 1)))
 
 
 def _check_split(split, entry):
@@ -93,23 +103,6 @@ def _check_split(split, entry):
         raise UserError(
             'Split %r: shards is %r; it must list different file names of this directory.'
             % (split, shards))
-
-
-def read_class_names(path):
-    """Reads class names, one per line; blank lines and `#` comments are skipped.
-
-    Returns a list of str, position is class id; raises `UserError` where the file cannot be
-    read or names no class.
-    """
-    try:
-        with open(path, encoding='utf-8-sig') as classes_file:
-            names = [line.split('#')[0].strip() for line in classes_file]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError('--classes %s cannot be read: %s' % (path, error))
-    names = [name for name in names if name]
-    if not names:
-        raise UserError('--classes %s names no class; write one name per line.' % path)
-    return names
 
 
 def exists(dataset_dir):

@@ -18,7 +18,8 @@ from collections import namedtuple
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import common.interpreter  # noqa: E402,F401  before what may be missing
-from common import archives, command_line, files, http, scripts  # noqa: E402
+from common import (archives, command_line, files, flag_types, http,  # noqa: E402
+                    scripts)
 from common.http import DownloadError  # noqa: E402
 from common.interpreter import command  # noqa: E402
 
@@ -56,10 +57,11 @@ STAMP_NAME = '.download.json'
 def parse_args(argv=None):
     """Returns the parsed flags; argparse exits with usage on a wrong one."""
     parser = command_line.Parser(__doc__)
-    parser.add_argument('--output_dir', required=True, help='where the folders are made')
+    parser.add_argument('--output_dir', type=flag_types.path, required=True,
+                        help='where the folders are made')
     parser.add_argument('--only', nargs='+', choices=sorted(ITEMS), default=sorted(ITEMS),
                         metavar='ITEM', help='some of: %s (default: all)' % ' '.join(ITEMS))
-    parser.add_argument('--file', nargs='+', default=[], metavar='PATH',
+    parser.add_argument('--file', nargs='+', default=[], metavar='PATH', type=flag_types.path,
                         help='files that were fetched by hand, of any name; they stay there')
     return parser.parse_args(argv)
 

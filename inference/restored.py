@@ -14,6 +14,7 @@ import numpy as np
 import network
 from common.errors import UserError
 from dataset import descriptor, voc
+from dataset.sources import class_lists
 from experiment import loading, weights
 from inference import multiscale, options
 from preprocessing.failures import explained
@@ -79,7 +80,7 @@ def class_names_of(args, classes_file=None):
 
 
 def _read_class_names(path, number_of_classes, ignore_label):
-    names = descriptor.read_class_names(path)
+    names = class_lists.read(path)
     if len(names) != number_of_classes:
         raise UserError(
             '--classes %s holds %d names, but the checkpoint has %d classes: write one name per '

@@ -29,7 +29,7 @@ from common import (command_line, files, flag_types, pictures,  # noqa: E402
                     progress, scripts)
 from common.errors import UserError  # noqa: E402
 from dataset import descriptor, voc  # noqa: E402
-from dataset.sources import decoding  # noqa: E402
+from dataset.sources import class_lists, decoding  # noqa: E402
 from inference import drawing, media  # noqa: E402
 from serving import layout  # noqa: E402
 
@@ -87,7 +87,7 @@ def read_classes(flags):
             description = files.read_json(path)
             names, ignore_label = description['class_names'], description['ignore_label']
         else:
-            names, ignore_label = descriptor.read_class_names(path), voc.IGNORE_LABEL
+            names, ignore_label = class_lists.read(path), voc.IGNORE_LABEL
         info = descriptor.create(os.path.basename(path), names, ignore_label)
     except (KeyError, TypeError):
         raise UserError('%s %s was not written by export.py: "class_names" or '

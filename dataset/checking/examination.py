@@ -117,12 +117,38 @@ def examine(item, info, with_picture, reader=None):
             'The image is %dx%d but its mask is %dx%d (width x height, image upright as its '
             'EXIF orientation says). Export both at one size, masks with nearest neighbour.'
             % (pixels.shape[1::-1] + labels.shape[::-1]))))
+    elif pixels is not None and labels is not None and _shows(pixels, labels):
+        problems.append(('image_is_mask', None, (
+            'The image has one colour for each label, and another for each: it looks like its own '
+            'mask. Pair the images with their masks again, see --images and --mask_suffix.')))
     elif pixels is not None and parts.stored_size not in (None, pixels.shape[:2]):
         problems.append(('size_features', None, (
             'Its features say height %s and width %s, but the image is %d high and %d wide. '
             'Build the split again.' % (parts.stored_size + pixels.shape[:2]))))
     return _summarize(Result(item, parts.kind, parts.name, problems, *[None] * 7),
                       pixels, labels, info, with_picture)
+
+
+def _shows(pixels, labels):
+    """Whether an image of some labels has a colour of its own for each, as a drawn mask has.
+
+    Args:
+      pixels: uint8 [height, width, 3].
+      labels: uint8 [height, width].
+    """
+    codes = np.dot(pixels[::7, ::7].astype(np.int32), [65536, 256, 1])
+    if not _one_to_one(codes, labels[::7, ::7]):
+        return False
+    codes = np.dot(pixels.astype(np.int32), [65536, 256, 1])
+    return labels.min() < labels.max() and _one_to_one(codes, labels)
+
+
+def _one_to_one(codes, labels):
+    code_of = np.zeros([256], np.int32)
+    code_of[labels] = codes
+    present = np.unique(labels)
+    return bool((code_of[labels] == codes).all()) and (
+        len(np.unique(code_of[present])) == len(present))
 
 
 def _summarize(result, pixels, labels, info, with_picture):
@@ -260,7 +286,7 @@ def _decode_labels(parts, info, reader):
         labels = _read_labels(parts, info, reader)
     except decoding.InvalidExampleError as error:
         problems = [(error.code, None, str(error))]
-        if error.code != 'label_values':
+        if error.code != 'label_values' or reader:
             return None, problems
         try:
             return _read_labels(parts, permissive(descriptor.LARGEST_LABEL), None), problems

@@ -19,6 +19,8 @@ CODES = collections.OrderedDict([
     ('no_records', (ERROR, 'a split or record file holds nothing')),
     ('image_without_mask', (ERROR, 'no mask has the name of the image')),
     ('mask_without_image', (ERROR, 'no image has the name of the mask')),
+    ('image_is_mask', (ERROR, 'an image is its own mask: each label has a colour of its own')),
+    ('no_image', (INFO, 'files beside the images and masks that are none')),
     ('ambiguous_name', (ERROR, 'several files of a folder share a name up to the extension')),
     ('image_unusable', (ERROR, 'an image is damaged, no image, or of a kind that has no colours')),
     ('image_format', (WARNING, 'an image in a record that training may not read as it looks')),

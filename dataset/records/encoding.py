@@ -45,7 +45,7 @@ def encode(example, info, read_mask=None):
     record = example_proto.serialize({
         IMAGE_ENCODED: image_data,
         IMAGE_FORMAT: image_format.encode(),
-        IMAGE_FILENAME: example.filename.encode('utf-8', 'replace'),
+        IMAGE_FILENAME: example.filename.encode('utf-8', 'backslashreplace'),
         IMAGE_HEIGHT: height,
         IMAGE_WIDTH: width,
         LABEL_ENCODED: label_data,

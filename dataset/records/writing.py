@@ -19,7 +19,7 @@ import numpy as np
 from common import files, progress
 from common.errors import UserError
 from dataset.records import encoding, manifest, publishing, workers
-from dataset.sources import decoding
+from dataset.sources import decoding, id_maps
 
 # num_examples: int. class_pixels: int64 [number_of_classes]. ignored_pixels: int.
 # skipped: tuple of str, what was wrong with each example that was left out.
@@ -246,12 +246,11 @@ def _first_lines(messages):
 
 def _check_not_only_background(summary, info, split):
     """A folder of 0/255 masks passes pixel by pixel when 255 is the ignore label."""
-    if (info.number_of_classes > 1 and summary.ignored_pixels
-            and not summary.class_pixels[1:].any()):
+    if summary.ignored_pixels and not summary.class_pixels[1:].any():
         raise decoding.InvalidExampleError(
-            'All masks of split %r hold nothing but 0 and the ignore label %d. If %d stands '
-            'for an object, give its pixels the class id instead (1 for %r).'
-            % (split, info.ignore_label, info.ignore_label, info.class_names[1]))
+            'All masks of split %r hold nothing but 0 and the ignore label %d. %s'
+            % (split, info.ignore_label, id_maps.object_drawn_as(
+                info.ignore_label, info.class_names)))
 
 
 def _explain(error, output_dir, folder, split):
@@ -280,6 +279,10 @@ def describe(summary, info, split):
                                                  '' if count else '  <- no pixel in this split'))
     lines.append('  %3d %-16s %6.2f %%' % (info.ignore_label, '(ignored)',
                                            100. * summary.ignored_pixels / total))
+    if not summary.class_pixels[0] and labelled:
+        lines.append('%r has id 0 and no pixel. If the ids of the masks start at 1, build again '
+                     'with %s (build_folder.py).'
+                     % (info.class_names[0], id_maps.from_one(info.number_of_classes)))
     if summary.num_reused:
         lines.append('%d of %d shards were there already, whole and up to date.'
                      % (summary.num_reused, summary.num_shards))

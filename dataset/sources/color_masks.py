@@ -1,7 +1,8 @@
 """Masks that show classes as colours: palettes, and the way from colours to class ids.
 
-A palette file is JSON, {"name": [r, g, b], ...} or [[r, g, b], ...], or CSV with
-the columns name, r, g, b. Position is class id; 'void' or 'ignore' is no class.
+A palette file is JSON, {"name": [r, g, b], ...} or [[r, g, b], ...], CSV with the
+columns name, r, g, b, in another order where a header says so, or CVAT's labelmap.txt.
+Position is class id; 'void' or 'ignore' is no class.
 """
 import collections
 import csv
@@ -13,9 +14,10 @@ import struct
 
 import numpy as np
 
+from common import files
 from common.errors import UserError
 from dataset import voc
-from dataset.sources import decoding
+from dataset.sources import class_lists, decoding
 
 # codes: int32 [n], colours as 0xRRGGBB, ascending. labels: uint8 [n], what each
 # becomes. names: list of n str, for messages.
@@ -23,6 +25,7 @@ Palette = collections.namedtuple('Palette', ['codes', 'labels', 'names'])
 
 VOC = 'voc'
 _VOID_NAMES = ('void', 'ignore')
+_CHANNELS = {'r': 0, 'red': 0, 'g': 1, 'green': 1, 'b': 2, 'blue': 2}
 _MASK_MODES = ('RGB', 'RGBA', 'P', 'L', 'LA', '1')
 # Colours so near to a palette colour, or so many, are blends rather than classes.
 _BLEND_DISTANCE = 24
@@ -113,13 +116,12 @@ def _color(code):
 def _read_entries(path):
     """Returns a list of (name or None, (r, g, b)) from a palette file."""
     try:
-        with open(path, encoding='utf-8-sig', newline='') as palette_file:
-            text = palette_file.read()
-        is_json = text.lstrip()[:1] in ('{', '[')
-        entries = _json_entries(text) if is_json else _csv_entries(text)
-    except OSError as error:
-        raise UserError(
-            '--palette %s cannot be read: %s. Give %r or a palette file.' % (path, error, VOC))
+        text = files.read_text(path, '--palette')
+    except UserError as error:
+        raise UserError('%s Give %r or a palette file.' % (error, VOC))
+    is_json = text.lstrip()[:1] in ('{', '[')
+    try:
+        entries = (_json_entries(text) if is_json else _cvat_entries(text) or _csv_entries(text))
     except ValueError as error:
         raise UserError(
             '--palette %s: %s. Write JSON {"name": [r, g, b], ...} or [[r, g, b], ...], or CSV '
@@ -136,19 +138,37 @@ def _json_entries(text):
     return [(None, color) for color in values]
 
 
+def _cvat_entries(text):
+    entries = class_lists.cvat_entries(text) or []
+    for name, color in entries:
+        if not color:
+            raise ValueError('label %r has no colour' % name)
+    return [(name, [int(channel) for channel in color.split(',')]) for name, color in entries]
+
+
 def _csv_entries(text):
-    entries = []
+    entries, columns = [], [0, 1, 2, 3]
     for number, row in enumerate(csv.reader(io.StringIO(text), skipinitialspace=True), 1):
         row = [cell.strip() for cell in row]
-        if not any(row) or row[0].startswith('#'):
+        if not any(row) or row[0] and not class_lists.strip_comment(row[0]):
             continue
         if len(row) != 4:
             raise ValueError('row %d has %d columns' % (number, len(row)))
-        if not entries and not any(cell.isdigit() for cell in row[1:]):
-            # The header.
+        if not entries and not any(cell.isdigit() for cell in row):
+            columns = _columns(row, number)
             continue
-        entries.append((row[0], [int(cell) for cell in row[1:]]))
+        name, *color = [row[column] for column in columns]
+        entries.append((name, [int(channel) for channel in color]))
     return entries
+
+
+def _columns(header, number):
+    """Returns where name, red, green and blue stand, list of 4 int, by the words of a header."""
+    place_of = {_CHANNELS.get(cell.lower(), 'name'): place for place, cell in enumerate(header)}
+    if len(place_of) != 4:
+        raise ValueError('row %d, %r, is a header that does not name each of r, g, b once'
+                         % (number, ','.join(header)))
+    return [place_of[key] for key in ('name', 0, 1, 2)]
 
 
 def _check_color(name, color, path):

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from common import pictures
 from common.errors import UserError
 from dataset import descriptor, voc
-from dataset.sources import jpeg_png
+from dataset.sources import id_maps, jpeg_png
 
 # filename: str, stored in the record. image, mask: each the path of a file
 # (str) or the bytes of one.
@@ -104,6 +104,20 @@ def read_labels_and_png(example, info):
 
     Returns (labels, bytes of an 8-bit grey PNG that holds them); raises as `read_labels`.
     """
+    labels, grey_png = read_values(example)
+    labels = check_labels(labels, info, name_of(example, 'mask'))
+    return labels, grey_png or pictures.png(Image.fromarray(labels))
+
+
+def read_values(example):
+    """Reads what the mask holds, be it class ids or not.
+
+    Returns:
+      (integers [height, width], bytes of an 8-bit grey PNG that holds them or None).
+
+    Raises:
+      InvalidExampleError: the mask is damaged, or has colours instead of ids.
+    """
     data, mask = decode(example, 'mask')
     if mask.mode not in _MASK_MODES:
         raise InvalidExampleError(
@@ -122,8 +136,7 @@ def read_labels_and_png(example, info):
     if mask.format == 'PNG':
         labels //= jpeg_png.png_grey_factor(data)
         grey_png = jpeg_png.as_grey_png(data)
-    labels = check_labels(labels, info, name_of(example, 'mask'))
-    return labels, grey_png or pictures.png(Image.fromarray(labels))
+    return labels, grey_png
 
 
 def check_labels(labels, info, name):
@@ -143,29 +156,52 @@ def check_labels(labels, info, name):
         raise InvalidExampleError(
             '%s holds %s; with %d classes labels are 0..%d, or the ignore label %d. '
             'Likely cause: %s.'
-            % (name, _shorten(bad), info.number_of_classes, info.number_of_classes - 1,
-               info.ignore_label, _likely_cause(bad, info)), 'label_values')
+            % (name, shorten(bad), info.number_of_classes, info.number_of_classes - 1,
+               info.ignore_label, _likely_cause(bad, values, info)), 'label_values')
     return labels.astype(np.uint8, copy=False)
 
 
-def _likely_cause(bad, info):
+def _likely_cause(bad, values, info):
+    """Returns the cause and the flag of build_folder.py that helps, for ascending `values`."""
+    number, in_order = info.number_of_classes, id_maps.in_order(
+        values, info.number_of_classes, info.ignore_label)
+    if number == 1 and values[0] == 0 and len(bad) == 1:
+        return _cause_of_one_more(True, number) + (
+            '' if bad == [1] else ', and give ' + id_maps.spell({0: 0, bad[0]: 1}))
+    mapped = '; if they are the classes in their order, give %s' % in_order if in_order else ''
     colors = voc.color_map()[list(range(len(voc.CLASS_NAMES))) + [voc.IGNORE_LABEL]]
     luma = colors.dot([0.299, 0.587, 0.114])
     if bad == [descriptor.LARGEST_LABEL]:
-        return ('a void label that is not the --ignore_label (%d), or an object drawn as 255'
-                % info.ignore_label)
-    if bad == [info.number_of_classes]:
-        return 'ids that start at 1 instead of 0, or a void label that is not the --ignore_label'
+        return ('a void label that is not the --ignore_label (%d), or an object drawn as 255%s'
+                % (info.ignore_label, mapped))
+    if bad == [number]:
+        return _cause_of_one_more(values[0] == 0, number)
     if set(bad) <= {127, 128, 254, 255}:
-        return 'a mask of 0/128/255 made for viewing; store class ids instead'
+        return 'a mask of 0/128/255 made for viewing; store class ids instead' + mapped
     # One small value says little: the greys of VOC's colours include 14 and 19.
     if (len(bad) > 1 or bad[0] >= len(voc.CLASS_NAMES)) and set(bad) <= (
             set(np.floor(luma)) | set(np.rint(luma)) | {descriptor.LARGEST_LABEL}):
         return 'palette colours that were decoded as grey; keep the palette indices'
-    return 'more classes in the masks than in the class list, or a mask resized with blending'
+    return ('more classes in the masks than in the class list, ids with gaps, or a mask resized '
+            'with blending' + (mapped or '; --map_ids says what each value becomes'))
 
 
-def _shorten(values):
+def _cause_of_one_more(has_zero, number):
+    """Words what masks mean whose only wrong value is the number of classes."""
+    background = ('a list without the background that 0 stands for; add its name as the first '
+                  'line of --classes')
+    if has_zero and number == 1:
+        return background
+    from_one = 'ids that start at 1 instead of 0; give ' + id_maps.from_one(number)
+    if has_zero:
+        from_one = '%s. Or ids that start at 1, and 0 is void; give %s' % (
+            background, id_maps.without({0}, number + 1))
+    return '%s. Or a void label that is not the --ignore_label; give --ignore_label %d' % (
+        from_one, number)
+
+
+def shorten(values):
+    """Returns a list of int as text, the first eight of many."""
     text = ', '.join(str(value) for value in values[:8])
     return text + (' and %d more values' % (len(values) - 8) if len(values) > 8 else '')
 

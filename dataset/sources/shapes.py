@@ -31,7 +31,8 @@ Shape = collections.namedtuple('Shape', ['class_id', 'center', 'radius', 'angle'
 
 def add_flags(parser):
     """Adds the flags of build_shapes.py."""
-    parser.add_argument('--output_dir', required=True, help='where the data set is written')
+    parser.add_argument('--output_dir', type=flag_types.path, required=True,
+                        help='where the data set is written')
     for split, count in zip(SPLITS, (480, 40, 60)):
         parser.add_argument('--num_' + split, type=flag_types.non_negative_int, default=count,
                             help='images to draw (default %(default)s)')

@@ -1,5 +1,6 @@
 """flag_types.py: what each type takes, and in which words it refuses."""
 import argparse
+import os
 
 import pytest
 
@@ -23,3 +24,9 @@ def test_numbers_are_taken_or_refused_in_words(name, good, bad, what):
         with pytest.raises(argparse.ArgumentTypeError) as refused:
             parse(text)
         assert str(refused.value) == '%s is not %s' % (text, what)
+
+
+def test_the_home_folder_is_put_for_its_sign_at_the_start_alone(monkeypatch):
+    monkeypatch.setenv('HOME', '/home/me')
+    assert flag_types.path('~/photos') == os.path.join('/home/me', 'photos')
+    assert flag_types.path('photos/~a') == 'photos/~a'

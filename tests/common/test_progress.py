@@ -2,8 +2,6 @@
 import io
 import sys
 
-import pytest
-
 from common import progress
 
 
@@ -14,27 +12,20 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def elsewhere(monkeypatch):
-    """Standard error that is a file."""
-    monkeypatch.setattr(sys, 'stderr', io.StringIO())
-    return sys.stderr
-
-
-def test_what_is_short_writes_nothing_where_there_is_no_terminal(elsewhere):
+def test_what_is_short_writes_nothing_where_there_is_no_terminal(capsys):
     assert list(progress.bar(range(3), desc='test', unit='image')) == [0, 1, 2]
     with progress.bar(total=3, leave=False) as bar:
         bar.update(3)
-    assert elsewhere.getvalue() == ''
+    assert capsys.readouterr().err == ''
 
 
-def test_what_is_long_writes_lines_where_there_is_no_terminal(elsewhere, monkeypatch):
+def test_what_is_long_writes_lines_where_there_is_no_terminal(capsys, monkeypatch):
     monkeypatch.setattr(progress, 'SECONDS', 0)
     for _ in progress.bar(range(3), desc='test', unit='image', position=1, disable=None):
         progress.write('between')
     with progress.bar(total=2) as bar:
         bar.update(2)
-    lines = elsewhere.getvalue().splitlines()
+    lines = capsys.readouterr().err.splitlines()
     assert 'test: 3/3 image, 00:00 gone, 00:00 left' in lines and 'between' in lines
     assert '2/2 it, 00:00 gone, 00:00 left' in lines
     assert not any('\r' in line or '\x1b' in line or '|' in line for line in lines)
@@ -48,6 +39,6 @@ def test_a_terminal_gets_a_bar(monkeypatch):
         assert not bar.disable
 
 
-def test_who_writes_lines_of_its_own_gets_no_others(elsewhere):
+def test_who_writes_lines_of_its_own_gets_no_others(capsys):
     with progress.bar(total=3, has_lines=False) as bar:
         assert bar.disable
