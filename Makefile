@@ -14,11 +14,12 @@ DEMO_TRAIN_FLAGS = --output_stride 16 --crop_size 113 --batch_size 16 --max_step
 	--batch_norm_decay 0.9 --l2_regularizer 0.00001 --min_scale 0.75 --max_scale 1.5 \
 	--no_color_jitter
 
-.PHONY: help env lint test demo notebook clean
+.PHONY: help env doctor lint test demo notebook clean
 
 help:
 	@echo 'make env       build .venv; RUNTIME=tf1 (TensorFlow 1.15, Python 3.7) or RUNTIME=tf2'
 	@echo '               (TensorFlow 2.21, Python 3.11 to 3.13); GPU=1 for the build with CUDA'
+	@echo 'make doctor    look at the machine, the environments, data sets and runs'
 	@echo 'make lint      flake8'
 	@echo 'make test      flake8, then pytest on tests/'
 	@echo 'make demo      draw a small data set, train on it, evaluate; all under $(DEMO)'
@@ -27,6 +28,10 @@ help:
 
 env:
 	@$(MAKE_ENV)
+
+# Of the system, because it also says what is wrong with .venv.
+doctor:
+	@python3 runtime/doctor.py
 
 lint: env
 	$(PYTHON) -m flake8

@@ -18,23 +18,22 @@ NAME is the path in the folder that was given. What cannot be read is reported a
 out; the exit status is then 1. No result takes the place of a file that is none: .results
 lists them.
 """
-import argparse
 import os
 import sys
 
-from common import files, flag_types, scripts
+import common.interpreter  # noqa: F401  before what may be missing
+from common import command_line, files, flag_types, scripts
 from common.errors import UserError
 from experiment import checkpoints, loading
 from inference import labelling, media, options, output_folder, restored, submission
-from runtime.devices import select_gpu
+from runtime.devices import set_up
 
 RESULT_NAME = 'predictions.json'
 
 
 def parse_flags(argv=None):
     """Parses the flags of `predict.py`."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(__doc__)
     options.add_checkpoint_flags(parser)
     parser.add_argument('--input', required=True, nargs='+', metavar='PATH',
                         help='pictures, videos, folders of them (subfolders included), and '
@@ -67,11 +66,11 @@ def predict(flags):
         print(note, file=sys.stderr)
     media.add_readers()
     os.makedirs(flags.output_dir, exist_ok=True)
-    select_gpu(flags.gpu_id)
     run = loading.named(loading.load_run(flags.checkpoint, flags.output_stride), flags.classes)
     # The pictures of VOC's own test set have no labels: they come as a folder.
     submission_dir = flags.save_submission and submission.folder_in(
         '', flags.save_submission, 'test', run.info.class_names)
+    print(set_up(flags.gpu_id, allow_unsupported_gpu=flags.allow_unsupported_gpu), flush=True)
     result = folder.place(RESULT_NAME)
     with restored.Predictor(run, passes) as predictor:
         print('%s on %d inputs, output stride %d.'

@@ -9,7 +9,6 @@ one core (by the clock and by processor time), the bytes of the shards over thos
 of the files, the largest resident size of any of the processes, and what the same
 build takes that finds all up to date. No image is encoded again: all are JPEGs as VOC's.
 """
-import argparse
 import json
 import os
 import sys
@@ -17,7 +16,9 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import common.interpreter  # noqa: E402,F401  before what may be missing
 from benchmarks import measuring  # noqa: E402
+from common import command_line, flag_types  # noqa: E402
 
 BUILD = '''
 import json, os, sys, time; sys.path.insert(0, %r)
@@ -59,11 +60,11 @@ def measure(num_pairs, num_workers):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--num_pairs', type=int, nargs='+', default=[1000, 10000],
+    parser = command_line.Parser(__doc__)
+    parser.add_argument('--num_pairs', type=flag_types.positive_int, nargs='+',
+                        default=[1000, 10000],
                         help='sizes of the data sets, one after the other (default %(default)s)')
-    parser.add_argument('--num_workers', type=int, default=1,
+    parser.add_argument('--num_workers', type=flag_types.positive_int, default=1,
                         help='processes that build (default %(default)s)')
     args = parser.parse_args(argv)
     for num_pairs in args.num_pairs:

@@ -1,8 +1,8 @@
 """What the builders share: from the flags to the records of each split, its table, the end."""
-import argparse
 import sys
 
-from common import flag_types, scripts
+from common import command_line, flag_types, scripts
+from common.interpreter import command
 from dataset import descriptor
 from dataset.records import writing
 from dataset.sources import decoding
@@ -18,8 +18,7 @@ def parse_args(source, description, argv=None, made_on_the_fly=False):
       made_on_the_fly: bool, whether the examples come from an iterator, for which the flags of
         writing have no use.
     """
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(description)
     source.add_flags(parser)
     if made_on_the_fly:
         parser.set_defaults(num_shards=4, num_workers=1, skip_bad=False)
@@ -74,7 +73,7 @@ def _build(source, args):
         raise decoding.InvalidExampleError('\n'.join(failures))
     splits = descriptor.load(args.output_dir).splits
     if 'train' in splits:
-        print('Next: python train.py --dataset_dir %s' % args.output_dir)
+        print('Next: ' + command('train.py', '--dataset_dir', args.output_dir))
     else:
         print('%s holds %s: train.py needs the split train too.'
               % (args.output_dir, ', '.join(sorted(splits))))

@@ -10,7 +10,6 @@ the post. Exit status: 0 clean, 1 with errors or warnings, 2 when there is
 nothing to look at (wrong flags or paths). Notes (info) do not count, and
 --accept makes a note of a warning that is meant.
 """
-import argparse
 import collections
 import os
 import random
@@ -20,9 +19,8 @@ from concurrent import futures
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from tqdm import tqdm  # noqa: E402
-
-from common import flag_types, html  # noqa: E402
+import common.interpreter  # noqa: E402,F401  before what may be missing
+from common import command_line, flag_types, html, progress  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from dataset import descriptor, voc  # noqa: E402
 from dataset.checking import (conclusions, examination, inputs,  # noqa: E402
@@ -39,9 +37,7 @@ def parse_args(argv=None):
     """Returns the parsed flags; argparse exits with usage on a wrong one."""
     codes = '\n'.join('  %-26s%-9s%s' % ((code,) + meaning)
                       for code, meaning in CODES.items())
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False, epilog='codes of findings:\n' + codes)
+    parser = command_line.Parser(__doc__, epilog='codes of findings:\n' + codes)
     parser.add_argument('inputs', nargs='*', metavar='DIR_OR_TFRECORDS', type=flag_types.path,
                         help='one data set directory, or record files')
     _add_input_flags(parser)
@@ -58,7 +54,7 @@ def parse_args(argv=None):
                         help='write one page with pictures')
     parser.add_argument('--num_overlays', type=flag_types.positive_int,
                         help='images shown in the page of --html (default %d)' % NUM_OVERLAYS)
-    parser.add_argument('--seed', type=int,
+    parser.add_argument('--seed', type=flag_types.whole_number,
                         help='which images that page shows (default 0)')
     args = parser.parse_args(argv)
     _check_args(args, parser)
@@ -74,7 +70,7 @@ def _add_input_flags(parser):
                         help='one class name per line, class 0 first, where there is no '
                              'dataset.json (default: those of the palette, or the ids in the '
                              'masks)')
-    parser.add_argument('--ignore_label', type=int,
+    parser.add_argument('--ignore_label', type=flag_types.whole_number,
                         help='value of pixels without class, where there is no dataset.json '
                              '(default %d)' % voc.IGNORE_LABEL)
     folder.add_pairing_flags(parser)
@@ -154,8 +150,8 @@ def examine_all(found, args, findings):
     statistics = {split: SplitStatistics() for split, *_ in found.files + found.pairs}
     duplicates, palettes = Duplicates(), notes.Totals()
     sampler = Sampler((args.num_overlays or NUM_OVERLAYS) if args.html else 0, args.seed or 0)
-    with tqdm(total=inputs.count_images(found, args.max_images), desc='check',
-              unit='image') as progress:
+    with progress.bar(total=inputs.count_images(found, args.max_images), desc='check',
+                      unit='image') as bar:
         for place, result in _results(found, args, findings, sampler):
             item = result.item
             statistics[item.split].add(result)
@@ -167,7 +163,7 @@ def examine_all(found, args, findings):
             if result.picture is not None:
                 # Only the name and the picture are kept, not the record.
                 sampler.put(place, result._replace(item=item._replace(content=None)))
-            progress.update()
+            bar.update()
     duplicates.conclude(findings)
     if palettes.differing_palettes():
         findings.add('palette_order', palettes.differing_palettes())

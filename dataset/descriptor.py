@@ -10,6 +10,7 @@ import os
 
 from common import files
 from common.errors import UserError
+from common.interpreter import command
 from dataset import voc
 from dataset.records import raw_records
 from dataset.sources import id_maps
@@ -31,12 +32,11 @@ DatasetInfo = collections.namedtuple(
     'DatasetInfo', ['name', 'class_names', 'number_of_classes', 'ignore_label', 'splits',
                     'colors'], defaults=[None])
 
-_HOW_TO_BUILD = '''Build one first, from the project's root, in one of these ways:
-  python dataset/build_voc2012.py --voc_root VOCdevkit/VOC2012 --output_dir DIR
+_HOW_TO_BUILD = '''Build one first, in one of these ways:
+  %s --voc_root VOCdevkit/VOC2012 --output_dir DIR
       and with --sbd_root benchmark_RELEASE/dataset the post's split
-  python dataset/build_folder.py --images DIR --masks DIR --classes FILE \
---validation_fraction 0.2 --output_dir DIR
-  python dataset/build_shapes.py --output_dir DIR'''
+  %s --images DIR --masks DIR --classes FILE --validation_fraction 0.2 --output_dir DIR
+  %s --output_dir DIR'''
 
 
 def create(name, class_names, ignore_label, splits=None, colors=None):
@@ -148,7 +148,9 @@ def load(dataset_dir):
         if raw_records.present(dataset_dir):
             return of_raw_records(raw_records.splits(dataset_dir))
         raise UserError('There is no %s in %s. %s'
-                        % (FILE_NAME, os.path.abspath(dataset_dir), _HOW_TO_BUILD))
+                        % (FILE_NAME, os.path.abspath(dataset_dir), _HOW_TO_BUILD % tuple(
+                            command('dataset/build_%s.py' % source)
+                            for source in ('voc2012', 'folder', 'shapes'))))
     try:
         values = files.read_json(path)
     except UserError as error:

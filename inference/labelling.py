@@ -3,14 +3,13 @@ import contextlib
 import errno
 import itertools
 import os
-import sys
 from typing import NamedTuple, Optional
 
 import numpy as np
-from tqdm import tqdm
 
 from common import files, pictures
 from common.errors import UserError
+from common.progress import bar, write
 from inference import drawing, media, submission, videos
 from inference.output_folder import OutputFolder
 
@@ -88,7 +87,7 @@ class Labeller:
                     text = str(error) or type(error).__name__
                     text = text if item.path in text else '%s: %s' % (item.path, text)
                     failures.append((item.path, text))
-                    tqdm.write('Failed: ' + text, file=sys.stderr)
+                    write('Failed: ' + text)
                 progress.update(len(items))
 
         def read():
@@ -96,7 +95,7 @@ class Labeller:
                 with failing([item]):
                     yield item, None if media.is_video(item.path) else _picture(item)
 
-        with tqdm(total=len(items), unit='input', leave=False) as progress:
+        with bar(total=len(items), unit='input', leave=False) as progress:
             for batch in self._batches(read()):
                 with failing([item for item, _ in batch]):
                     results = [None] if batch[0][1] is None else self._predict(batch)
@@ -194,8 +193,8 @@ class Labeller:
     def _labelled_frames(self, video, item):
         """Yields (frame uint8 [height, width, 3], seconds, labels uint8 [height, width])."""
         limit, seconds = batch_limit(self._batch_size, video.height, video.width), 0.0
-        with tqdm(total=video.seconds, desc=item.name, unit='s', unit_scale=True,
-                  leave=False) as progress:
+        with bar(total=video.seconds, desc=item.name, unit='s', unit_scale=True,
+                 leave=False) as progress:
             for chunk in _chunks(video.frames, limit):
                 frames, shown = zip(*chunk)
                 yield from zip(frames, shown, self._predictor.predict(np.stack(frames)).labels)
@@ -208,6 +207,6 @@ def _picture(item):
     """Reads a picture; says so where there are more in its file."""
     image, num_pages = media.read_picture(item.path), media.num_pages(item.path)
     if num_pages > 1:
-        tqdm.write('%s has %d pages, of which the first is labelled: save the others as files '
-                   'of their own.' % (item.path, num_pages), file=sys.stderr)
+        write('%s has %d pages, of which the first is labelled: save the others as files '
+              'of their own.' % (item.path, num_pages))
     return image

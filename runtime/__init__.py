@@ -24,7 +24,7 @@ _LEGACY_LAYERS = ('', '.base', '.convolutional', '.core', '.normalization', '.po
 
 
 @contextlib.contextmanager
-def _standard_error_held():
+def standard_error_held():
     """Holds back what C++ writes to standard error; shows it if the block raises.
 
     TensorFlow 2 writes its first lines before it reads its log level, and calls it an error that
@@ -59,7 +59,7 @@ def _tensorflow():
     warnings.filterwarnings('ignore', category=DeprecationWarning)
     warnings.filterwarnings('ignore', message='`layer.apply` is deprecated')
     try:
-        with _standard_error_held():
+        with standard_error_held():
             tensorflow = importlib.import_module('tensorflow')
     except ImportError as error:
         raise UserError(
@@ -82,8 +82,6 @@ def _tensorflow():
 def _be_tensorflow_1(tensorflow):
     """Makes TensorFlow 2 build graphs as 1 does, and tf_slim find the layers of Keras 2."""
     tensorflow.compat.v1.disable_v2_behavior()
-    with _standard_error_held():
-        tensorflow.config.list_physical_devices()
     for layers in _LEGACY_LAYERS:
         sys.modules['tf_keras.legacy_tf_layers' + layers] = importlib.import_module(
             'tf_keras.src.legacy_tf_layers' + layers)

@@ -18,13 +18,15 @@ import os
 import re
 import sys
 
-import numpy as np
-from PIL import Image
-from tqdm import tqdm
-
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from common import files, flag_types, pictures, scripts  # noqa: E402
+import common.interpreter  # noqa: E402,F401  before what may be missing
+
+import numpy as np  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from common import (command_line, files, flag_types, pictures,  # noqa: E402
+                    progress, scripts)
 from common.errors import UserError  # noqa: E402
 from dataset import descriptor, voc  # noqa: E402
 from dataset.sources import class_lists, decoding  # noqa: E402
@@ -41,8 +43,7 @@ class ServerError(UserError):
 
 def parse_flags(argv=None):
     """Parses the flags of `client.py`."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(__doc__)
     parser.add_argument('--url', required=True, type=model_url,
                         help='of the model, http://HOST:8501/v1/models/NAME, maybe with '
                              '/versions/N')
@@ -207,7 +208,7 @@ def label_picture(item, flags, output, info):
 def label_pictures(items, flags, output, info):
     """Labels one picture after the other; returns a list of str, what failed."""
     failures = []
-    for item in tqdm(items, unit='picture', leave=False):
+    for item in progress.bar(items, unit='picture', leave=False):
         try:
             label_picture(item, flags, output, info)
         except ServerError:
@@ -215,7 +216,7 @@ def label_pictures(items, flags, output, info):
         except (UserError, OSError) as error:
             text = str(error)
             failures.append(text if item.path in text else '%s: %s' % (item.path, text))
-            tqdm.write('Failed: ' + failures[-1], file=sys.stderr)
+            progress.write('Failed: ' + failures[-1])
     return failures
 
 

@@ -71,6 +71,7 @@ def test_scores_json_is_what_the_written_predictions_score(run_dir, shapes_dir, 
     assert written['num_images'] == 3 and written['step'] == 2
     assert written['checkpoint'].endswith('model.ckpt-2')
     printed = capsys.readouterr().out
+    assert printed.count('Computing on ') == 1
     for word in classes + ('mean IoU', '%.4f' % expected.mean_iou):
         assert word in printed
     sheet = Image.open(str(tmp_path / 'contact_sheet.png'))

@@ -15,9 +15,8 @@ import shutil
 import signal
 
 import numpy as np
-from tqdm import tqdm
 
-from common import files
+from common import files, progress
 from common.errors import UserError
 from dataset.records import encoding, manifest, publishing, workers
 from dataset.sources import decoding, id_maps, notes
@@ -189,7 +188,8 @@ def _build_shards(tasks, num_examples, num_workers, finished, split):
         _keep(by_file[entry.file], entries, split)
 
     try:
-        with tqdm(total=num_examples, desc=split, unit='image', disable=not tasks) as bar:
+        with progress.bar(total=num_examples, desc=split, unit='image',
+                          disable=not tasks or None) as bar:
             workers.run(encoding.build_shard, tasks, 1 if is_stream else num_workers,
                         bar.update, keep, isolated=may_crash and not is_stream)
     except workers.WorkerDiedError as error:

@@ -30,11 +30,11 @@ def add_flags(parser):
                        help='name of the split to write: train, validation, test')
     split.add_argument('--validation_fraction', type=flag_types.fraction,
                        help='write train and validation, this share of the images held out')
-    parser.add_argument('--seed', type=int,
+    parser.add_argument('--seed', type=flag_types.whole_number,
                         help='chooses what --validation_fraction holds out (default 0)')
     parser.add_argument('--output_dir', type=flag_types.path, required=True,
                         help='where the data set is written')
-    parser.add_argument('--ignore_label', type=int, default=voc.IGNORE_LABEL,
+    parser.add_argument('--ignore_label', type=flag_types.whole_number, default=voc.IGNORE_LABEL,
                         help='mask value of pixels without class (default %(default)s)')
     parser.add_argument('--name', default=None,
                         help='name of the data set (default: that of --output_dir)')

@@ -34,11 +34,12 @@ def add_flags(parser):
     parser.add_argument('--output_dir', type=flag_types.path, required=True,
                         help='where the data set is written')
     for split, count in zip(SPLITS, (480, 40, 60)):
-        parser.add_argument('--num_' + split, type=int, default=count,
+        parser.add_argument('--num_' + split, type=flag_types.non_negative_int, default=count,
                             help='images to draw (default %(default)s)')
-    parser.add_argument('--image_size', type=int, default=160,
+    parser.add_argument('--image_size', type=flag_types.whole_number, default=160,
                         help='longer side in pixels, about (default %(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='(default %(default)s)')
+    parser.add_argument('--seed', type=flag_types.whole_number, default=0,
+                        help='(default %(default)s)')
 
 
 def check_flags(args, parser):

@@ -47,7 +47,7 @@ def add_flags(parser):
     parser.add_argument('--validation_fraction', type=flag_types.fraction,
                         help='share of the list held out for validation (post only; default %s)'
                         % POST_DEFAULTS['validation_fraction'])
-    parser.add_argument('--seed', type=int,
+    parser.add_argument('--seed', type=flag_types.whole_number,
                         help='chooses what is held out (post only; default %s)'
                         % POST_DEFAULTS['seed'])
     parser.add_argument('--deduplicate', action='store_true', default=None,

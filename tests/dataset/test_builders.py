@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from common.interpreter import command
 from dataset import build_folder, build_shapes, build_voc2012, descriptor, voc
 from dataset.records import encoding
 from dataset.sources import color_masks, shapes, splits
@@ -73,7 +74,7 @@ def test_build_folder_flags_take_effect_and_next_command_is_printed(tmp_path, ca
     assert count_records(tmp_path / 'out', 'train') == 2
     printed = capsys.readouterr().out
     assert 'train: 2 images, 2 classes' in printed and '33.33 %' in printed
-    assert 'python train.py --dataset_dir %s' % (tmp_path / 'out') in printed
+    assert command('train.py', '--dataset_dir', str(tmp_path / 'out')) in printed
 
 
 def test_builder_sends_nobody_to_train_without_a_train_split(tmp_path, capsys):
@@ -82,7 +83,7 @@ def test_builder_sends_nobody_to_train_without_a_train_split(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert 'holds validation: train.py needs the split train' in printed and 'Next' not in printed
     build_folder.main(flags)
-    assert 'Next: python train.py' in capsys.readouterr().out
+    assert 'Next: ' + command('train.py') in capsys.readouterr().out
 
 
 def test_build_folder_counts_and_names_files_without_partner(tmp_path):
@@ -357,9 +358,10 @@ def test_missing_parts_of_sbd_are_named_with_the_way_out(tmp_path, small_flags):
      '--deduplicate has no effect'),
     (['--list', '--allow_other_lists'], '--allow_other_lists has no effect'),
     (['--list', '--sbd_root', 's', '--seed', '-1'], '--seed -1'),
-    (['--list', '--sbd_root', 's', '--validation_fraction', '1'], '1 is not between 0 and 1'),
-    (['--list', '--num_workers', '0'], '0 is not a positive whole number'),
-    (['--list', '--num_shards', '0'], '--num_shards: 0 is not a positive whole number')])
+    (['--list', '--sbd_root', 's', '--validation_fraction', '1'],
+     '1 is not a number between 0 and 1'),
+    (['--list', '--num_workers', '0'], '0 is not a whole number of at least 1'),
+    (['--list', '--num_shards', '0'], '--num_shards: 0 is not a whole number of at least 1')])
 def test_build_voc2012_refuses_flags_without_effect(flags, words, capsys):
     with pytest.raises(SystemExit):
         build_voc2012.main(['--voc_root', 'v'] + flags)
@@ -550,7 +552,7 @@ def test_build_folder_skips_bad_files_only_when_asked(tmp_path):
 @pytest.mark.parametrize('drop, add, words', [
     (['--split'], [], 'one of the arguments --split --validation_fraction'),
     ([], ['--validation_fraction', '0.5'], 'not allowed with argument --split'),
-    (['--split'], ['--validation_fraction', '0'], '0 is not between'),
+    (['--split'], ['--validation_fraction', '0'], '0 is not a number between'),
     ([], ['--seed', '3'], '--seed has no effect without'),
     (['--classes'], [], '--classes is needed'), (['--masks'], [], '--masks are needed'),
     (['--ignore_label'], ['--ignore_label', '256'], '--ignore_label 256: masks hold 0..255')])

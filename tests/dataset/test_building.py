@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
+from common.interpreter import command
 from dataset import build_folder, building, descriptor
 from dataset.sources import contract, decoding, folder, shapes, voc2012
 from tests.helpers.example_files import encoded, grid, labels_by_name, noise
@@ -50,7 +51,7 @@ def test_a_format_of_a_few_lines_is_built(tmp_path, capsys):
     assert info.class_names == ('ground', 'cat') and sorted(info.splits) == ['more', 'train']
     printed = capsys.readouterr().out
     assert printed.startswith('one of them\ntrain and more: 1 images, 2 classes')
-    assert '  1 cat               50.00 %' in printed and 'Next: python train.py' in printed
+    assert '  1 cat               50.00 %' in printed and 'Next: ' + command('train.py') in printed
     assert '1 of 1 shards were there already' in printed
 
 
