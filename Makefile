@@ -1,4 +1,4 @@
-# `make` lists the targets. RUNTIME=tf1 or tf2 and GPU=1 or 0 go with each of them
+# `make` lists the targets. RUNTIME=tf1 or tf2 and GPU=1 or 0 go with those that compute
 # (environments/make_env.sh says what they choose, and what they are where unset).
 
 MAKE_ENV = RUNTIME='$(RUNTIME)' GPU='$(GPU)' sh environments/make_env.sh

@@ -142,11 +142,11 @@ def train(args, stop):
     with RunDirectory(args) as run_dir:
         info = descriptor.load(args.dataset_dir)
         config.resolve_classes(args, info)
-        run_dir.find_start()
+        print(set_up(args.gpu_id, args.num_threads, args.allow_unsupported_gpu), flush=True)
+        run_dir.find_start()  # with TensorFlow, whose libraries read the number of threads once
         if run_dir.is_finished(run_dir.start_step, split_of(args, info)):
             print(run_dir.describe_finished())
             return 0
-        print(set_up(args.gpu_id, args.num_threads, args.allow_unsupported_gpu), flush=True)
         loss_weights = class_weights.resolve(args.class_weights, info, args.dataset_dir,
                                              args.overfit)
         run_dir.check_class_weights(loss_weights)

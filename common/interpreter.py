@@ -3,6 +3,7 @@
 Every script imports this before all else but the standard library (`import common.interpreter`),
 for what the import does: a package that is missing ends the script in one message.
 """
+import contextlib
 import os
 import platform
 import shlex
@@ -34,6 +35,21 @@ def _from_here(path):
     return path if relative.startswith(os.pardir) else relative
 
 
+def build_command(root, name):
+    """Returns the command that builds an environment as it was, or for the first time.
+
+    Args:
+      root: str, the project's root.
+      name: str, '.venv', '.venv-tf1' or '.venv-tf2'.
+    """
+    kind = ''  # the first word of the file that make_env.sh writes last: cpu, gpu, tf2-cpu, tf2-gpu
+    with contextlib.suppress(OSError), open(os.path.join(root, name, 'complete')) as stamp:
+        kind = stamp.read().split(' ')[0]
+    runtime = name[len('.venv-'):] or (kind and ('tf2' if kind.startswith('tf2') else 'tf1'))
+    return '%s%smake env' % ('RUNTIME=%s ' % runtime if runtime else '',
+                             'GPU=1 ' if kind.endswith('gpu') else '')
+
+
 def explain_missing(package, argv):
     """Says what to do where a package is missing.
 
@@ -49,8 +65,7 @@ def explain_missing(package, argv):
     pythons = [os.path.join(ROOT, name, 'bin', 'python') for name in _ENVIRONMENTS]
     if sys.executable in pythons:
         name = _ENVIRONMENTS[pythons.index(sys.executable)]
-        runtime = 'RUNTIME=%s ' % name[-3:] if '-' in name else ''
-        return text + 'Build it again: rm -r %s && %smake env' % (name, runtime)
+        return text + 'Build it again: rm -r %s && %s' % (name, build_command(ROOT, name))
     found = [path for path in pythons if os.path.exists(path)]
     return '%s%s %s' % (text, 'Use:' if found else 'Run `make env` once, then:', ' '.join(
         map(shlex.quote, [_from_here((found or pythons)[0])] + argv)))
@@ -58,10 +73,11 @@ def explain_missing(package, argv):
 
 def _end_in_one_message(kind, error, traceback):
     """As `sys.excepthook`, but for packages that are missing."""
-    package = (getattr(error, 'name', None) or '').split('.')[0]
+    is_missing = issubclass(kind, ModuleNotFoundError)
+    package = (error.name or '').split('.')[0] if is_missing else ''
     is_ours = os.path.exists(os.path.join(ROOT, package)) or os.path.exists(
         os.path.join(ROOT, package + '.py'))
-    if issubclass(kind, ModuleNotFoundError) and package and not is_ours:
+    if package and not is_ours:
         sys.stderr.write(explain_missing(package, sys.argv) + '\n')
     else:
         sys.__excepthook__(kind, error, traceback)

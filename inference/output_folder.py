@@ -25,10 +25,10 @@ class OutputFolder:
         self.path = path
         self._real, self._results = os.path.realpath(path), set()
         try:
-            with open(os.path.join(path, JOURNAL), encoding='utf-8') as journal:
+            with open(os.path.join(path, JOURNAL), encoding='utf-8', errors='replace') as journal:
                 for line in journal:
                     # A full disk may have cut a line. Its file is then taken for another's.
-                    with contextlib.suppress(ValueError):
+                    with contextlib.suppress(ValueError, TypeError):
                         self._results.add(json.loads(line))
         except (FileNotFoundError, NotADirectoryError):
             pass  # no results so far

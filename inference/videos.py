@@ -121,7 +121,7 @@ def _ffmpeg(path):
         return imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError as error:
         raise UserError('%s: videos need ffmpeg, and none was found (%s): install it, or '
-                        'imageio-ffmpeg as environments/requirements-common.txt has it.'
+                        'run `make env` again, which brings imageio-ffmpeg.'
                         % (path, error))
 
 

@@ -8,7 +8,8 @@ from runtime import machine, standard_error_held, tf
 
 # How GPUs say, as another error, that they have no room: for what is copied to them, and
 # for a session where other processes hold their memory.
-_MEMORY_TEXTS = ('Dst tensor is not initialized', 'CUDA_ERROR_OUT_OF_MEMORY')
+_MEMORY_TEXTS = ('Dst tensor is not initialized', 'CUDA_ERROR_OUT_OF_MEMORY',
+                 'Status: out of memory')
 
 _num_threads = None
 
@@ -61,18 +62,28 @@ def set_up(gpu_id=None, num_threads=None, allow_unsupported_gpu=False):
     select_gpu(gpu_id)
     limit_threads(num_threads)
     try:
-        present = machine.gpus()
+        present, is_silent = machine.gpus(), False
     except machine.NvidiaSmiError:
-        present = []  # a matter for doctor.py
+        present, is_silent = [], True
     package = tensorflow_package()
     shown = machine.visible(present, os.environ.get('CUDA_VISIBLE_DEVICES'))
     is_cuda_build = tf.test.is_built_with_cuda()
     if is_cuda_build and not allow_unsupported_gpu:
         check_supported(shown, package)
     # Without a GPU, TensorFlow 2 complains that there is none; with one, of what it lacks.
-    quiet = contextlib.ExitStack() if present else standard_error_held()
-    with quiet, tf.Graph().as_default(), tf.Session(config=session_config()) as session:
-        num_used = sum(device.device_type == 'GPU' for device in session.list_devices())
+    quiet = contextlib.ExitStack() if present or is_silent else standard_error_held()
+    try:
+        with quiet, tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+            num_used = sum(device.device_type == 'GPU' for device in session.list_devices())
+    except tf.errors.OpError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError('The GPU has no room for a session (%s). nvidia-smi lists the processes '
+                        'that hold its memory: end them, or give --gpu_id of another GPU, or -1.'
+                        % error.message.splitlines()[0])
+    if is_silent and not num_used:
+        return describe(0, [], [], package, False) + (
+            ' nvidia-smi does not answer: `make doctor` says more.')
     return describe(num_used, shown, present, package, is_cuda_build, gpu_id)
 
 

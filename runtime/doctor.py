@@ -18,6 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from common import command_line  # noqa: E402
+from common.interpreter import build_command  # noqa: E402
 from runtime import machine  # noqa: E402
 
 OK, WARNING, PROBLEM = 'ok', 'warning', 'problem'
@@ -73,13 +74,11 @@ def examine(root):
     for line in check_environments(root, environments):
         yield line
     try:
-        gpus = machine.gpus()
+        for line in check_gpus(machine.gpus(), environments):
+            yield line
     except machine.NvidiaSmiError as error:
         yield Line(WARNING, 'GPU', 'nvidia-smi does not answer: %s' % _last_line(str(error)),
                    'nvidia-smi; where it fails, install the driver again, or restart the machine')
-        gpus = []
-    for line in check_gpus(gpus, environments):
-        yield line
     yield check_memory(machine.memory())
     for line in check_disks(root, bool(environments)):
         yield line
@@ -115,7 +114,7 @@ def check_environments(root, found):
             platform.python_version(), sys.executable), 'make env')
     for name in folders:
         folder = os.path.join(root, name)
-        again = 'RUNTIME=%s make env' % name[-3:] if '-' in name else 'make env'
+        again = build_command(root, name)
         if not os.path.exists(os.path.join(folder, 'complete')):
             yield Line(PROBLEM, name, 'was not built to its end', again)
             continue
@@ -148,8 +147,8 @@ def ask_tensorflow(python, root):
       (dict of gpus and is_cuda_build, '') or (None, str, why it does not import).
     """
     try:
-        run = subprocess.run([python, '-c', ASK], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                             timeout=IMPORT_SECONDS, cwd=root)
+        run = subprocess.run([python, '-I', '-c', ASK], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, timeout=IMPORT_SECONDS, cwd=root)
     except (OSError, subprocess.SubprocessError) as error:
         return None, str(error)
     if run.returncode < 0:

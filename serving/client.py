@@ -13,6 +13,7 @@ reported and left out; the exit status is then 1. serving/README.md starts a ser
 """
 import argparse
 import base64
+import errno
 import io
 import os
 import re
@@ -85,14 +86,14 @@ def read_classes(flags):
         return descriptor.create(
             'unknown', ['class %d' % label for label in range(voc.IGNORE_LABEL)], voc.IGNORE_LABEL)
     option = '--export_json' if flags.export_json else '--classes'
+    names = None if flags.export_json else class_lists.read(path)
     try:
         if flags.export_json:
             description = files.read_json(path)
             return descriptor.create(
                 os.path.basename(path), description['class_names'], description['ignore_label'],
                 colors=description.get('colors'))  # exports of earlier commits have none
-        return descriptor.create(os.path.basename(path), class_lists.read(path),
-                                 voc.IGNORE_LABEL)
+        return descriptor.create(os.path.basename(path), names, voc.IGNORE_LABEL)
     except (KeyError, TypeError):
         raise UserError('%s %s was not written by export.py: "class_names" or '
                         '"ignore_label" is missing.' % (option, path))
@@ -214,6 +215,8 @@ def label_pictures(items, flags, output, info):
         except ServerError:
             raise
         except (UserError, OSError) as error:
+            if getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT):
+                raise  # all others would fail as well
             text = str(error)
             failures.append(text if item.path in text else '%s: %s' % (item.path, text))
             progress.write('Failed: ' + failures[-1])

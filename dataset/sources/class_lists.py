@@ -98,9 +98,16 @@ def read(path, mapping=None):
     return names
 
 
+def _without_repeats(pairs):
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError('a key is there twice')
+    return values
+
+
 def _from_json(text, path, mapping):
     try:
-        values = json.loads(text)
+        values = json.loads(text, object_pairs_hook=_without_repeats)
     except ValueError as error:
         raise UserError('%s %s looks like JSON, but is none: %s. %s' % (_FLAG, path, error, _HOW))
     if isinstance(values, dict):
@@ -114,7 +121,7 @@ def _from_json(text, path, mapping):
         if all(type(value) is int for _, value in pairs):
             return _in_order([(value, key) for key, value in pairs], path, mapping)
         if all(isinstance(value, list) and len(value) == 3 for _, value in pairs):
-            raise UserError('%s %s gives colours: give it as --palette, and leave out %s.'
+            raise UserError('%s %s gives colours: build with it as --palette, and leave out %s.'
                             % (_FLAG, path, _FLAG))
     raise UserError('%s %s is JSON, but no list of names. %s' % (_FLAG, path, _HOW))
 
@@ -123,8 +130,8 @@ def _refuse_colors(lines, path):
     for number, line in lines:
         if _COLOR.search(line):
             raise UserError(
-                '%s %s, line %d, %r, gives a colour. If the masks are coloured, give the file as '
-                '--palette, with lines of name,r,g,b, and leave out %s. If they hold ids, write '
+                '%s %s, line %d, %r, gives a colour. If the masks are coloured, build with it '
+                'as --palette, with lines of name,r,g,b, and leave out %s. If they hold ids, write '
                 'the names alone, one per line.' % (_FLAG, path, number, line, _FLAG))
 
 

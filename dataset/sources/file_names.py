@@ -218,7 +218,7 @@ def match_loosely(images, masks):
       Dict from stem of a mask to that of its image, or to its own where no image fits.
 
     Raises:
-      UserError: two names of one side do not differ by their words.
+      UserError: two names of one side do not differ by their words, or two masks fit one image.
     """
     by_words = []
     for stems in (images, masks):
@@ -229,4 +229,11 @@ def match_loosely(images, masks):
                                 'differ.' % (stem_of[words], stem))
             stem_of[words] = stem
         by_words.append(stem_of)
-    return {stem: by_words[0].get(words, stem) for words, stem in by_words[1].items()}
+    image_of, mask_of = {}, {}
+    for words, stem in sorted(by_words[1].items()):
+        image_of[stem] = by_words[0].get(words, stem)
+        if image_of[stem] in mask_of:
+            raise UserError('--loose_names: the masks %s and %s both fit the image %s.'
+                            % (mask_of[image_of[stem]], stem, image_of[stem]))
+        mask_of[image_of[stem]] = stem
+    return image_of

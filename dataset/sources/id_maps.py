@@ -12,6 +12,7 @@ from common.errors import UserError
 FLAG = '--map_ids'
 VOID = 'void'
 LARGEST_VALUE = 65535  # masks have 8 or 16 bits
+LARGEST_CLASS = 254  # and one more is the ignore label
 
 _ITEM = re.compile(r'(\d+)(?:-(\d+))?:(?:(\d+)(?:-(\d+))?|%s)\Z' % VOID)
 
@@ -31,6 +32,8 @@ def parse_item(text):
         raise argparse.ArgumentTypeError('%r: values rise, up to %d' % (text, LARGEST_VALUE))
     if target is None:
         return {value: VOID for value in range(first, last + 1)}
+    if max(target, last_target or 0) > LARGEST_CLASS:
+        raise argparse.ArgumentTypeError('%r: class ids are 0..%d' % (text, LARGEST_CLASS))
     if last_target is None:
         return {value: target for value in range(first, last + 1)}
     if last - first != last_target - target:

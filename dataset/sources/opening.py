@@ -47,6 +47,8 @@ def open_source(source, view=views.AS_IT_IS):
     else:
         status = os.stat(source)
         opened = _last_opened(source, status.st_size, status.st_mtime_ns, whole)
+    if view.box[2] > opened.image.width or view.box[3] > opened.image.height:
+        raise ValueError('its size is not the one by which tiles were cut')
     return opened._replace(image=opened.image.crop(view.box), is_changed=True)
 
 
@@ -70,8 +72,10 @@ def open_bytes(data, view=views.AS_IT_IS):
         warnings.simplefilter('ignore')
         image = Image.open(io.BytesIO(data))
         file_format, pages = image.format, _pages(image)
-        if view.page is not None:
-            image.seek(pages[view.page])
+        # The first picture of a TIFF may be a reduced copy, which is no page.
+        page = pages[view.page or 0]
+        if page:
+            image.seek(page)
         tags = dict(getattr(image, 'tag_v2', {}))
         # A TIFF loses it while loading, a PNG may hold it behind the pixels.
         orientation = _orientation(image, tags) if file_format == 'TIFF' else 1
@@ -80,12 +84,12 @@ def open_bytes(data, view=views.AS_IT_IS):
             orientation = _orientation(image, tags)
     if file_format == 'PNG':
         jpeg_png.check_png(data)
-    if file_format == 'BMP' and image.mode == 'L' and data[_BMP_BITS] < 8:
+    if file_format == 'BMP' and image.mode == 'L' and 0 < data[_BMP_BITS] < 8:
         # Pillow 9.5 and 13 take each of its bytes for a pixel.
         raise ValueError('a grey BMP of %d bits is misread; save it as PNG' % data[_BMP_BITS])
     image = _turned(image, orientation, _ORIENTATION in tags, view.ignore_exif)
     return Opened(data, image, file_format, orientation,
-                  orientation in _UPRIGHT or bool(view.page), len(pages), tags)
+                  orientation in _UPRIGHT or bool(page), len(pages), tags)
 
 
 def measure(source):

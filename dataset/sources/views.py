@@ -34,7 +34,7 @@ def add_flags(parser):
 
 def are_asked_for(args):
     """Whether the flags ask for anything but files as they are."""
-    return of_args(args) != AS_IT_IS or args.pages or args.tile is not None
+    return bool(args.ignore_exif or args.bands or args.value_range or args.pages or args.tile)
 
 
 def of_args(args):

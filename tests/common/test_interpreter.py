@@ -63,3 +63,15 @@ def test_only_a_package_from_elsewhere_is_explained(code, expected):
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
     assert run.returncode == 1 and expected in run.stderr
     assert ('Traceback' in run.stderr) == ('needs the package' not in expected)
+
+
+@pytest.mark.parametrize('name, stamp, expected', [
+    ('.venv', None, 'make env'), ('.venv', 'cpu 1', 'RUNTIME=tf1 make env'),
+    ('.venv', 'tf2-gpu 1', 'RUNTIME=tf2 GPU=1 make env'),
+    ('.venv-tf1', 'gpu 1', 'RUNTIME=tf1 GPU=1 make env'),
+    ('.venv-tf2', None, 'RUNTIME=tf2 make env')])
+def test_an_environment_is_built_again_as_it_was(tmp_path, name, stamp, expected):
+    (tmp_path / name).mkdir()
+    if stamp:
+        (tmp_path / name / 'complete').write_text(stamp)
+    assert interpreter.build_command(str(tmp_path), name) == expected

@@ -87,6 +87,11 @@ def test_ids_that_do_not_start_at_0_ask_for_a_map_and_the_map_named_is_right(tmp
         read(tmp_path, text, {1: 0, 3: 1})
 
 
+def test_an_id_given_twice_is_refused(tmp_path):
+    with pytest.raises(UserError, match='a key is there twice'):
+        read(tmp_path, '{"0": "cat", "1": "dog", "1": "cow"}')
+
+
 def test_encodings_are_told_by_their_mark_or_refused_in_words(tmp_path):
     for encoding in ('utf-8', 'utf-8-sig', 'utf-16'):
         assert read(tmp_path, 'größe\nfluß', encoding=encoding) == ['größe', 'fluß']

@@ -111,3 +111,8 @@ def test_telling_words_are_those_that_not_all_names_have(names, keys):
 def test_names_that_words_do_not_tell_apart_are_refused():
     with pytest.raises(UserError, match='--loose_names: .*a-1 and a_01 do not differ'):
         file_names.match_loosely(['a_01', 'a-1', 'b'], ['a', 'b'])
+
+
+def test_two_masks_that_fit_one_image_are_refused():
+    with pytest.raises(UserError, match='--loose_names: the masks .* both fit the image b_2_b'):
+        file_names.match_loosely(['b_2', 'b_2_b'], ['2', '2_b', 'b_2_b'])

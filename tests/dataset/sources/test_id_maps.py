@@ -28,7 +28,8 @@ def test_spelling_is_short_and_means_the_same(text):
 @pytest.mark.parametrize('text, words', [
     ('1', 'not VALUE:CLASS'), ('a:1', 'not VALUE:CLASS'), ('1:cat', 'not VALUE:CLASS'),
     ('3-1:0', 'values rise'), ('65536:0', 'up to 65535'), ('1-3:0-1', 'different length'),
-    ('1-2:void-3', 'not VALUE:CLASS')])
+    ('1-2:void-3', 'not VALUE:CLASS'), ('7:255', 'ids are 0..254'),
+    ('0-9:250-259', 'ids are 0..254')])
 def test_unusable_texts_are_refused(text, words):
     with pytest.raises(argparse.ArgumentTypeError, match=words):
         id_maps.parse_item(text)

@@ -1,9 +1,10 @@
 """Pages and tiles: examples of their own, or said."""
+import io
 import os
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from dataset import build_folder, check
 from dataset.sources import decoding, opening, parts, views
@@ -82,6 +83,19 @@ def test_smaller_copies_in_a_tiff_are_no_pages():
     small = encoded(Image.fromarray(PAGES[0]), 'TIFF', save_all=True, append_images=[
         Image.fromarray(PAGES[1])], tiffinfo={254: 1})
     assert opening.open_source(small).num_pages == 1
+
+
+def test_a_smaller_copy_that_comes_first_is_not_taken_for_the_image():
+    file, (thumbnail, image) = io.BytesIO(), (noise(2, 3), noise(4, 6))
+    with TiffImagePlugin.AppendingTiffWriter(file, new=True) as writer:
+        for pixels, kind in ((thumbnail, 1), (image, 0)):
+            Image.fromarray(pixels).save(writer, 'TIFF', tiffinfo={254: kind})
+            writer.newFrame()
+        data = file.getvalue()
+    opened = opening.open_source(data)
+    np.testing.assert_array_equal(np.array(opened.image), image)
+    assert opened.num_pages == 1 and opened.is_changed
+    assert opening.measure(data) == [((6, 4), 1)]
 
 
 @pytest.mark.parametrize('orientation', [1, 6])

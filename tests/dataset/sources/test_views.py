@@ -21,7 +21,8 @@ def test_what_there_is_not_is_refused(tmp_path, flags, words, capsys):
 
 
 @pytest.mark.parametrize('flags', [
-    ['--ignore_exif'], ['--bands', '1'], ['--value_range', '0', '9'], ['--pages'], ['--tile', '9']])
+    ['--ignore_exif'], ['--bands', '1'], ['--bands', '1', '2'], ['--value_range', '0', '9'],
+    ['--pages'], ['--tile', '9']])
 def test_a_built_data_set_is_looked_at_as_it_is(tmp_path, flags, capsys):
     with pytest.raises(SystemExit):
         check.main([str(tmp_path)] + flags)
