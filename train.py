@@ -96,9 +96,8 @@ def loop(session, graph, validation, log, run_dir, args, stop):
         failures.explain_non_finite, args=args, info=validation.info))
 
     def save():
-        steps.check_weights()
         with stop.timed('save'):
-            run_dir.save(graph.saver, session, steps.finished_step)
+            run_dir.save(graph.saver, session, steps.checked_step())
     # disable=None: no bar where standard error is no terminal.
     with failures.saving_what_is_finished(save, args), tqdm(
             total=args.max_steps * args.batch_size, initial=start_step * args.batch_size,

@@ -200,7 +200,7 @@ def image_level_of(batch, is_training):
         session.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS, scope))
         moving = [session.run(graph.get_tensor_by_name(scope + name)) for name in (
             'moving_mean:0', 'moving_variance:0')]
-        return output.ravel(), [float(value) for value in moving]
+        return output.ravel(), np.concatenate(moving).tolist()
 
 
 @pytest.mark.parametrize('is_training', [True, False])
