@@ -1,7 +1,9 @@
-# `make` lists the targets. GPU=1 chooses tensorflow-gpu, GPU=0 the CPU build.
+# `make` lists the targets. RUNTIME=tf1 or tf2 and GPU=1 or 0 go with each of them
+# (environments/make_env.sh says what they choose, and what they are where unset).
 
+MAKE_ENV = RUNTIME='$(RUNTIME)' GPU='$(GPU)' sh environments/make_env.sh
 # Emptied, because a PYTHONPATH of the caller would shadow the pinned packages.
-PYTHON = PYTHONHOME= PYTHONPATH= .venv/bin/python
+PYTHON = PYTHONHOME= PYTHONPATH= $(shell $(MAKE_ENV) --folder)/bin/python
 
 DEMO = runs/demo
 # From random initialisation in minutes on 2 cores: small crops in large batches, a
@@ -12,10 +14,12 @@ DEMO_TRAIN_FLAGS = --output_stride 16 --crop_size 113 --batch_size 16 --max_step
 	--batch_norm_decay 0.9 --l2_regularizer 0.00001 --min_scale 0.75 --max_scale 1.5 \
 	--no_color_jitter
 
-.PHONY: help env lint test demo notebook clean
+.PHONY: help env doctor lint test demo notebook clean
 
 help:
-	@echo 'make env       build .venv (Python 3.7, TensorFlow 1.15); GPU=1 for tensorflow-gpu'
+	@echo 'make env       build .venv; RUNTIME=tf1 (TensorFlow 1.15, Python 3.7) or RUNTIME=tf2'
+	@echo '               (TensorFlow 2.21, Python 3.11 to 3.13); GPU=1 for the build with CUDA'
+	@echo 'make doctor    look at the machine, the environments, data sets and runs'
 	@echo 'make lint      flake8'
 	@echo 'make test      flake8, then pytest on tests/'
 	@echo 'make demo      draw a small data set, train on it, evaluate; all under $(DEMO)'
@@ -23,7 +27,11 @@ help:
 	@echo 'make clean     remove $(DEMO)'
 
 env:
-	@GPU='$(GPU)' sh environments/make_env.sh
+	@$(MAKE_ENV)
+
+# Of the system, because it also says what is wrong with .venv.
+doctor:
+	@python3 runtime/doctor.py
 
 lint: env
 	$(PYTHON) -m flake8
@@ -40,7 +48,7 @@ demo: env
 	$(PYTHON) test.py --checkpoint $(DEMO)/model --dataset_dir $(DEMO)/shapes \
 		--split test --output_dir $(DEMO)/results
 
-# The kernel of .venv, whatever kernels the user has installed elsewhere.
+# The kernel of the environment, whatever kernels the user has installed elsewhere.
 notebook: env
 	JUPYTER_PREFER_ENV_PATH=1 $(PYTHON) -m notebook --notebook-dir notebooks
 

@@ -9,7 +9,8 @@ Writes under --output_dir:
                     encoded: `image_bytes`, JPEG or PNG files -> `labels_bytes`, PNG files
   frozen_graph.pb   a GraphDef of constants: images:0 -> labels:0, probabilities:0
   model.onnx        images -> labels, probabilities
-  export.json       classes, ignore label, tensors, checkpoint, step, versions, checksums
+  export.json       classes and their colours, ignore label, tensors, checkpoint, step,
+                    versions, checksums
 `images` is uint8 [batch, height, width, 3], RGB of any size; preprocessing is inside.
 `labels` is uint8 [batch, height, width], the most probable class of each pixel;
 `probabilities` is float32 [batch, height, width, classes].
@@ -17,19 +18,19 @@ Writes under --output_dir:
 Each format is loaded again in a process of its own and compared with the checkpoint.
 Where labels differ, nothing is written and the exit status is 1.
 """
-import argparse
 import os
 
-from common import scripts
-from inference import options, restored
-from runtime.devices import select_gpu
+import common.interpreter  # noqa: F401  before what may be missing
+from common import command_line, flag_types, scripts
+from experiment import loading
+from inference import options
+from runtime.devices import set_up
 from serving import formats, layout, publishing, verification
 
 
 def parse_flags(argv=None):
     """Parses the flags of `export.py`."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(__doc__)
     options.add_checkpoint_flags(parser)
     parser.add_argument('--output_dir', required=True,
                         help='a folder that is empty or not there yet')
@@ -38,7 +39,7 @@ def parse_flags(argv=None):
     parser.add_argument('--formats', nargs='+', default=list(layout.FORMATS),
                         choices=layout.FORMATS, help='what to write (default: all)')
     options.add_classes_flag(parser)
-    parser.add_argument('--opset', type=int, choices=layout.OPSETS,
+    parser.add_argument('--opset', type=flag_types.whole_number, choices=layout.OPSETS,
                         help='version of the ONNX operators (default: %d)' % layout.DEFAULT_OPSET)
     flags = parser.parse_args(argv)
     if flags.opset and 'onnx' not in flags.formats:
@@ -59,9 +60,9 @@ def export(flags):
     publishing.check_output_dir(flags.output_dir, flags.overwrite)
     if 'saved_model' in flags.formats:
         publishing.check_loadable(flags.output_dir)
-    select_gpu(flags.gpu_id)
     versions = publishing.versions_of(flags.formats)
-    run = restored.load_run(flags.checkpoint, flags.output_stride, flags.classes)
+    run = loading.named(loading.load_run(flags.checkpoint, flags.output_stride), flags.classes)
+    print(set_up(flags.gpu_id, allow_unsupported_gpu=flags.allow_unsupported_gpu), flush=True)
     with publishing.published(flags.output_dir) as folder:
         print('%s at output stride %d as %s.' % (
             run.checkpoint, run.args.output_stride, ', '.join(flags.formats)), flush=True)

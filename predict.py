@@ -5,34 +5,35 @@
 
 Writes under --output_dir, for each picture at its own size (upright, as EXIF says):
   index/NAME.png            8-bit grey, each value a class id
-  palette/NAME.png          the same ids in VOC's colours
+  palette/NAME.png          the same ids in the colours of the classes
   overlay/NAME.png          the colours over the picture, with a legend
   probabilities/NAME.npz    with --save_probabilities: `probabilities`, float16
                             [height, width, classes]
-for each video or animated GIF, frame by frame:
+for each video or animated GIF, PNG or WebP, each frame once and shown at its own time:
   overlay/NAME.mp4 or .gif  the colours over the frames, with a legend, without sound
   frames/NAME/000000.png    with --save_frames: the class ids of each frame
 with --save_submission, results/VOC2012/Segmentation/comp6_test_cls/ID.png for VOC's server,
 and at the end predictions.json: sizes, and the share of each class in the pixels.
 NAME is the path in the folder that was given. What cannot be read is reported and left
-out; the exit status is then 1.
+out; the exit status is then 1. No result takes the place of a file that is none: .results
+lists them.
 """
-import argparse
 import os
+import sys
 
-from common import files, flag_types, scripts
+import common.interpreter  # noqa: F401  before what may be missing
+from common import command_line, files, flag_types, scripts
 from common.errors import UserError
-from experiment import checkpoints
-from inference import labelling, media, options, restored, submission
-from runtime.devices import select_gpu
+from experiment import checkpoints, loading
+from inference import labelling, media, options, output_folder, restored, submission
+from runtime.devices import set_up
 
 RESULT_NAME = 'predictions.json'
 
 
 def parse_flags(argv=None):
     """Parses the flags of `predict.py`."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(__doc__)
     options.add_checkpoint_flags(parser)
     parser.add_argument('--input', required=True, nargs='+', metavar='PATH',
                         help='pictures, videos, folders of them (subfolders included), and '
@@ -59,27 +60,30 @@ def predict(flags):
     """
     passes = options.passes_of(flags)
     # Before anything that takes TensorFlow, whose import takes seconds.
-    items = media.find_inputs(
-        flags.input, [os.path.join(flags.output_dir, name) for name in labelling.FOLDERS])
+    folder = output_folder.OutputFolder(flags.output_dir)
+    items, notes = media.find_inputs(flags.input, folder)
+    for note in notes:
+        print(note, file=sys.stderr)
+    media.add_readers()
     os.makedirs(flags.output_dir, exist_ok=True)
-    select_gpu(flags.gpu_id)
-    run = restored.load_run(flags.checkpoint, flags.output_stride, flags.classes)
+    run = loading.named(loading.load_run(flags.checkpoint, flags.output_stride), flags.classes)
     # The pictures of VOC's own test set have no labels: they come as a folder.
     submission_dir = flags.save_submission and submission.folder_in(
-        flags.output_dir, flags.save_submission, 'test', run.class_names)
-    result = os.path.join(flags.output_dir, RESULT_NAME)
+        '', flags.save_submission, 'test', run.info.class_names)
+    print(set_up(flags.gpu_id, allow_unsupported_gpu=flags.allow_unsupported_gpu), flush=True)
+    result = folder.place(RESULT_NAME)
     with restored.Predictor(run, passes) as predictor:
         print('%s on %d inputs, output stride %d.'
               % (run.checkpoint, len(items), run.args.output_stride))
         if os.path.exists(result):
             os.remove(result)  # of an earlier run: it is there when this one is complete
         pictures, videos, failures = labelling.Labeller(predictor, run, labelling.Outputs(
-            flags.output_dir, flags.save_probabilities, flags.save_frames, submission_dir),
+            folder, flags.save_probabilities, flags.save_frames, submission_dir),
             flags.batch_size).label(items)
     files.write_json({
         'checkpoint': run.checkpoint, 'step': checkpoints.step_of(run.checkpoint),
         'output_stride': run.args.output_stride, 'passes': dict(passes._asdict()),
-        'class_names': run.class_names, 'pictures': pictures, 'videos': videos,
+        'class_names': run.info.class_names, 'pictures': pictures, 'videos': videos,
         'failed': [{'input': path, 'error': error} for path, error in failures]}, result)
     print('%d pictures and %d videos: %s' % (len(pictures), len(videos), result))
     if failures:

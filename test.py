@@ -13,24 +13,22 @@ the post's. Writes report.html, which shows everything on one page, and beside i
   confusion_matrix.png, calibration.png, contact_sheet.png
   results/VOC2012/...   with --save_submission, what PASCAL VOC's server takes
 """
-import argparse
 import os
 
+import common.interpreter  # noqa: F401  before what may be missing
 import metrics
 import network
-from common import scripts
-from common.errors import UserError
+from common import command_line, scripts
 from dataset import descriptor
 from evaluation import graph, loop, results, scores
 from experiment import loading
 from inference import options, submission
-from runtime.devices import select_gpu
+from runtime.devices import set_up
 
 
 def parse_flags(argv=None):
     """Parses the flags of `test.py`."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(__doc__)
     options.add_checkpoint_flags(parser)
     parser.add_argument('--dataset_dir', help='default: that of the run')
     parser.add_argument('--split', default='test', help='default: test')
@@ -46,10 +44,7 @@ def load_dataset(flags, run):
     """Returns (directory, `DatasetInfo`) of a data set with the run's classes, else raises."""
     dataset_dir = flags.dataset_dir or run.args.dataset_dir
     info = descriptor.load(dataset_dir)
-    if info.number_of_classes != run.args.number_of_classes:
-        raise UserError('%s has %d classes, but %s was trained on %d. Give the --dataset_dir '
-                        'that fits.' % (dataset_dir, info.number_of_classes, run.checkpoint,
-                                        run.args.number_of_classes))
+    loading.check_data_set(run, info, dataset_dir)
     return dataset_dir, info
 
 
@@ -60,12 +55,12 @@ def test(flags):
       UserError: bad flags, or an image that cannot be evaluated.
     """
     passes = options.passes_of(flags)
-    select_gpu(flags.gpu_id)
     run = loading.load_run(flags.checkpoint, flags.output_stride)
     dataset_dir, info = load_dataset(flags, run)
     output_dir = flags.output_dir or os.path.join(run.run_dir, 'results_' + flags.split)
     submission_dir = flags.save_submission and submission.folder_in(
         output_dir, flags.save_submission, flags.split, info.class_names)
+    print(set_up(flags.gpu_id, allow_unsupported_gpu=flags.allow_unsupported_gpu), flush=True)
     eval_graph = graph.build_eval_graph(
         network.options_of(run.args), info, dataset_dir, graph.EvaluationOptions(
             flags.split, run.args.crop_size if flags.post_scores else None,

@@ -15,17 +15,17 @@ import contextlib
 import functools
 import sys
 
-from tqdm import tqdm
-
+import common.interpreter  # noqa: F401  before what may be missing
 import network
-from common import scripts
+from common import progress, scripts
+from common.interpreter import command
 from dataset import descriptor
 from experiment import config, history, stopping, train_flags, weights
 from experiment.run_dir import RunDirectory
 from experiment.run_log import RunLog
 from preprocessing import inputs
 from runtime import tf
-from runtime.devices import limit_threads, select_gpu, session_config
+from runtime.devices import session_config, set_up
 from training import class_weights, failures, optimization
 from training.graph import (TrainGraph, augmentation_options, build_averages,
                             build_finite_checks, build_panels, build_savers, timed_next)
@@ -72,7 +72,7 @@ def build_train_graph(args, info, network_options, start_step=0, loss_weights=No
 
         saver, best_saver = build_savers(averages, global_step, args.keep_checkpoints)
         return TrainGraph(graph, iterator.initializer, step, train_op, global_step, learning_rate,
-                          data_wait, build_panels(example, logits, info.ignore_label), averages,
+                          data_wait, build_panels(example, logits, info), averages,
                           build_finite_checks(), saver, best_saver,
                           descriptor.shard_paths(info, args.dataset_dir, 'train'))
 
@@ -98,10 +98,9 @@ def loop(session, graph, validation, log, run_dir, args, stop):
     def save():
         with stop.timed('save'):
             run_dir.save(graph.saver, session, steps.checked_step())
-    # disable=None: no bar where standard error is no terminal.
-    with failures.saving_what_is_finished(save, args), tqdm(
+    with failures.saving_what_is_finished(save, args), progress.bar(
             total=args.max_steps * args.batch_size, initial=start_step * args.batch_size,
-            unit='image', smoothing=0.05, disable=None) as bar:
+            unit='image', smoothing=0.05, has_lines=False) as bar:
         for step in range(start_step + 1, args.max_steps + 1):
             if stop.is_due() or validation.is_patience_over():
                 save()
@@ -146,6 +145,7 @@ def train(args, stop):
         if run_dir.is_finished(run_dir.start_step, split_of(args, info)):
             print(run_dir.describe_finished())
             return 0
+        print(set_up(args.gpu_id, args.num_threads, args.allow_unsupported_gpu), flush=True)
         loss_weights = class_weights.resolve(args.class_weights, info, args.dataset_dir,
                                              args.overfit)
         run_dir.check_class_weights(loss_weights)
@@ -170,22 +170,19 @@ def train(args, stop):
             session.run(graph.initializer)
             step = loop(session, graph, validation, log, run_dir, args, stop)
         if stop.reason and not run_dir.is_finished(step, validation.split):
-            print('Stopped at step %d: %s.%s' % (
-                step, stop.reason,
-                ' The same command goes on from there.' if stop.can_go_on else ''))
+            print('Stopped at step %d: %s' % (step, stop.describe()))
             return stop.status
         split = 'test' if 'test' in info.splits else validation.split or 'train'
-        print('Done: %s. Score it with: python test.py --checkpoint %s%s'
-              % (run_dir.path, run_dir.path, '' if split == 'test' else ' --split ' + split))
+        print('Done: %s. Score it with: %s' % (run_dir.path, command(
+            'test.py', '--checkpoint', run_dir.path,
+            *(() if split == 'test' else ('--split', split)))))
         return 0
 
 
 def main(argv=None):
     args = train_flags.parse(argv, __doc__)
     stop = stopping.StopRequest(args.time_limit)
-    select_gpu(args.gpu_id)
-    limit_threads(args.num_threads)
-    with scripts.ending_in_one_message(os_error_hint=failures.NO_ROOM), \
+    with scripts.ending_in_one_message(no_room_hint=failures.NO_ROOM), \
             stopping.lasting_output(), stop.on_signals():
         print(train_flags.describe_recipe(args), flush=True)
         status = train(args, stop)

@@ -13,6 +13,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import common.interpreter  # noqa: E402,F401  before what may be missing
 import losses  # noqa: E402
 import network  # noqa: E402
 from dataset import voc  # noqa: E402

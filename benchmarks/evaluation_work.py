@@ -7,20 +7,22 @@ through the evaluation of test.py, which decodes, scores, and writes PNGs beside
 over the decoded images alone. Prints what the evaluation takes longer for an image, as a
 share of a forward pass at 513x513, pair by pair and as the median.
 """
-import argparse
 import os
 import statistics
 import sys
 import tempfile
 import time
 
-import numpy as np
-
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import common.interpreter  # noqa: E402,F401  before what may be missing
+
+import numpy as np  # noqa: E402
 
 import metrics  # noqa: E402
 import network  # noqa: E402
 from benchmarks import measuring  # noqa: E402
+from common import command_line, flag_types  # noqa: E402
 from dataset import descriptor, voc  # noqa: E402
 from evaluation import graph, loop, results  # noqa: E402
 from experiment import train_flags, weights  # noqa: E402
@@ -80,10 +82,9 @@ def confusion_milliseconds(repeats=50):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--num_images', type=int, default=16)
-    parser.add_argument('--num_pairs', type=int, default=5)
+    parser = command_line.Parser(__doc__)
+    parser.add_argument('--num_images', type=flag_types.positive_int, default=16)
+    parser.add_argument('--num_pairs', type=flag_types.positive_int, default=5)
     parser.add_argument('--resnet_model', default='resnet_v2_50')
     flags = parser.parse_args(argv)
     print('confusion matrix of 500x375: %.2f ms' % confusion_milliseconds())

@@ -19,8 +19,10 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import common.interpreter  # noqa: E402,F401  before what may be missing
 from benchmarks import measuring  # noqa: E402
 from common import files, scripts  # noqa: E402
+from experiment import train_flags  # noqa: E402
 
 TABLE_PATH = os.path.join(measuring.ROOT, 'benchmarks', 'training_memory.json')
 TABLE_BASE = {'crop_size': 513, 'batch_size': 4, 'output_stride': 16,
@@ -90,6 +92,7 @@ def main(argv=None):
         if flags == ['--table']:
             measure_table(folder)
             return
+        train_flags.parse(flags, __doc__)  # a wrong one is found now, not minutes later
         for num_train in (200, 2000):
             data = os.path.join(folder, str(num_train))
             build_shapes(data, num_train)

@@ -8,9 +8,7 @@ import shutil
 import tarfile
 import zlib
 
-from tqdm import tqdm
-
-from common import files
+from common import files, progress
 from common.http import (DownloadError, check_room, full_disk_reported,
                          web_page_hint)
 
@@ -80,7 +78,7 @@ def safe_members(tar, choose, max_member_bytes=MAX_MEMBER_BYTES, max_total_bytes
 def _unpack(tar, folder, choose, max_member_bytes, max_total_bytes):
     """Writes the chosen files below `folder`, and reads the archive to its very end."""
     members = safe_members(tar, choose, max_member_bytes, max_total_bytes)
-    for member, target in tqdm(members, unit='file', desc='unpacking', disable=None):
+    for member, target in progress.bar(members, unit='file', desc='unpacking'):
         path = os.path.join(folder, target)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, 'wb') as handle:

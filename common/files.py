@@ -1,4 +1,5 @@
 """Files that are there whole or not at all: replacing, locking, hashing, JSON."""
+import codecs
 import contextlib
 import fcntl  # POSIX alone has it, as the platforms that `make env` supports
 import hashlib
@@ -38,6 +39,37 @@ def write_json(value, path, **options):
     with replacing(path) as handle:
         json.dump(value, handle, **dict(dict(indent=2, sort_keys=True), **options))
         handle.write('\n')
+
+
+def read_text(path, flag):
+    """Reads a text that a person wrote: UTF-8, or UTF-16 with its byte order mark.
+
+    Args:
+      path: str.
+      flag: str, what gave the path, for messages.
+
+    Returns:
+      str, lines end with a newline character alone.
+
+    Raises:
+      UserError: the file cannot be read, or is of another encoding.
+    """
+    try:
+        with open(path, 'rb') as handle:
+            data = handle.read()
+    except OSError as error:
+        raise UserError('%s %s cannot be read: %s.' % (flag, path, error))
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode('utf-16' if is_utf16 else 'utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise UserError(
+            '%s %s cannot be read: line %d is not UTF-8, but Latin-1 perhaps. Save the text as '
+            'UTF-8.' % (flag, path, data[:error.start].count(b'\n') + 1))
+    if '\0' in text:
+        raise UserError('%s %s cannot be read: it holds zero bytes, so it is no text, or UTF-16 '
+                        'without a byte order mark. Save it as UTF-8.' % (flag, path))
+    return text.replace('\r\n', '\n').replace('\r', '\n')
 
 
 def read_json(path):

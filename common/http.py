@@ -8,9 +8,7 @@ import os
 import shutil
 import time
 
-from tqdm import tqdm
-
-from common import files
+from common import files, progress
 from common.errors import UserError
 
 BY_HAND = 'Or fetch it by hand and pass it with --file PATH.'
@@ -256,8 +254,8 @@ def _receive(response, part, offset, total):
     if total is not None:
         check_room(os.path.dirname(os.path.abspath(part)), total - offset)
     with full_disk_reported(part), open(part, 'ab') as handle, \
-            tqdm(total=total, initial=offset, unit='B', unit_scale=True, unit_divisor=1024,
-                 desc=os.path.basename(part)[:-len('.part')], disable=None) as bar:
+            progress.bar(total=total, initial=offset, unit='B', unit_scale=True,
+                         unit_divisor=1024, desc=os.path.basename(part)[:-len('.part')]) as bar:
         try:
             for block in response.raw.stream(_BLOCK_BYTES, decode_content=False):
                 handle.write(block)

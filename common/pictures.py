@@ -33,9 +33,9 @@ def figure(width, height, dpi=100):
     return drawn
 
 
-def figure_png(drawn, dpi='figure'):
+def figure_png(drawn):
     """Returns a figure, its axes laid out tightly, as the bytes of a PNG."""
     drawn.tight_layout()
     buffer = io.BytesIO()
-    drawn.savefig(buffer, format='png', dpi=dpi)
+    drawn.savefig(buffer, format='png')
     return buffer.getvalue()

@@ -12,6 +12,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import common.interpreter  # noqa: E402,F401  before what may be missing
 from dataset import building  # noqa: E402
 from dataset.sources import shapes  # noqa: E402
 

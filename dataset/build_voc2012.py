@@ -15,6 +15,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import common.interpreter  # noqa: E402,F401  before what may be missing
 from common import scripts  # noqa: E402
 from dataset import building  # noqa: E402
 from dataset.sources import voc2012  # noqa: E402

@@ -1,9 +1,11 @@
 """What the builders share: from the flags to the records of each split, its table, the end."""
-import argparse
+import sys
 
-from common import flag_types, scripts
+from common import command_line, flag_types, scripts
+from common.interpreter import command
 from dataset import descriptor
 from dataset.records import writing
+from dataset.sources import decoding
 
 
 def parse_args(source, description, argv=None, made_on_the_fly=False):
@@ -16,8 +18,7 @@ def parse_args(source, description, argv=None, made_on_the_fly=False):
       made_on_the_fly: bool, whether the examples come from an iterator, for which the flags of
         writing have no use.
     """
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(description)
     source.add_flags(parser)
     if made_on_the_fly:
         parser.set_defaults(num_shards=4, num_workers=1, skip_bad=False)
@@ -40,6 +41,9 @@ def _add_writing_flags(parser):
 
 def run(source, args):
     """Builds what the flags describe; what a user can mend, or Ctrl-C, ends it with one message."""
+    if hasattr(sys.stdout, 'reconfigure'):  # notebooks put something else there
+        # Names of files need not be UTF-8.
+        sys.stdout.reconfigure(errors='backslashreplace')
     with scripts.ending_in_one_message(
             'Stopped. The same command again goes on with the shards that are finished.'):
         _build(source.read(args), args)
@@ -47,18 +51,29 @@ def run(source, args):
 
 def _build(source, args):
     """Writes each part of a `contract.Source` and prints its table, then the next command."""
-    info = descriptor.create(source.name, source.class_names, source.ignore_label)
+    info = descriptor.create(source.name, source.class_names, source.ignore_label,
+                             colors=source.colors)
+    failures, summaries = [], []
     for part in source.parts:
         if part.note:
             print(part.note)
         count = len(part.examples) if part.num_examples is None else part.num_examples
-        summary = writing.write_split(
-            part.examples, count, info, args.output_dir, part.split, args.num_shards,
-            part.aliases, part.reader, args.num_workers, args.skip_bad)
-        print(writing.describe(summary, info, ' and '.join((part.split,) + part.aliases)))
+        try:
+            summary = writing.write_split(
+                part.examples, count, info, args.output_dir, part.split, args.num_shards,
+                part.aliases, part.reader, args.num_workers, args.skip_bad, bool(failures),
+                summaries)
+        except decoding.InvalidExampleError as error:
+            # The other splits are looked at too, so that all bad files are named at once.
+            failures.append(str(error))
+        else:
+            summaries.append(summary)
+            print(writing.describe(summary, info, ' and '.join((part.split,) + part.aliases)))
+    if failures:
+        raise decoding.InvalidExampleError('\n'.join(failures))
     splits = descriptor.load(args.output_dir).splits
     if 'train' in splits:
-        print('Next: python train.py --dataset_dir %s' % args.output_dir)
+        print('Next: ' + command('train.py', '--dataset_dir', args.output_dir))
     else:
         print('%s holds %s: train.py needs the split train too.'
               % (args.output_dir, ', '.join(sorted(splits))))

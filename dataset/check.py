@@ -10,7 +10,6 @@ the post. Exit status: 0 clean, 1 with errors or warnings, 2 when there is
 nothing to look at (wrong flags or paths). Notes (info) do not count, and
 --accept makes a note of a warning that is meant.
 """
-import argparse
 import collections
 import os
 import random
@@ -20,9 +19,8 @@ from concurrent import futures
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from tqdm import tqdm  # noqa: E402
-
-from common import flag_types, html  # noqa: E402
+import common.interpreter  # noqa: E402,F401  before what may be missing
+from common import command_line, flag_types, html, progress  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from dataset import descriptor, voc  # noqa: E402
 from dataset.checking import (conclusions, examination, inputs,  # noqa: E402
@@ -30,7 +28,7 @@ from dataset.checking import (conclusions, examination, inputs,  # noqa: E402
 from dataset.checking.duplicates import Duplicates  # noqa: E402
 from dataset.checking.findings import CODES, Findings  # noqa: E402
 from dataset.checking.statistics import SplitStatistics  # noqa: E402
-from dataset.sources import folder  # noqa: E402
+from dataset.sources import folder, notes, views  # noqa: E402
 
 NUM_OVERLAYS = 8
 
@@ -39,10 +37,8 @@ def parse_args(argv=None):
     """Returns the parsed flags; argparse exits with usage on a wrong one."""
     codes = '\n'.join('  %-26s%-9s%s' % ((code,) + meaning)
                       for code, meaning in CODES.items())
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False, epilog='codes of findings:\n' + codes)
-    parser.add_argument('inputs', nargs='*', metavar='DIR_OR_TFRECORDS',
+    parser = command_line.Parser(__doc__, epilog='codes of findings:\n' + codes)
+    parser.add_argument('inputs', nargs='*', metavar='DIR_OR_TFRECORDS', type=flag_types.path,
                         help='one data set directory, or record files')
     _add_input_flags(parser)
     parser.add_argument('--max_images', type=flag_types.positive_int,
@@ -52,11 +48,13 @@ def parse_args(argv=None):
     parser.add_argument('--accept', action='append', default=[], metavar='CODE',
                         choices=sorted(CODES),
                         help='findings of this code do not count; may be given several times')
-    parser.add_argument('--json', metavar='FILE', help='write the report for programs; -: print it')
-    parser.add_argument('--html', metavar='FILE', help='write one page with pictures')
+    parser.add_argument('--json', metavar='FILE', type=flag_types.path,
+                        help='write the report for programs; -: print it')
+    parser.add_argument('--html', metavar='FILE', type=flag_types.path,
+                        help='write one page with pictures')
     parser.add_argument('--num_overlays', type=flag_types.positive_int,
                         help='images shown in the page of --html (default %d)' % NUM_OVERLAYS)
-    parser.add_argument('--seed', type=int,
+    parser.add_argument('--seed', type=flag_types.whole_number,
                         help='which images that page shows (default 0)')
     args = parser.parse_args(argv)
     _check_args(args, parser)
@@ -64,16 +62,19 @@ def parse_args(argv=None):
 
 
 def _add_input_flags(parser):
-    parser.add_argument('--images', metavar='DIR', help='folder of images, before building')
-    parser.add_argument('--masks', metavar='DIR', help='folder of their masks')
-    parser.add_argument('--classes', metavar='FILE',
+    parser.add_argument('--images', metavar='DIR', type=flag_types.path,
+                        help='folder of images, before building')
+    parser.add_argument('--masks', metavar='DIR', type=flag_types.path,
+                        help='folder of their masks')
+    parser.add_argument('--classes', metavar='FILE', type=flag_types.path,
                         help='one class name per line, class 0 first, where there is no '
                              'dataset.json (default: those of the palette, or the ids in the '
                              'masks)')
-    parser.add_argument('--ignore_label', type=int,
+    parser.add_argument('--ignore_label', type=flag_types.whole_number,
                         help='value of pixels without class, where there is no dataset.json '
                              '(default %d)' % voc.IGNORE_LABEL)
     folder.add_pairing_flags(parser)
+    views.add_flags(parser)
     parser.add_argument('--split', help='what --images are for (default train)')
 
 
@@ -84,9 +85,10 @@ def _check_args(args, parser):
     if not all(folders) and not args.list_file and (any(folders) or not args.inputs):
         parser.error('give a data set directory, record files, or --images and --masks')
     if args.inputs and (args.split is not None or args.image_suffix or args.mask_suffix
-                        or args.palette):
-        parser.error('--split, --palette, --image_suffix and --mask_suffix go with --images '
-                     'and --masks')
+                        or args.loose_names or args.palette or args.map_ids
+                        or views.are_asked_for(args)):
+        parser.error('--split, --palette, --map_ids, --image_suffix, --mask_suffix, '
+                     '--loose_names and how files are read go with --images and --masks')
     if len(args.inputs) > 1 and any(os.path.isdir(path) for path in args.inputs):
         parser.error('give one directory at a time')
     if args.ignore_label is not None and not 0 <= args.ignore_label <= descriptor.LARGEST_LABEL:
@@ -146,21 +148,25 @@ def examine_all(found, args, findings):
       (dict from split to `SplitStatistics`, list of `examination.Result`s with pictures).
     """
     statistics = {split: SplitStatistics() for split, *_ in found.files + found.pairs}
-    duplicates = Duplicates()
+    duplicates, palettes = Duplicates(), notes.Totals()
     sampler = Sampler((args.num_overlays or NUM_OVERLAYS) if args.html else 0, args.seed or 0)
-    with tqdm(total=inputs.count_images(found, args.max_images), desc='check',
-              unit='image') as progress:
+    with progress.bar(total=inputs.count_images(found, args.max_images), desc='check',
+                      unit='image') as bar:
         for place, result in _results(found, args, findings, sampler):
             item = result.item
             statistics[item.split].add(result)
             for code, path, text in result.problems:
                 findings.add(code, text, item.split, path or item.file, item.record)
             duplicates.add(result, findings)
+            palettes.add(result.notes, item.content.mask if item.record is None
+                         else result.name)
             if result.picture is not None:
                 # Only the name and the picture are kept, not the record.
                 sampler.put(place, result._replace(item=item._replace(content=None)))
-            progress.update()
+            bar.update()
     duplicates.conclude(findings)
+    if palettes.differing_palettes():
+        findings.add('palette_order', palettes.differing_palettes())
     return statistics, sampler.drawn()
 
 

@@ -5,15 +5,20 @@ label and split sizes are written down nowhere else.
 """
 import collections
 import hashlib
+import json
 import os
 
 from common import files
 from common.errors import UserError
+from common.interpreter import command
 from dataset import voc
 from dataset.records import raw_records
+from dataset.sources import id_maps
 
 FILE_NAME = 'dataset.json'
 FORMAT_VERSION = 1
+
+_JSON_STYLE = {'indent': 2, 'sort_keys': True, 'ensure_ascii': False}
 
 # Label maps are stored as 8-bit images.
 LARGEST_LABEL = 255
@@ -21,18 +26,20 @@ LARGEST_LABEL = 255
 # name: str. class_names: tuple of str, position is class id. number_of_classes:
 # int. ignore_label: int, outside 0..number_of_classes - 1. splits: dict from
 # split name to {'num_examples': int, 'shards': [file name in the directory]}.
+# colors: None, or tuple of (red, green, blue), the data set's own, by class id;
+# `palette.of` gives those of any.
 DatasetInfo = collections.namedtuple(
-    'DatasetInfo', ['name', 'class_names', 'number_of_classes', 'ignore_label', 'splits'])
+    'DatasetInfo', ['name', 'class_names', 'number_of_classes', 'ignore_label', 'splits',
+                    'colors'], defaults=[None])
 
-_HOW_TO_BUILD = '''Build one first, from the project's root, in one of these ways:
-  python dataset/build_voc2012.py --voc_root VOCdevkit/VOC2012 --output_dir DIR
+_HOW_TO_BUILD = '''Build one first, in one of these ways:
+  %s --voc_root VOCdevkit/VOC2012 --output_dir DIR
       and with --sbd_root benchmark_RELEASE/dataset the post's split
-  python dataset/build_folder.py --images DIR --masks DIR --classes FILE \
---validation_fraction 0.2 --output_dir DIR
-  python dataset/build_shapes.py --output_dir DIR'''
+  %s --images DIR --masks DIR --classes FILE --validation_fraction 0.2 --output_dir DIR
+  %s --output_dir DIR'''
 
 
-def create(name, class_names, ignore_label, splits=None):
+def create(name, class_names, ignore_label, splits=None, colors=None):
     """Makes a validated `DatasetInfo`.
 
     Args:
@@ -40,6 +47,7 @@ def create(name, class_names, ignore_label, splits=None):
       class_names: sequence of str; position is class id.
       ignore_label: int, the label of pixels without class, 0..255.
       splits: dict as in `DatasetInfo`, or None for no split yet.
+      colors: sequence of (red, green, blue), ints in 0..255, one a class; or None.
 
     Returns:
       `DatasetInfo`.
@@ -55,7 +63,8 @@ def create(name, class_names, ignore_label, splits=None):
         raise UserError('splits is %r; it must map split names to shards.' % (splits,))
     for split, entry in splits.items():
         _check_split(split, entry)
-    return DatasetInfo(name, tuple(class_names), len(class_names), ignore_label, splits)
+    return DatasetInfo(name, tuple(class_names), len(class_names), ignore_label, splits,
+                       None if colors is None else _checked_colors(colors, len(class_names)))
 
 
 def _check_classes(class_names, ignore_label):
@@ -75,8 +84,28 @@ def _check_classes(class_names, ignore_label):
     if (not isinstance(ignore_label, int) or isinstance(ignore_label, bool)
             or not len(class_names) <= ignore_label <= LARGEST_LABEL):
         raise UserError(
-            'ignore_label is %r, but class ids take 0..%d; choose a value in %d..%d.'
-            % (ignore_label, len(class_names) - 1, len(class_names), LARGEST_LABEL))
+            'ignore_label is %r, but class ids take 0..%d; choose a value in %d..%d.%s'
+            % (ignore_label, len(class_names) - 1, len(class_names), LARGEST_LABEL,
+               _advice_on_void(ignore_label, len(class_names))))
+
+
+def _advice_on_void(label, number_of_classes):
+    if label not in range(number_of_classes):
+        return ''
+    return (' If masks hold void as %d, leave out --ignore_label, give %s to build_folder.py, and '
+            'have no line for void in --classes.'
+            % (label, id_maps.without({label}, number_of_classes + 1)))
+
+
+def _checked_colors(colors, number_of_classes):
+    if (not isinstance(colors, (list, tuple)) or len(colors) != number_of_classes
+            or not all(isinstance(color, (list, tuple)) and len(color) == 3
+                       and all(type(channel) is int and 0 <= channel <= 255 for channel in color)
+                       for color in colors)
+            or len(set(map(tuple, colors))) != number_of_classes):
+        raise UserError('colors is %r; it must list %d different [red, green, blue] of integers '
+                        '0..255, one a class.' % (colors, number_of_classes))
+    return tuple(map(tuple, colors))
 
 
 def _check_split(split, entry):
@@ -93,23 +122,6 @@ def _check_split(split, entry):
         raise UserError(
             'Split %r: shards is %r; it must list different file names of this directory.'
             % (split, shards))
-
-
-def read_class_names(path):
-    """Reads class names, one per line; blank lines and `#` comments are skipped.
-
-    Returns a list of str, position is class id; raises `UserError` where the file cannot be
-    read or names no class.
-    """
-    try:
-        with open(path, encoding='utf-8-sig') as classes_file:
-            names = [line.split('#')[0].strip() for line in classes_file]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError('--classes %s cannot be read: %s' % (path, error))
-    names = [name for name in names if name]
-    if not names:
-        raise UserError('--classes %s names no class; write one name per line.' % path)
-    return names
 
 
 def exists(dataset_dir):
@@ -136,7 +148,9 @@ def load(dataset_dir):
         if raw_records.present(dataset_dir):
             return of_raw_records(raw_records.splits(dataset_dir))
         raise UserError('There is no %s in %s. %s'
-                        % (FILE_NAME, os.path.abspath(dataset_dir), _HOW_TO_BUILD))
+                        % (FILE_NAME, os.path.abspath(dataset_dir), _HOW_TO_BUILD % tuple(
+                            command('dataset/build_%s.py' % source)
+                            for source in ('voc2012', 'folder', 'shapes'))))
     try:
         values = files.read_json(path)
     except UserError as error:
@@ -157,7 +171,8 @@ def _from_json(values):
     if not isinstance(values, dict):
         raise UserError('it must hold one JSON object, not %r.' % (values,))
     expected = set(DatasetInfo._fields) | {'format_version'}
-    missing, unknown = sorted(expected - set(values)), sorted(set(values) - expected)
+    # Without colours it is as earlier builders wrote it.
+    missing, unknown = sorted(expected - set(values) - {'colors'}), sorted(set(values) - expected)
     if missing or unknown:
         raise UserError('missing keys: %s; unknown keys: %s.'
                         % (', '.join(missing) or 'none', ', '.join(unknown) or 'none'))
@@ -166,7 +181,7 @@ def _from_json(values):
             'format_version is %r, this code reads %d. Build the data set again.'
             % (values['format_version'], FORMAT_VERSION))
     info = create(values['name'], values['class_names'], values['ignore_label'],
-                  values['splits'])
+                  values['splits'], values.get('colors'))
     if info.number_of_classes != values['number_of_classes']:
         raise UserError('number_of_classes is %r, but class_names lists %d.'
                         % (values['number_of_classes'], info.number_of_classes))
@@ -183,8 +198,10 @@ def save(info, dataset_dir):
     """
     values = dict(info._asdict(), class_names=list(info.class_names),
                   format_version=FORMAT_VERSION)
+    if info.colors is None:
+        del values['colors']
     _from_json(values)
-    files.write_json(values, os.path.join(dataset_dir, FILE_NAME), ensure_ascii=False)
+    files.write_json(values, os.path.join(dataset_dir, FILE_NAME), **_JSON_STYLE)
 
 
 def shard_paths(info, dataset_dir, split):
@@ -213,15 +230,20 @@ def shard_paths(info, dataset_dir, split):
 def fingerprint(dataset_dir):
     """Hashes what identifies a built data set, for a run's config, as 64 hexadecimal digits.
 
-    Covers the bytes of dataset.json, where there is one, and each shard's name and size, not the
-    shards' contents: a run on 10 GB of records starts without reading them. Raises as `load` and
-    `shard_paths`.
+    Covers the bytes of dataset.json, where there is one, less its colours, and each shard's name
+    and size, not the shards' contents: a run on 10 GB of records starts without reading them, and
+    goes on where colours were added. Raises as `load` and `shard_paths`.
     """
     info = load(dataset_dir)
     digest = hashlib.sha256()
     if exists(dataset_dir):
         with open(os.path.join(dataset_dir, FILE_NAME), 'rb') as json_file:
-            digest.update(json_file.read())
+            content = json_file.read()
+        if info.colors is not None:
+            values = json.loads(content.decode())
+            del values['colors']
+            content = (json.dumps(values, **_JSON_STYLE) + '\n').encode()
+        digest.update(content)
     paths = {path for split in info.splits for path in shard_paths(info, dataset_dir, split)}
     for path in sorted(paths):
         digest.update(('\n%s %d' % (os.path.basename(path), os.path.getsize(path))).encode())

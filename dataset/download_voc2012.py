@@ -10,7 +10,6 @@ the output directory. What is whole is skipped, so the same command goes on wher
 was stopped; an archive that was downloaded is removed once it is unpacked. The two
 are 2 GB and 1.4 GB; on the disk, an archive and what is in it need room together.
 """
-import argparse
 import os
 import shutil
 import sys
@@ -18,8 +17,11 @@ from collections import namedtuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from common import archives, files, http, scripts  # noqa: E402
+import common.interpreter  # noqa: E402,F401  before what may be missing
+from common import (archives, command_line, files, flag_types, http,  # noqa: E402
+                    scripts)
 from common.http import DownloadError  # noqa: E402
+from common.interpreter import command  # noqa: E402
 
 # urls: tried in order. folder: what is taken from an archive, and where it goes below
 # the output directory; of a single file, the folder that it is put into.
@@ -54,12 +56,12 @@ STAMP_NAME = '.download.json'
 
 def parse_args(argv=None):
     """Returns the parsed flags; argparse exits with usage on a wrong one."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--output_dir', required=True, help='where the folders are made')
+    parser = command_line.Parser(__doc__)
+    parser.add_argument('--output_dir', type=flag_types.path, required=True,
+                        help='where the folders are made')
     parser.add_argument('--only', nargs='+', choices=sorted(ITEMS), default=sorted(ITEMS),
                         metavar='ITEM', help='some of: %s (default: all)' % ' '.join(ITEMS))
-    parser.add_argument('--file', nargs='+', default=[], metavar='PATH',
+    parser.add_argument('--file', nargs='+', default=[], metavar='PATH', type=flag_types.path,
                         help='files that were fetched by hand, of any name; they stay there')
     return parser.parse_args(argv)
 
@@ -164,10 +166,10 @@ def next_command(output_dir):
     """Returns the command that builds a data set of what is there, or None."""
     if not is_whole('voc', output_dir):
         return None
-    command = 'python dataset/build_voc2012.py --voc_root %s' % target_of('voc', output_dir)
+    flags = ['--voc_root', target_of('voc', output_dir)]
     if is_whole('sbd', output_dir) and is_whole(LIST, output_dir):
-        command += ' --sbd_root %s' % target_of('sbd', output_dir)
-    return command + ' --output_dir data/voc2012'
+        flags += ['--sbd_root', target_of('sbd', output_dir)]
+    return command('dataset/build_voc2012.py', *flags + ['--output_dir', 'data/voc2012'])
 
 
 def download(args):
@@ -197,9 +199,9 @@ def main(argv=None):
     args = parse_args(argv)
     with scripts.ending_in_one_message('Stopped. The same command goes on where it was.'):
         download(args)
-    command = next_command(args.output_dir)
-    if command:
-        print('Next: %s' % command)
+    following = next_command(args.output_dir)
+    if following:
+        print('Next: %s' % following)
 
 
 if __name__ == '__main__':

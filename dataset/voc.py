@@ -49,10 +49,3 @@ def color_map(number_of_colors=256):
             bits = labels >> (3 * level + channel) & 1
             colors[:, channel] |= (bits << (7 - level)).astype(np.uint8)
     return colors
-
-
-def palette(ignore_label):
-    """The VOC colours for label ids as uint8 [256, 3], RGB, with VOC's void at `ignore_label`."""
-    colors = color_map()
-    colors[ignore_label] = color_map()[IGNORE_LABEL]
-    return colors

@@ -1,9 +1,11 @@
 """Pictures of scores: confusion matrices and calibration."""
 import numpy as np
 
-from common import pictures
+from common import lettering, pictures
 
-_MOST_NAMES = 30  # beyond it the labels of a confusion matrix would overlap
+# Inches of a class in a confusion matrix, of a letter beside it, and of all else.
+_CELL, _SMALL_CELL, _LETTER, _MARGIN = 0.32, 0.16, 0.1, 1.1
+_MOST_CELLS = 30  # of the larger ones
 
 
 def confusion_png(matrix, class_names, with_numbers=False):
@@ -19,15 +21,14 @@ def confusion_png(matrix, class_names, with_numbers=False):
     """
     matrix = np.asarray(matrix, np.float64)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    size = max(4.0, 0.32 * len(class_names) + 2.5)
+    names = lettering.labels(class_names)
+    cell = _CELL if len(names) <= _MOST_CELLS else _SMALL_CELL
+    size = max(4.0, cell * len(names) + _LETTER * max(map(len, names)) + _MARGIN)
     figure = pictures.figure(size + 0.8, size, dpi=80)
     axes = figure.subplots()
     image = axes.imshow(shares, vmin=0, vmax=1, cmap='Blues')
-    if len(class_names) <= _MOST_NAMES:
-        axes.set_xticks(range(len(class_names)))
-        axes.set_xticklabels(class_names, rotation=90, fontsize=8)
-        axes.set_yticks(range(len(class_names)))
-        axes.set_yticklabels(class_names, fontsize=8)
+    lettering.label_ticks(axes.xaxis, names, rotation=90, fontsize=8)
+    lettering.label_ticks(axes.yaxis, names, fontsize=8)
     for row, column in np.argwhere(shares >= 0.005) if with_numbers else ():
         axes.text(column, row, '%.0f' % (100 * shares[row, column]), ha='center', va='center',
                   fontsize=7, color='white' if shares[row, column] > 0.5 else 'black')

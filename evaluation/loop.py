@@ -4,9 +4,9 @@ from collections import deque, namedtuple
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from tqdm import tqdm
 
 import metrics
+from common import progress
 from common.errors import UserError
 from experiment import weights
 from inference import multiscale
@@ -102,9 +102,9 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=N
             ThreadPoolExecutor(max_workers=1) as executor:
         session.run(eval_graph.initializer)
         # position: on the line of the bar of training, where there is one.
-        for values in tqdm(_examples(session, eval_graph, info, details),
-                           total=eval_graph.num_examples, desc=split, unit='image', leave=False,
-                           disable=None, position=0):
+        for values in progress.bar(
+                _examples(session, eval_graph, info, details), total=eval_graph.num_examples,
+                desc=split, unit='image', leave=False, position=0):
             if should_stop and should_stop():
                 return None
             waiting.append(executor.submit(sums.add, values))

@@ -5,7 +5,7 @@ from PIL import Image
 
 import metrics
 from common import html
-from dataset import voc
+from dataset import palette
 from evaluation.scores import TITLES
 
 
@@ -96,8 +96,7 @@ def as_html(result, evaluated, info, args, drawings):
         return html.image(Image.open(io.BytesIO(content)), description)
 
     benchmark = result['benchmark']
-    colors = voc.palette(info.ignore_label)
-    swatches = [''] + [html.swatch(colors[index]) for index in range(info.number_of_classes)]
+    swatches = [''] + [html.swatch(color) for color in palette.of_classes(info)]
     interval = tuple(map(_score, benchmark['mean_iou_95_interval']))
     scores, definitions = _scores_html(result)
     parts = ['<p class="verdict">mean IoU %s <span class="note">(95%% interval over images: '

@@ -9,7 +9,7 @@ from collections import namedtuple
 import metrics
 from common import files, html, pictures
 from evaluation import figures, report
-from inference import drawing
+from inference import drawing, submission
 
 SHEET_ROWS = 12
 WORST_SHOWN = 16
@@ -41,12 +41,13 @@ class Pictures:
     def add(self, name, image, labels, predictions, matrix):
         """Takes one image; see `loop.evaluate`."""
         stem = os.path.splitext(name)[0]
-        paths = [os.path.join(self._folder, stem + '.png')]
+        path = os.path.join(self._folder, stem + '.png')
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        drawing.save_palette_png(predictions, path, self._info)
         if self._submission_dir:
-            paths.append(os.path.join(self._submission_dir, os.path.basename(stem) + '.png'))
-        for path in paths:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            drawing.save_palette_png(predictions, path, self._info.ignore_label)
+            os.makedirs(self._submission_dir, exist_ok=True)
+            submission.save_png(predictions, os.path.join(
+                self._submission_dir, os.path.basename(stem) + '.png'))
         if self._index % self._every == 0 and len(self._rows) < SHEET_ROWS:
             self._rows.append((name, image, labels, predictions))
         score = float(metrics.mean_iou(metrics.counts(matrix)))
@@ -61,12 +62,11 @@ class Pictures:
 
     def drawn(self, evaluated):
         """Returns the `Drawings` of all images; `evaluated` is a `loop.Evaluation`."""
-        names, ignore_label = self._info.class_names, self._info.ignore_label
-        worst = [(name, -score, drawing.comparison(*small, names, ignore_label))
+        worst = [(name, -score, drawing.comparison(*small, self._info))
                  for score, _, name, small in sorted(self._worst, key=lambda one: -one[0])]
-        return Drawings(figures.confusion_png(evaluated.matrix, names)[0],
+        return Drawings(figures.confusion_png(evaluated.matrix, self._info.class_names)[0],
                         figures.calibration_png(evaluated.bin_counts), worst,
-                        drawing.contact_sheet(self._rows, ignore_label))
+                        drawing.contact_sheet(self._rows, self._info))
 
 
 def write_images_csv(evaluated, path):

@@ -2,6 +2,7 @@
 import math
 
 import metrics
+from common import html
 from experiment import checkpoints
 
 TITLES = (('pixel_accuracy', 'pixel accuracy'), ('mean_accuracy', 'mean accuracy'),
@@ -79,9 +80,10 @@ def as_text(scores, class_names, interval=None, post_scores=None, crop_size=None
     Returns:
       str.
     """
-    width = max(map(len, class_names + ('frequency-weighted IoU',)))
+    names = tuple(map(html.printable, class_names))
+    width = max(map(len, names + ('frequency-weighted IoU',)))
     lines = ['%-*s %s' % (width, name, 'absent' if iou != iou else '%.4f' % iou)
-             for name, iou in zip(class_names, scores.per_class_iou)]
+             for name, iou in zip(names, scores.per_class_iou)]
     lines += ['-' * (width + 7), 'Benchmark: ' + BENCHMARK_DEFINITION]
     for field, title in TITLES:
         lines.append('%-*s %.4f' % (width, title, getattr(scores, field)))

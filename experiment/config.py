@@ -10,7 +10,7 @@ import subprocess
 
 from common import files
 from common.errors import UserError
-from dataset import descriptor
+from dataset import descriptor, palette, voc
 from experiment import train_flags
 from experiment.train_flags import FLAGS
 from resnet import architecture
@@ -23,7 +23,7 @@ _WAY_OUT = ('Put a copy of it back: the command that the run was begun with writ
             '--model_dir, with --init_from %s to start from the weights.')
 # The flags of the post's code, beside its checkpoints.
 POST_CONFIG_NAME = 'data.json'
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 def resolve_classes(args, info):
@@ -77,20 +77,23 @@ def _commit():
 
 
 def save(args, model_dir, class_weights=None):
-    """Writes config.json: flags, versions, commit and the fingerprint of the data.
+    """Writes config.json: flags, versions, commit, the classes and the fingerprint of the data.
 
     Args:
       args: the resolved flags.
       model_dir: str, an existing folder.
       class_weights: None, or list of float, what --class_weights came to.
     """
+    info = descriptor.load(args.dataset_dir)
     files.write_json({
         'format_version': FORMAT_VERSION,
         'flags': vars(args),
         'class_weights': class_weights,
         'versions': {'python': platform.python_version(), 'tensorflow': tf.__version__},
         'commit': _commit(),
-        'dataset': {'fingerprint': descriptor.fingerprint(args.dataset_dir)},
+        'dataset': {'fingerprint': descriptor.fingerprint(args.dataset_dir), 'name': info.name,
+                    'class_names': info.class_names, 'ignore_label': info.ignore_label,
+                    'colors': palette.of_classes(info)},
     }, os.path.join(model_dir, CONFIG_NAME))
 
 
@@ -109,6 +112,42 @@ def load(run_dir):
     if is_post_run(run_dir):
         return _load_post(os.path.join(run_dir, POST_CONFIG_NAME))
     return argparse.Namespace(**_read(run_dir)['flags'])
+
+
+def load_classes(run_dir):
+    """Reads what a run knows of its classes.
+
+    Args:
+      run_dir: str.
+
+    Returns:
+      `descriptor.DatasetInfo` without splits, or None: runs of earlier commits do not know, nor
+      do those of the post's code unless they have as many classes as VOC, which it is for.
+
+    Raises:
+      UserError: as `load`, or the classes contradict each other.
+    """
+    args = load(run_dir)
+    if is_post_run(run_dir):
+        is_voc = args.number_of_classes == len(voc.CLASS_NAMES)
+        return descriptor.of_raw_records() if is_voc else None
+    path, dataset = os.path.join(run_dir, CONFIG_NAME), _read(run_dir)['dataset']
+    if 'class_names' not in dataset:
+        return None
+    try:
+        info = descriptor.create(dataset['name'], dataset['class_names'],
+                                 dataset['ignore_label'], colors=dataset['colors'])
+    except (KeyError, UserError) as error:
+        raise UserError('%s: the classes in "dataset" are damaged: %s' % (path, error))
+    if info.number_of_classes != args.number_of_classes:
+        raise UserError('%s names %d classes, but number_of_classes is %d: it is damaged.'
+                        % (path, info.number_of_classes, args.number_of_classes))
+    return info
+
+
+def is_trained_on(run_dir, dataset_dir):
+    """Whether a data set is just as it was when a run of `train.py` last began. Returns bool."""
+    return _read(run_dir)['dataset'].get('fingerprint') == descriptor.fingerprint(dataset_dir)
 
 
 def is_run_dir(folder):
@@ -194,7 +233,7 @@ def check_resume(args, model_dir):
         raise UserError('%s holds a run with other flags: %s.\nContinue it with its own flags, '
                         'or give another --model_dir (with --init_from %s to start from its '
                         'weights).' % (model_dir, ', '.join(changed), model_dir))
-    if config['dataset']['fingerprint'] != descriptor.fingerprint(args.dataset_dir):
+    if not is_trained_on(model_dir, args.dataset_dir):
         raise UserError('%s was trained on another data set than %s now holds. Give the '
                         '--dataset_dir it was begun with, or another --model_dir (with '
                         '--init_from %s to start from its weights).'

@@ -1,7 +1,11 @@
 """curves.png of a run: what metrics.jsonl holds, drawn over the steps."""
 import os
 
-from common import pictures
+import numpy as np
+
+from common import lettering, pictures
+from dataset import palette
+from experiment import run_log
 
 CURVES_NAME = 'curves.png'
 
@@ -26,32 +30,37 @@ def _draw_losses(axes, entries):
     axes.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
-def _draw_classes(axes, entries):
-    # As in `pictures.figure`: `--help` does without matplotlib.
-    from matplotlib import cm
-    tags = sorted({tag for entry in entries for tag in entry if tag.startswith('validation_iou/')})
-    for index, tag in enumerate(tags):
-        axes.plot(*_series(entries, tag), 'o-', markersize=3, label=tag.split('/', 1)[1],
-                  color=cm.nipy_spectral(0.95 * index / len(tags)))
-    if tags:
-        axes.legend(fontsize=7, ncol=1 + len(tags) // 18, loc='center left',
-                    bbox_to_anchor=(1.0, 0.5))
+def _draw_classes(axes, entries, info, names):
+    lines = [axes.plot(*_series(entries, run_log.iou_tag(class_name)), 'o-', markersize=3,
+                       color=np.divide(color, 255), label=name)[0]
+             for class_name, name, color in zip(info.class_names, names, palette.of_classes(info))]
+    if any(line.get_xdata().size for line in lines):
+        lettering.legend(axes, lines, names, fontsize=7, ncol=_columns(names),
+                         loc='center left', bbox_to_anchor=(1.0, 0.5))
 
 
-def draw(entries, model_dir):
+def _columns(names):
+    return 1 + len(names) // 18
+
+
+def draw(entries, model_dir, info):
     """Draws losses, learning rate, mean IoU and per-class IoU over the steps as curves.png.
 
     Args:
       entries: list of dicts, see `run_log.read_metrics`.
       model_dir: str; the file is written to a temporary name and renamed.
+      info: `dataset.descriptor.DatasetInfo`.
     """
-    figure = pictures.figure(12, 8)
+    names = lettering.labels(info.class_names, most_letters=20)
+    # Long names and many get their room beside the curves.
+    legend_width = _columns(names) * (0.55 + 0.07 * max(map(len, names)))
+    figure = pictures.figure(12 + max(0, legend_width - 2.5), 8, dpi=90)
     loss_axes, rate_axes, iou_axes, class_axes = figure.subplots(2, 2).ravel()
     _draw_losses(loss_axes, entries)
     rate_axes.plot(*_series(entries, 'learning_rate'), '.-')
     for tag in ('validation/mean_iou', 'validation/pixel_accuracy'):
         iou_axes.plot(*_series(entries, tag), 'o-', markersize=4, label=tag)
-    _draw_classes(class_axes, entries)
+    _draw_classes(class_axes, entries, info, names)
     for axes, title in ((loss_axes, 'loss'), (rate_axes, 'learning rate'),
                         (iou_axes, 'validation scores'), (class_axes, 'validation IoU by class')):
         axes.set_title(title)
@@ -62,4 +71,4 @@ def draw(entries, model_dir):
     for axes in (loss_axes, iou_axes):
         if axes.lines:
             axes.legend(fontsize=8)
-    pictures.save_bytes(pictures.figure_png(figure, dpi=90), os.path.join(model_dir, CURVES_NAME))
+    pictures.save_bytes(pictures.figure_png(figure), os.path.join(model_dir, CURVES_NAME))

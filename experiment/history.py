@@ -95,7 +95,7 @@ def collapse_warning(model_dir):
     return ('Warning: a single class was predicted everywhere in the last two evaluations. Likely '
             'causes: too few steps yet, a learning rate that is too high or too low, a '
             '--batch_norm_decay too large for a short run, labels that are nearly all one class '
-            '(python dataset/check.py shows them; --class_weights median_frequency helps).')
+            '(dataset/check.py shows them; --class_weights median_frequency helps).')
 
 
 def evaluations_since_best(model_dir):

@@ -1,9 +1,13 @@
 """A trained run as test.py, predict.py, export.py and the notebook find it."""
 import argparse
 import contextlib
+import os
+import sys
 from typing import NamedTuple, Optional
 
 from common.errors import UserError
+from dataset import descriptor, voc
+from dataset.sources import class_lists
 from experiment import checkpoints, config, history
 
 
@@ -21,17 +25,20 @@ class Progress(NamedTuple):
 
 
 class LoadedRun(NamedTuple):
-    """A checkpoint and the flags that it was trained with.
+    """A checkpoint, the flags that it was trained with, and its classes.
 
     Attributes:
       checkpoint: str, its prefix.
       run_dir: str.
       args: `argparse.Namespace`, all flags of `train.py`, at the output stride asked for.
+      info: `descriptor.DatasetInfo` of what it was trained on, without splits: names, ignore
+        label and colours; None where the run does not know them, see `named`.
       progress: `Progress`, or None where it cannot be told.
     """
     checkpoint: str
     run_dir: str
     args: argparse.Namespace
+    info: Optional[descriptor.DatasetInfo]
     progress: Optional[Progress]
 
 
@@ -81,4 +88,101 @@ def load_run(path, output_stride=None):
     if progress and not progress.is_finished:
         print('%s is unfinished: %d of %d steps. The command that began it goes on.'
               % (run_dir, progress.steps_done, progress.max_steps))
-    return LoadedRun(checkpoint, run_dir, args, progress)
+    return LoadedRun(checkpoint, run_dir, args, config.load_classes(run_dir), progress)
+
+
+def named(run, classes_file=None):
+    """Makes sure that the classes of a run have names; says so in one line where they are a guess.
+
+    In this order: those of `classes_file`; those that the run knows; those of its data set, where
+    it is at hand and has as many classes; else 'class 0', 'class 1' and so on.
+
+    Args:
+      run: `LoadedRun`.
+      classes_file: str, a text file as `class_lists.read` reads it, or None.
+
+    Returns:
+      `LoadedRun` whose `info` is not None.
+
+    Raises:
+      UserError: `classes_file` cannot be read, repeats a name, or holds another number of names
+        than the run has classes.
+    """
+    info = run.info or _of_its_data_set(run, is_told=classes_file is None)
+    if info is None:
+        info = descriptor.create('unknown', ['class %d' % label for label in
+                                             range(run.args.number_of_classes)], voc.IGNORE_LABEL)
+        if classes_file is None:
+            _warn('%s does not know the names of its %d classes: they are called %s to %s. '
+                  '--classes FILE names them.' % (run.run_dir, info.number_of_classes,
+                                                  info.class_names[0], info.class_names[-1]))
+    if classes_file is not None:
+        info = _with_names(info, classes_file)
+    return run._replace(info=info)
+
+
+def _warn(text):
+    print('Warning: ' + text, file=sys.stderr, flush=True)
+
+
+def _of_its_data_set(run, is_told):
+    """The classes of a run of an earlier commit by its data set, or None where it does not fit."""
+    dataset_dir = run.args.dataset_dir
+    if config.is_post_run(run.run_dir):
+        return None  # data.json does not say on what
+    info, is_same = None, False
+    with contextlib.suppress(UserError, OSError):  # trained elsewhere, or deleted since
+        info = descriptor.load(dataset_dir)
+        is_same = config.is_trained_on(run.run_dir, dataset_dir)
+    if info is None or info.number_of_classes != run.args.number_of_classes:
+        return None
+    if is_told and not is_same:
+        _warn('%s does not know the names of its classes; they are those of %s (%s, ...), which '
+              'was changed since. --classes FILE gives others.'
+              % (run.run_dir, dataset_dir, ', '.join(info.class_names[:3])))
+    return info._replace(splits={})
+
+
+def _with_names(info, path):
+    names = class_lists.read(path)
+    if len(names) != info.number_of_classes:
+        raise UserError(
+            '--classes %s holds %d names, but the checkpoint has %d classes: write one name per '
+            'line, class 0 first.' % (path, len(names), info.number_of_classes))
+    try:
+        return descriptor.create(os.path.basename(path), names, info.ignore_label,
+                                 colors=info.colors)
+    except UserError as error:
+        raise UserError('--classes %s: %s' % (path, error))
+
+
+def check_data_set(run, info, dataset_dir):
+    """Makes sure that the labels of a data set mean what a run was trained on.
+
+    Other names for the classes, which may be another language, are said in a line.
+
+    Args:
+      run: `LoadedRun`.
+      info: `descriptor.DatasetInfo` of the data set in `dataset_dir`.
+      dataset_dir: str.
+
+    Raises:
+      UserError: it has another number of classes, or a class of the run under another id.
+    """
+    if info.number_of_classes != run.args.number_of_classes:
+        raise UserError('%s has %d classes, but %s was trained on %d. Give the --dataset_dir '
+                        'that fits.' % (dataset_dir, info.number_of_classes, run.checkpoint,
+                                        run.args.number_of_classes))
+    if run.info is None:
+        return
+    others = [(label, ours, theirs) for label, (ours, theirs) in enumerate(
+        zip(run.info.class_names, info.class_names)) if ours != theirs]
+    what = '%s was trained on %s, and %s has other names: %s%s.' % (
+        run.checkpoint, run.info.name, dataset_dir, ', '.join(
+            'class %d is "%s" in the run and "%s" in the data' % other for other in others[:3]),
+        ', ...' if len(others) > 3 else '')
+    if {ours for _, ours, _ in others} & {theirs for _, _, theirs in others}:
+        raise UserError(what + ' Give the --dataset_dir that fits, or build the data set with the '
+                        'classes in the order of the run.')
+    if others:
+        _warn(what + ' Scores are right only where they mean the same.')

@@ -3,13 +3,18 @@ import json
 import math
 import os
 
-from common import files
+from common import files, html
 from common.errors import UserError
 from runtime import tf
 
 METRICS_NAME = 'metrics.jsonl'
 # In each entry of an evaluation.
 VALIDATED_TAG = 'validation/loss'
+
+
+def iou_tag(class_name):
+    """Returns the tag of a class's IoU, text that TensorBoard takes whatever the name, str."""
+    return 'validation_iou/' + html.printable(class_name)
 
 
 class RunLog:

@@ -1,12 +1,13 @@
 """The flags of `train.py`: one row each, from which parser and run configuration are derived."""
-import argparse
+import os
 from typing import Any, NamedTuple, Optional, Tuple
 
 from common import files
+from common.command_line import Parser
 from common.errors import UserError
-from common.flag_types import (decay_rate, non_negative_float,
+from common.flag_types import (any_number, decay_rate, non_negative_float,
                                non_negative_int, positive_float, positive_int,
-                               share)
+                               share, whole_number)
 from experiment import recipes
 from network import INPUT_NORMALIZATIONS
 from resnet import architecture
@@ -70,10 +71,13 @@ _RUN = (
          'of data order, augmentation and initialisation. Equal runs are equal bit for bit on a '
          'CPU with --num_threads 1; with more threads, and on GPUs, sums are added up in any '
          'order, so the last bits of the weights differ and drift apart, while data and '
-         'initialisation stay equal', int),
+         'initialisation stay equal', whole_number),
     Flag('gpu_id', None,
          'the GPUs to use, such as 0 (default: those that CUDA_VISIBLE_DEVICES shows; -1: none)',
          is_free=True),
+    Flag('allow_unsupported_gpu', False,
+         'go on with a GPU that this TensorFlow is not built for: stock 1.15 hangs or computes NaN '
+         'on those of compute capability 8.0 or later', bool, since=3, is_free=True),
     Flag('num_threads', None, 'of the CPU (default: one for each core)', positive_int, since=2,
          is_free=True),
     Flag('overfit', None,
@@ -105,7 +109,7 @@ _RUN = (
 _NETWORK = (
     Flag('resnet_model', 'resnet_v2_50', 'the backbone', is_posts=True),
     Flag('output_stride', 16,
-         'input size over feature map size; 32 is without atrous convolution', int,
+         'input size over feature map size; 32 is without atrous convolution', whole_number,
          choices=architecture.OUTPUT_STRIDES, is_posts=True),
     Flag('multi_grid', None,
          'rates of the units of block4 (default: 1 2 4; 1 1 1 at output stride 32)', positive_int,
@@ -169,8 +173,8 @@ _OPTIMIZATION = (
 _AUGMENTATION = (
     Flag('crop_size', 513, 'height and width of a training crop in pixels', positive_int,
          is_posts=True),
-    Flag('min_scale', 0.5, 'smallest random scale', float),
-    Flag('max_scale', 2.0, 'largest random scale', float),
+    Flag('min_scale', 0.5, 'smallest random scale', any_number),
+    Flag('max_scale', 2.0, 'largest random scale', any_number),
     Flag('align_scaling', True,
          'scale with aligned corners; the post does not, and moves labels by up to half a pixel',
          bool, since=2),
@@ -227,9 +231,7 @@ def parse(argv=None, description=None):
     Raises:
       SystemExit: an unknown flag, a wrong type, or an impossible combination.
     """
-    parser = argparse.ArgumentParser(
-        description=description, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description)
     for title, flags in GROUPS.items():
         group = parser.add_argument_group(title)
         for flag in flags:
@@ -247,14 +249,20 @@ def parse(argv=None, description=None):
     return args
 
 
+def _check_model_dir(path):
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise UserError('--model_dir %s is a file: give a folder, or a name that is free' % path)
+    if files.TENSORFLOW_PATTERN & set(path):
+        raise UserError('--model_dir %s: TensorFlow takes a path with * ? [ ] or \\ for a pattern '
+                        'when it restores; give one without' % path)
+
+
 def _check_combinations(args):
     """Raises ValueError for flags that do not go together."""
     if not 0 < args.min_scale <= args.max_scale < float('inf'):
         raise UserError('--min_scale %g --max_scale %g: give 0 < min_scale <= max_scale'
                         % (args.min_scale, args.max_scale))
-    if files.TENSORFLOW_PATTERN & set(args.model_dir):
-        raise UserError('--model_dir %s: TensorFlow takes a path with * ? [ ] or \\ for a pattern '
-                        'when it restores; give one without' % args.model_dir)
+    _check_model_dir(args.model_dir)
     try:
         architecture.check_output_stride(args.output_stride, args.multi_grid)
     except ValueError as error:
@@ -280,8 +288,11 @@ def _check_combinations(args):
         raise UserError('--hard_example_steps %d without --hard_example_fraction: the share to '
                         'fall to is missing' % args.hard_example_steps)
     if args.freeze_batch_norm and not args.init_from:
-        raise UserError('--freeze_batch_norm without --init_from: there are no statistics to '
-                        'freeze yet; give the weights of an earlier run')
+        of_recipe = recipes.RECIPES[args.recipe].get('freeze_batch_norm')
+        raise UserError('%s without --init_from: there are no statistics to freeze yet; give the '
+                        'weights of an earlier run%s'
+                        % (('--recipe %s' % args.recipe, ', such as one of --recipe paper')
+                           if of_recipe else ('--freeze_batch_norm', '')))
     if args.allow_missing and not args.init_from:
         raise UserError('--allow_missing %s without --init_from: nothing is restored'
                         % ' '.join(args.allow_missing))

@@ -1,11 +1,12 @@
-"""Pictures of label maps, without TensorFlow: palette PNGs, overlays, contact sheets."""
-import os
+"""Pictures of label maps, without TensorFlow: palette PNGs, overlays, contact sheets.
 
+Their `info` is a `dataset.descriptor.DatasetInfo`: its names, ignore label and colours are drawn.
+"""
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from common import pictures
-from dataset import voc
+from common import lettering, pictures
+from dataset import palette
 
 SHEET_CELL = 240  # pixels, the longer side of a picture on a contact sheet
 _GAP, _HEADER = 8, 22
@@ -20,16 +21,16 @@ _COMPARISON_CELL, _COMPARISON_FONT = 420, 17
 _WRONG = (214, 39, 40)
 
 
-def save_palette_png(label_map, path, ignore_label):
+def save_palette_png(label_map, path, info):
     """Writes label ids as an 8-bit palette PNG, the format of VOC's masks.
 
     Args:
       label_map: integer [height, width], ids in 0..255.
       path: str; written to a temporary name and renamed.
-      ignore_label: int.
+      info: whose colours the palette holds.
     """
     image = Image.fromarray(np.asarray(label_map, np.uint8), mode='P')
-    image.putpalette(voc.palette(ignore_label).tobytes())
+    image.putpalette(palette.of(info).tobytes())
     pictures.save_png(image, path)
 
 
@@ -43,23 +44,13 @@ def save_index_png(label_map, path):
     pictures.save_png(Image.fromarray(np.asarray(label_map, np.uint8), mode='L'), path)
 
 
-def _font(size):
-    # matplotlib takes 0.2 s to import; `--help` and what writes no text do without.
-    import matplotlib
-
-    # Pillow's built-in font stops at Latin-1; matplotlib's own draws a box for what it lacks.
-    return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), 'fonts/ttf/DejaVuSans.ttf'),
-                              size)
-
-
-def overlay(image, label_map, class_names, ignore_label, all_classes=False):
+def overlay(image, label_map, info, all_classes=False):
     """Blends an image with the colours of its labels, over a legend of the class names.
 
     Args:
       image: uint8 [height, width, 3], RGB.
       label_map: integer [height, width], ids in 0..255.
-      class_names: sequence of str, position is class id.
-      ignore_label: int, the id that has VOC's void colour.
+      info: its classes.
       all_classes: bool. False: the legend has the classes that occur, with their
         shares of the pixels. True: it has all, each always in the same place, and those
         that do not occur are pale, which suits the frames of a video.
@@ -68,14 +59,14 @@ def overlay(image, label_map, class_names, ignore_label, all_classes=False):
       `PIL.Image`, RGB; the image is at its upper left, and at least as wide.
     """
     label_map = np.asarray(label_map, np.uint8)
-    colors = voc.palette(ignore_label)
+    colors = palette.of(info)
     longer_side = max(label_map.shape)
     mask = Image.fromarray(colors[label_map])
     blended = Image.blend(Image.fromarray(np.asarray(image, np.uint8)), mask, _OPACITY)
     thickness = max(1, int(round(longer_side * _BORDER_SHARE)))
     borders = _borders(label_map, thickness) * np.uint8(255 * _BORDER_OPACITY)
     blended.paste('white', mask=Image.fromarray(borders))
-    entries = _legend_entries(label_map, class_names, ignore_label, all_classes)
+    entries = _legend_entries(label_map, info, all_classes)
     legend = _legend(entries, colors, blended.width,
                      max(_FONT_SIZE, int(round(longer_side * _LETTER_SHARE))))
     sheet = Image.new('RGB', (legend.width, blended.height + legend.height), 'white')
@@ -93,14 +84,18 @@ def _borders(label_map, thickness):
     return borders
 
 
-def _legend_entries(label_map, class_names, ignore_label, all_classes):
+def _names(info):
+    """Returns a list of (label, what a legend calls it), void the last."""
+    return list(enumerate(lettering.labels(info.class_names))) + [(info.ignore_label, 'void')]
+
+
+def _legend_entries(label_map, info, all_classes):
     """Returns a list of (class id, text, whether it occurs)."""
     counts = np.bincount(label_map.ravel(), minlength=256)
     if all_classes:
-        return [(label, name, bool(counts[label])) for label, name in enumerate(class_names)]
-    names = list(enumerate(class_names)) + [(ignore_label, 'void')]
+        return [(label, name, bool(counts[label])) for label, name in _names(info)[:-1]]
     return [(label, '%s %s' % (name, _percent(counts[label] / label_map.size)), True)
-            for label, name in names if counts[label]]
+            for label, name in _names(info) if counts[label]]
 
 
 def _percent(share):
@@ -109,10 +104,11 @@ def _percent(share):
 
 def _legend(entries, colors, width, font_size):
     """Draws swatches and texts in columns; wider than `width` only where one does not fit."""
-    font = _font(font_size)
+    fonts = [lettering.pillow_font(text, font_size) for _, text, _ in entries]
     gap = font_size // 2
     swatch, line = font_size, int(font_size * 1.6)
-    column = max((font.getbbox(text)[2] for _, text, _ in entries), default=0) + swatch + 3 * gap
+    column = max((font.getbbox(text)[2] for font, (_, text, _) in zip(fonts, entries)),
+                 default=0) + swatch + 3 * gap
     num_columns = max(1, min(len(entries), (width - gap) // column))
     num_rows = -(-len(entries) // num_columns)
     legend = Image.new('RGB', (max(width, gap + num_columns * column), num_rows * line + 2 * gap),
@@ -124,7 +120,7 @@ def _legend(entries, colors, width, font_size):
         color = tuple(int(value) for value in colors[label])
         box = [left, top + (line - swatch) // 2, left + swatch, top + (line + swatch) // 2]
         draw.rectangle(box, fill=color if occurs else None, outline=None if occurs else _PALE)
-        draw.text((left + swatch + gap, top + line // 2), text, anchor='lm', font=font,
+        draw.text((left + swatch + gap, top + line // 2), text, anchor='lm', font=fonts[index],
                   fill='black' if occurs else _PALE)
     return legend
 
@@ -148,14 +144,13 @@ def shrink(image, labels, predictions):
     return _resized(min(1.0, _COMPARISON_CELL / max(image.shape[:2])), image, labels, predictions)
 
 
-def comparison(image, labels, predictions, class_names, ignore_label):
+def comparison(image, labels, predictions, info):
     """Draws image, label, prediction and what is wrong side by side, over a legend.
 
     Args:
       image: uint8 [height, width, 3], RGB.
       labels, predictions: integer [height, width], ids in 0..255.
-      class_names: sequence of str, position is class id.
-      ignore_label: int.
+      info: its classes.
 
     Returns:
       `PIL.Image`, RGB. Label and prediction lie over the image; wrong pixels are red,
@@ -163,15 +158,14 @@ def comparison(image, labels, predictions, class_names, ignore_label):
     """
     image, labels, predictions = shrink(image, labels, predictions)
     photo, size = Image.fromarray(image), image.shape[1::-1]
-    colors = voc.palette(ignore_label)
+    colors, ignore_label = palette.of(info), info.ignore_label
     cells = [photo] + [Image.blend(photo, Image.fromarray(colors[ids]), _OPACITY)
                        for ids in (labels, predictions)]
     wrong = np.array(photo.convert('L').convert('RGB')) // 2 + 64
     wrong[labels == ignore_label] = 255
     wrong[(labels != predictions) & (labels != ignore_label)] = _WRONG
     cells.append(Image.fromarray(wrong))
-    entries = [(label, name, True) for label, name in
-               list(enumerate(class_names)) + [(ignore_label, 'void')]
+    entries = [(label, name, True) for label, name in _names(info)
                if (labels == label).any() or (predictions == label).any()]
     width = 4 * (size[0] + _GAP) - _GAP
     legend = _legend(entries, colors, width, _COMPARISON_FONT)
@@ -181,37 +175,40 @@ def comparison(image, labels, predictions, class_names, ignore_label):
     for index, (title, cell) in enumerate(
             zip(('image', 'label', 'prediction', 'wrong in red'), cells)):
         left = index * (size[0] + _GAP)
-        draw.text((left, 0), title, fill='black', font=_font(_COMPARISON_FONT))
+        draw.text((left, 0), title, fill='black',
+                  font=lettering.pillow_font(title, _COMPARISON_FONT))
         sheet.paste(cell, (left, _HEADER))
     sheet.paste(legend, (0, _HEADER + size[1]))
     return sheet
 
 
-def contact_sheet(rows, ignore_label):
+def contact_sheet(rows, info):
     """Draws rows of image, label and prediction side by side.
 
     Args:
       rows: list of (name str, image uint8 [h, w, 3], labels [h, w], predictions [h, w]).
-      ignore_label: int; void is drawn in VOC's void colour.
+      info: its colours.
 
     Returns:
       `PIL.Image`, RGB, three columns wide.
     """
-    colors = voc.palette(ignore_label)
+    colors = palette.of(info)
     cells = []
     for name, image, *label_maps in rows:
         image, *label_maps = _resized(SHEET_CELL / max(image.shape[:2]), image, *label_maps)
         cells.append((name, [Image.fromarray(image)]
                       + [Image.fromarray(colors[ids]) for ids in label_maps]))
     height = sum(_HEADER + row[0].height + _GAP for _, row in cells) + _HEADER
-    font = _font(_FONT_SIZE)
     sheet = Image.new('RGB', (_GAP + 3 * (SHEET_CELL + _GAP), height), 'white')
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(('image', 'label', 'prediction')):
-        draw.text((_GAP + column * (SHEET_CELL + _GAP), 6), title, fill='black', font=font)
+        draw.text((_GAP + column * (SHEET_CELL + _GAP), 6), title, fill='black',
+                  font=lettering.pillow_font(title, _FONT_SIZE))
     top = _HEADER
     for name, row in cells:
-        draw.text((_GAP, top + 6), name, fill='black', font=font)
+        text = lettering.plain(name, most_letters=None)
+        draw.text((_GAP, top + 6), text, fill='black',
+                  font=lettering.pillow_font(text, _FONT_SIZE))
         for column, picture in enumerate(row):
             sheet.paste(picture, (_GAP + column * (SHEET_CELL + _GAP), top + _HEADER))
         top += _HEADER + row[0].height + _GAP

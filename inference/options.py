@@ -2,7 +2,6 @@
 
 Free of TensorFlow, so that flags are checked before it is imported.
 """
-import argparse
 from collections import namedtuple
 
 from common import flag_types
@@ -20,28 +19,23 @@ SMALLEST_WINDOW = 33  # pixels: three features at output stride 16
 PAPER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 
-def _scale(text):
-    value = float(text)
-    if not 0 < value <= 8:
-        raise argparse.ArgumentTypeError('%s is not above 0 and at most 8' % text)
-    return value
-
-
-def _window(text):
-    value = int(text)
-    if value < SMALLEST_WINDOW:
-        raise argparse.ArgumentTypeError('%s is less than %d' % (text, SMALLEST_WINDOW))
-    return value
+_scale = flag_types.number(float, 'a number above 0 and at most 8',
+                           lambda value: 0 < value <= 8)
+_window = flag_types.number(int, 'a whole number of at least %d' % SMALLEST_WINDOW,
+                            lambda value: value >= SMALLEST_WINDOW)
 
 
 def add_checkpoint_flags(parser):
-    """Adds --checkpoint, --output_stride and --gpu_id to the `argparse.ArgumentParser`."""
+    """Adds --checkpoint, --output_stride and the GPU's flags to the `argparse.ArgumentParser`."""
     parser.add_argument('--checkpoint', required=True,
                         help="a run directory (its best checkpoint), also one of the post's "
                              'code, or a checkpoint in one')
-    parser.add_argument('--output_stride', type=int, choices=architecture.OUTPUT_STRIDES,
+    parser.add_argument('--output_stride', type=flag_types.whole_number,
+                        choices=architecture.OUTPUT_STRIDES,
                         help='default: that of the run; the ASPP rates are adapted')
     parser.add_argument('--gpu_id', help='the GPUs to use; -1: none')
+    parser.add_argument('--allow_unsupported_gpu', action='store_true',
+                        help='go on with a GPU that this TensorFlow is not built for')
 
 
 def add_classes_flag(parser):

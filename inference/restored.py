@@ -1,100 +1,32 @@
 """The network of a trained run, for images of any size: what predict.py and notebooks share.
 
+    from experiment import loading
     from inference import restored
-    run = restored.load_run('runs/deeplab_v3')
+    run = loading.load_run('runs/deeplab_v3')
     with restored.Predictor(run) as predictor:
         labels = predictor.predict(images).labels
 """
 import contextlib
-import os
 from collections import namedtuple
 
 import numpy as np
 
 import network
-from common.errors import UserError
-from dataset import descriptor, voc
-from experiment import loading, weights
+from experiment import weights
 from inference import multiscale, options
 from preprocessing.failures import explained
 from runtime import slim, tf
-
-# checkpoint: str, the prefix. args: the run's flags. class_names: tuple of str, position is
-# class id. ignore_label: int.
-Run = namedtuple('Run', ['checkpoint', 'args', 'class_names', 'ignore_label'])
 
 # labels: uint8 [batch, height, width]. probabilities: float16
 # [batch, height, width, classes], or None.
 Prediction = namedtuple('Prediction', ['labels', 'probabilities'])
 
 
-def load_run(checkpoint, output_stride=None, classes_file=None):
-    """Finds a checkpoint, the settings of its run and the names of its classes.
-
-    Args:
-      checkpoint, output_stride: as in `loading.load_run`.
-      classes_file: str or None, see `class_names_of`.
-
-    Returns:
-      `Run`.
-
-    Raises:
-      UserError: as `loading.load_run` and `class_names_of`.
-    """
-    run = loading.load_run(checkpoint, output_stride)
-    return Run(run.checkpoint, run.args, *class_names_of(run.args, classes_file))
-
-
-def class_names_of(args, classes_file=None):
-    """Names the classes of a run, whose data set may be gone.
-
-    In this order: `classes_file`; the data set, where it is at hand and has as many
-    classes; VOC's where there are as many; else 'class 0', 'class 1' and so on.
-
-    Args:
-      args: the run's flags.
-      classes_file: str, a text file of one name per line, class 0 first, blank lines
-        and `#` comments skipped; or None.
-
-    Returns:
-      (tuple of str, ignore label int).
-
-    Raises:
-      UserError: `classes_file` cannot be read, repeats a name, or holds another
-        number of names than the run has classes.
-    """
-    ignore_label = voc.IGNORE_LABEL
-    names = tuple('class %d' % label for label in range(args.number_of_classes))
-    if args.number_of_classes == len(voc.CLASS_NAMES):
-        names = voc.CLASS_NAMES
-    try:
-        info = descriptor.load(args.dataset_dir)
-    except (UserError, OSError):
-        info = None  # trained elsewhere, or deleted since
-    if info is not None and info.number_of_classes == args.number_of_classes:
-        names, ignore_label = info.class_names, info.ignore_label
-    if classes_file is not None:
-        names = _read_class_names(classes_file, args.number_of_classes, ignore_label)
-    return names, ignore_label
-
-
-def _read_class_names(path, number_of_classes, ignore_label):
-    names = descriptor.read_class_names(path)
-    if len(names) != number_of_classes:
-        raise UserError(
-            '--classes %s holds %d names, but the checkpoint has %d classes: write one name per '
-            'line, class 0 first.' % (path, len(names), number_of_classes))
-    try:
-        return descriptor.create(os.path.basename(path), names, ignore_label).class_names
-    except UserError as error:
-        raise UserError('--classes %s: %s' % (path, error))
-
-
 class Predictor:
     """A restored network that labels images; close it, or use it in a `with` statement.
 
     Args:
-      run: `Run`.
+      run: `loading.LoadedRun`.
       passes: `options.Passes`.
 
     Raises:

@@ -2,7 +2,8 @@
 import os
 
 from common.errors import UserError
-from dataset import voc
+from dataset import descriptor, voc
+from inference import drawing
 
 # Trained on VOC's own data alone, or on others too, such as SBD's labels and ImageNet's images.
 COMPETITIONS = ('comp5', 'comp6')
@@ -30,3 +31,13 @@ def folder_in(output_dir, competition, split, class_names):
                         % (len(voc.CLASS_NAMES), len(class_names), ', '.join(class_names[:3])))
     return os.path.join(output_dir, 'results', 'VOC2012', 'Segmentation',
                         '%s_%s_cls' % (competition, VOC_SPLITS.get(split, split)))
+
+
+def save_png(label_map, path):
+    """Writes label ids as the palette PNG of VOC's masks, whatever colours the data set has.
+
+    Args:
+      label_map: integer [height, width], ids in 0..255.
+      path: str; written to a temporary name and renamed.
+    """
+    drawing.save_palette_png(label_map, path, descriptor.of_raw_records())

@@ -88,7 +88,7 @@ def plot_valid_weights(cases, marked):
     figure.tight_layout()
 
 
-def draw_decimation(image, labels, cases, class_names, ignore_label):
+def draw_decimation(image, labels, cases, info):
     """Draws what is left of a picture and of its labels on ever coarser grids.
 
     Args:
@@ -96,7 +96,7 @@ def draw_decimation(image, labels, cases, class_names, ignore_label):
       labels: integer [height, width].
       cases: list of (title of the picture, small image uint8 [h, w, 3], title of the
         labels, labels that came back [height, width]).
-      class_names, ignore_label: as in `plots.add_class_legend`.
+      info: as in `plots.add_class_legend`.
     """
     columns = len(cases) + 1
     height, width = labels.shape
@@ -106,12 +106,12 @@ def draw_decimation(image, labels, cases, class_names, ignore_label):
     for column, (title, small, label_title, back) in zip(axes.T, cases):
         column[0].imshow(small, interpolation='nearest', extent=(0, width, height, 0))
         column[0].set_title(title, fontsize=10)
-        column[1].imshow(colors_of(back, ignore_label))
+        column[1].imshow(colors_of(back, info))
         column[1].set_title(label_title, fontsize=10)
     for one in axes.flat:
         one.set(xticks=[], yticks=[])
     figure.tight_layout()
-    add_class_legend(figure, [labels], class_names, ignore_label)
+    add_class_legend(figure, [labels], info)
 
 
 def draw_fields_of_view(image, cases, output_stride):

@@ -5,20 +5,20 @@
 
 `resnet/imagenet.py` says how they are checked.
 """
-import argparse
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from common import scripts  # noqa: E402
+import common.interpreter  # noqa: E402,F401  before what may be missing
+from common import command_line, scripts  # noqa: E402
+from common.interpreter import command  # noqa: E402
 from resnet import imagenet  # noqa: E402
 
 
 def parse_args(argv=None):
     """Returns the parsed flags; argparse exits with usage on a wrong one."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(__doc__)
     parser.add_argument('--resnet_model', default='resnet_v2_50',
                         help='%s (default %%(default)s)' % ', '.join(imagenet.PUBLISHED))
     parser.add_argument('--checkpoints_dir', default=imagenet.CHECKPOINTS_DIR,
@@ -38,8 +38,8 @@ def main(argv=None):
               % (archive_sha256, os.path.join(folder, imagenet.RECORD_NAME)))
     print('The weights of %s are in %s' % (args.resnet_model, prefix))
     default = os.path.abspath(args.checkpoints_dir) == imagenet.CHECKPOINTS_DIR
-    print('Next: python train.py --resnet_model %s --init_from %s'
-          % (args.resnet_model, 'imagenet' if default else prefix))
+    print('Next: ' + command('train.py', '--resnet_model', args.resnet_model, '--init_from',
+                             'imagenet' if default else prefix))
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ import shutil
 
 from common import archives, files, http
 from common.http import DownloadError
+from common.interpreter import command
 from resnet import architecture, resnet_v2
 from runtime import nets, slim, tf
 
@@ -91,8 +92,8 @@ def fetch_archive(model, folder, base_url):
 def by_hand(model):
     """Says how to install an archive without this script's download. Returns str."""
     return ('Or fetch it by hand, on any machine, and install it with --file PATH:\n'
-            '  python resnet/download.py --resnet_model %s --file %s'
-            % (model, ARCHIVE_NAME % model))
+            '  ' + command('resnet/download.py', '--resnet_model', model, '--file',
+                           ARCHIVE_NAME % model))
 
 
 def checkpoint_files(prefix):
@@ -134,8 +135,8 @@ def verify_installed(model, folder, record):
         if os.path.isfile(os.path.join(folder, name))})
     if wrong:
         raise DownloadError(
-            '%s is not as it was installed: %s. Remove %s and run python resnet/download.py '
-            '--resnet_model %s.' % (folder, wrong, folder, model))
+            '%s is not as it was installed: %s. Remove %s and run: %s' % (
+                folder, wrong, folder, command('resnet/download.py', '--resnet_model', model)))
 
 
 def install(model, source, folder, record):
@@ -244,11 +245,13 @@ def check_variables(prefix, model, source):
             for name in expected:
                 reader.get_tensor(name)
             return
-    except tf.errors.OpError as error:
+    # IndexError: so says TensorFlow 2 that data are cut short.
+    except (tf.errors.OpError, IndexError) as error:
         raise DownloadError(
             '%s holds no checkpoint that can be read%s: %s'
             % (source, http.web_page_hint(source) if os.path.isfile(source) else '',
-               error.message.replace(prefix, os.path.basename(prefix))))
+               getattr(error, 'message', str(error)).replace(
+                   prefix, os.path.basename(prefix))))
     examples = ['%s %s' % (name, 'is missing' if name not in stored else
                            'is %s instead of %s' % (stored[name], expected[name]))
                 for name in wrong[:_EXAMPLES_SHOWN]]

@@ -24,10 +24,11 @@ _LEGACY_LAYERS = ('', '.base', '.convolutional', '.core', '.normalization', '.po
 
 
 @contextlib.contextmanager
-def _standard_error_held():
+def standard_error_held():
     """Holds back what C++ writes to standard error; shows it if the block raises.
 
-    TensorFlow 2's first lines are written before its log level is read.
+    TensorFlow 2 writes its first lines before it reads its log level, and calls it an error that
+    a machine has no GPU when it looks for one.
     """
     sys.stderr.flush()
     kept = os.dup(2)
@@ -49,12 +50,16 @@ def _tensorflow():
     """Imports TensorFlow, quietly; raises `UserError` where it is missing or another one."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
     os.environ['TF_USE_LEGACY_KERAS'] = '1'
+    # TensorFlow 2 leaves oneDNN off on CPUs without VNNI, and is then slower and without the
+    # gradients of dilated convolutions.
+    os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
     # TensorFlow 1.15 and tf-slim print some hundred deprecation notes on import that a reader of
     # this project can do nothing about.
     warnings.filterwarnings('ignore', category=FutureWarning)
     warnings.filterwarnings('ignore', category=DeprecationWarning)
+    warnings.filterwarnings('ignore', message='`layer.apply` is deprecated')
     try:
-        with _standard_error_held():
+        with standard_error_held():
             tensorflow = importlib.import_module('tensorflow')
     except ImportError as error:
         raise UserError(
@@ -70,13 +75,13 @@ def _tensorflow():
     tensorflow.compat.v1.logging.set_verbosity(tensorflow.compat.v1.logging.ERROR)
     if version == (1, 15):
         return tensorflow
-    _be_tensorflow_1(tensorflow.compat.v1)
+    _be_tensorflow_1(tensorflow)
     return tensorflow.compat.v1
 
 
-def _be_tensorflow_1(tf1):
+def _be_tensorflow_1(tensorflow):
     """Makes TensorFlow 2 build graphs as 1 does, and tf_slim find the layers of Keras 2."""
-    tf1.disable_v2_behavior()
+    tensorflow.compat.v1.disable_v2_behavior()
     for layers in _LEGACY_LAYERS:
         sys.modules['tf_keras.legacy_tf_layers' + layers] = importlib.import_module(
             'tf_keras.src.legacy_tf_layers' + layers)

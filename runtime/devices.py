@@ -1,8 +1,10 @@
 """What computes: GPUs, threads, sessions, and what the build at hand can do."""
+import contextlib
 import functools
 import os
 
-from runtime import tf
+from common.errors import UserError
+from runtime import machine, standard_error_held, tf
 
 # How GPUs say, as another error, that they have no room: for what is copied to them, and
 # for a session where other processes hold their memory.
@@ -31,11 +33,121 @@ def select_gpu(gpu_id):
     """Makes only the named GPUs visible; call before the first session.
 
     Args:
-      gpu_id: str, a CUDA device list such as '0' or '0,1'; '-1' hides all
-        GPUs and None leaves the environment as it is.
+      gpu_id: str, a CUDA device list such as '0' or '0,1', as nvidia-smi numbers them; '-1' hides
+        all GPUs and None leaves the environment as it is.
     """
+    # Else CUDA counts the fastest first.
+    os.environ.setdefault('CUDA_DEVICE_ORDER', 'PCI_BUS_ID')
     if gpu_id is not None:
         os.environ['CUDA_VISIBLE_DEVICES'] = str(gpu_id)
+
+
+def set_up(gpu_id=None, num_threads=None, allow_unsupported_gpu=False):
+    """Chooses what computes; call before the first session.
+
+    Args:
+      gpu_id: as of `select_gpu`.
+      num_threads: as of `limit_threads`.
+      allow_unsupported_gpu: bool, whether to go on with a GPU that this TensorFlow is not built
+        for.
+
+    Returns:
+      str, a line that says what every later session computes on, and why a GPU that is there is
+      not used.
+
+    Raises:
+      UserError: a GPU that this TensorFlow hangs on.
+    """
+    select_gpu(gpu_id)
+    limit_threads(num_threads)
+    try:
+        present = machine.gpus()
+    except machine.NvidiaSmiError:
+        present = []  # a matter for doctor.py
+    package = tensorflow_package()
+    shown = machine.visible(present, os.environ.get('CUDA_VISIBLE_DEVICES'))
+    is_cuda_build = tf.test.is_built_with_cuda()
+    if is_cuda_build and not allow_unsupported_gpu:
+        check_supported(shown, package)
+    # Without a GPU, TensorFlow 2 complains that there is none; with one, of what it lacks.
+    quiet = contextlib.ExitStack() if present else standard_error_held()
+    with quiet, tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+        num_used = sum(device.device_type == 'GPU' for device in session.list_devices())
+    return describe(num_used, shown, present, package, is_cuda_build, gpu_id)
+
+
+def tensorflow_package():
+    """Returns (name, version) of the package that `tf` comes from, which tells builds apart."""
+    # TensorFlow 2's compat.v1 lies deeper than its package.
+    folder = os.path.abspath(tf.__file__)
+    while folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+        package = machine.tensorflow_package(machine.packages(folder))
+        if package:
+            return package
+    return 'TensorFlow', tf.__version__
+
+
+def check_supported(shown, package):
+    """Raises `UserError` for a GPU on which stock TensorFlow 1.15 hangs or computes NaN.
+
+    Args:
+      shown: list of `machine.Gpu`, what CUDA shows this process.
+      package: (name, version) of TensorFlow.
+    """
+    for gpu in machine.unsupported(shown, package)[:1]:
+        raise UserError(
+            'GPU %d (%s) has compute capability %d.%d; %s %s knows none above 7.5, and hangs or '
+            'computes NaN on it. Ways on:\n'
+            '  RUNTIME=tf2 GPU=1 make env    TensorFlow 2.21, which computes the same\n'
+            '  --gpu_id -1                   the CPU\n'
+            "  nvidia-tensorflow 1.15.5      NVIDIA's build of 1.15, from its own index or its "
+            'containers\n'
+            '  --allow_unsupported_gpu       try it all the same'
+            % ((gpu.index, gpu.name) + gpu.capability + tuple(package)))
+
+
+def describe(num_used, shown, present, package, is_cuda_build, gpu_id=None):
+    """Says in a line what sessions compute on.
+
+    Args:
+      num_used: int, GPUs that TensorFlow opened.
+      shown: list of `machine.Gpu`, what CUDA shows this process.
+      present: list of `machine.Gpu`, those of the machine.
+      package: (name, version) of TensorFlow.
+      is_cuda_build: bool.
+      gpu_id: as of `select_gpu`.
+
+    Returns:
+      str.
+    """
+    software = '%s %s' % tuple(package)
+    if num_used:
+        # Without names, nvidia-smi is not at hand; graphs are placed on the first.
+        name = 'GPU %d: %s' % shown[0][:2] if shown else 'a GPU'
+        rest = '; of %d that it sees, the first' % num_used if num_used > 1 else ''
+        return 'Computing on %s (%s%s).' % (name, software, rest)
+    cores = machine.processor().cores
+    text = 'Computing on %s (%s).' % (
+        '%d of %d CPU cores' % (_num_threads, cores) if _num_threads and _num_threads < cores
+        else '%d CPU core%s' % (cores, '' if cores == 1 else 's'), software)
+    return text + _why_no_gpu(shown, present, is_cuda_build, gpu_id)
+
+
+def _why_no_gpu(shown, present, is_cuda_build, gpu_id):
+    """Says, behind a blank, why no GPU is used, or '' where nobody would expect one."""
+    if shown:
+        return ' GPU %d (%s) is not used: %s' % (shown[0][:2] + (
+            'TensorFlow cannot open it; `make doctor` looks for what is missing.' if is_cuda_build
+            else 'this TensorFlow is built without CUDA; `GPU=1 make env` gives one with it.',))
+    devices = os.environ.get('CUDA_VISIBLE_DEVICES') if gpu_id is None else str(gpu_id)
+    option = ('CUDA_VISIBLE_DEVICES=%s' if gpu_id is None else '--gpu_id %s') % devices
+    if present:
+        return ' GPU %d (%s) is not used: %s %s.' % (present[0][:2] + (
+            option, 'hides it' if devices in ('', '-1') else 'names none that is there'))
+    if gpu_id is not None and devices != '-1':
+        return ' %s: there is no GPU here.' % option
+    return ' There is no GPU here.' if is_cuda_build and gpu_id is None else ''
 
 
 def is_out_of_memory(error):

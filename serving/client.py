@@ -18,17 +18,19 @@ import os
 import re
 import sys
 
-import numpy as np
-from PIL import Image
-from tqdm import tqdm
-
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from common import files, flag_types, pictures, scripts  # noqa: E402
+import common.interpreter  # noqa: E402,F401  before what may be missing
+
+import numpy as np  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from common import (command_line, files, flag_types, pictures,  # noqa: E402
+                    progress, scripts)
 from common.errors import UserError  # noqa: E402
 from dataset import descriptor, voc  # noqa: E402
-from dataset.sources import decoding  # noqa: E402
-from inference import drawing, media  # noqa: E402
+from dataset.sources import class_lists, decoding  # noqa: E402
+from inference import drawing, media, output_folder  # noqa: E402
 from serving import layout  # noqa: E402
 
 CONNECT_SECONDS = 10
@@ -41,8 +43,7 @@ class ServerError(UserError):
 
 def parse_flags(argv=None):
     """Parses the flags of `client.py`."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(__doc__)
     parser.add_argument('--url', required=True, type=model_url,
                         help='of the model, http://HOST:8501/v1/models/NAME, maybe with '
                              '/versions/N')
@@ -52,7 +53,7 @@ def parse_flags(argv=None):
     parser.add_argument('--output_dir', required=True, help='where the results are written')
     names = parser.add_mutually_exclusive_group()
     names.add_argument('--export_json', metavar='FILE',
-                       help='export.json of the export, which names the classes')
+                       help='export.json of the export: names and colours of the classes')
     names.add_argument('--classes', metavar='FILE',
                        help='text file, one class name per line, class 0 first (default: class '
                             '0, class 1 and so on)')
@@ -72,28 +73,31 @@ def model_url(text):
 
 
 def read_classes(flags):
-    """Reads the names of the classes; returns (tuple of str, ignore label int).
+    """Reads the names of the classes, and from an export their colours too.
+
+    Returns `descriptor.DatasetInfo`.
 
     Raises:
       UserError: a file cannot be read, or does not name classes.
     """
     path = flags.export_json or flags.classes
     if path is None:
-        return tuple('class %d' % label for label in range(voc.IGNORE_LABEL)), voc.IGNORE_LABEL
+        return descriptor.create(
+            'unknown', ['class %d' % label for label in range(voc.IGNORE_LABEL)], voc.IGNORE_LABEL)
     option = '--export_json' if flags.export_json else '--classes'
     try:
         if flags.export_json:
             description = files.read_json(path)
-            names, ignore_label = description['class_names'], description['ignore_label']
-        else:
-            names, ignore_label = descriptor.read_class_names(path), voc.IGNORE_LABEL
-        info = descriptor.create(os.path.basename(path), names, ignore_label)
+            return descriptor.create(
+                os.path.basename(path), description['class_names'], description['ignore_label'],
+                colors=description.get('colors'))  # exports of earlier commits have none
+        return descriptor.create(os.path.basename(path), class_lists.read(path),
+                                 voc.IGNORE_LABEL)
     except (KeyError, TypeError):
         raise UserError('%s %s was not written by export.py: "class_names" or '
                         '"ignore_label" is missing.' % (option, path))
     except (OSError, ValueError) as error:
         raise UserError('%s %s cannot be used: %s' % (option, path, error))
-    return info.class_names, info.ignore_label
 
 
 def ask(url, timeout, data):
@@ -166,24 +170,25 @@ def decode_answer(response):
     return labels
 
 
-def check_labels(labels, size, class_names):
+def check_labels(labels, size, info):
     """Raises `UserError` for labels that do not belong to the picture or to the classes.
 
     Args:
       labels: uint8 [height, width].
       size: (width, height) of the picture.
+      info: `descriptor.DatasetInfo`.
     """
     if labels.shape != size[::-1]:
         raise UserError('the answer has %dx%d pixels, the picture %dx%d.'
                         % (labels.shape[::-1] + tuple(size)))
-    if labels.max() >= len(class_names):
+    if labels.max() >= info.number_of_classes:
         raise UserError('the answer holds class %d, but %d classes are named: give --classes or '
                         '--export_json of the export that is served.'
-                        % (labels.max(), len(class_names)))
+                        % (labels.max(), info.number_of_classes))
 
 
-def label_picture(item, flags, class_names, ignore_label):
-    """Sends a picture, a `media.Item`, and writes its results.
+def label_picture(item, flags, output, info):
+    """Sends a picture, a `media.Item`, and writes its results to an `OutputFolder`.
 
     Raises:
       UserError: it cannot be read, or as `ask`.
@@ -192,39 +197,39 @@ def label_picture(item, flags, class_names, ignore_label):
         raise UserError('it is a video: predict.py labels videos')
     data, _, size = decoding.read_image(decoding.Example(item.path, item.path, None))
     labels = ask(flags.url, flags.timeout, data)
-    check_labels(labels, size, class_names)
+    check_labels(labels, size, info)
     with Image.open(io.BytesIO(data)) as picture:
         image = np.array(picture.convert('RGB'))
-    overlay = drawing.overlay(image, labels, class_names, ignore_label)
+    overlay = drawing.overlay(image, labels, info)
     for folder, result in (('index', Image.fromarray(labels)), ('overlay', overlay)):
-        path = os.path.join(flags.output_dir, folder, item.name + '.png')
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        pictures.save_png(result, path)
+        pictures.save_png(result, output.place(folder, item.name + '.png'))
 
 
-def label_pictures(items, flags, class_names, ignore_label):
+def label_pictures(items, flags, output, info):
     """Labels one picture after the other; returns a list of str, what failed."""
     failures = []
-    for item in tqdm(items, unit='picture', leave=False):
+    for item in progress.bar(items, unit='picture', leave=False):
         try:
-            label_picture(item, flags, class_names, ignore_label)
+            label_picture(item, flags, output, info)
         except ServerError:
             raise
-        except UserError as error:
+        except (UserError, OSError) as error:
             text = str(error)
             failures.append(text if item.path in text else '%s: %s' % (item.path, text))
-            tqdm.write('Failed: ' + failures[-1], file=sys.stderr)
+            progress.write('Failed: ' + failures[-1])
     return failures
 
 
 def main(argv=None):
     flags = parse_flags(argv)
     with scripts.ending_in_one_message():
-        items = media.find_inputs(flags.input, [os.path.join(flags.output_dir, folder)
-                                                for folder in ('index', 'overlay')])
-        class_names, ignore_label = read_classes(flags)
+        output = output_folder.OutputFolder(flags.output_dir)
+        items, notes = media.find_inputs(flags.input, output)
+        for note in notes:
+            print(note, file=sys.stderr)
+        info = read_classes(flags)
         os.makedirs(flags.output_dir, exist_ok=True)
-        failures = label_pictures(items, flags, class_names, ignore_label)
+        failures = label_pictures(items, flags, output, info)
     print('%d pictures: %s' % (len(items) - len(failures), flags.output_dir))
     if failures:
         raise SystemExit('%d of %d pictures failed:\n%s' % (

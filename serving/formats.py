@@ -82,7 +82,7 @@ def write_formats(run, formats, opset, folder):
     """Builds the network once and writes all formats that are asked for.
 
     Args:
-      run: `restored.Run`.
+      run: `loading.LoadedRun`.
       formats: list of str of `layout.FORMATS`.
       opset: int, of the ONNX operators.
       folder: str, an empty folder.
@@ -142,11 +142,13 @@ def frozen_graph_def(session):
       `tf.GraphDef`.
     """
     outputs = list(layout.OUTPUTS)
-    # From Python's graph: rewrites for MKL or a GPU happen to copies inside the session.
+    # From Python's graph: rewrites for MKL or a GPU happen to copies inside the session. Without
+    # what is default: an older TensorFlow refuses attributes that it does not know.
     graph_def = tf.graph_util.convert_variables_to_constants(
-        session, session.graph.as_graph_def(), outputs)
+        session, tf.train.export_meta_graph(
+            graph=session.graph, collection_list=[], clear_devices=True,
+            strip_default_attrs=True).graph_def, outputs)
     for node in graph_def.node:
-        node.device = ''
         if node.name in layout.INPUTS:
             node.op = 'Placeholder'  # cuts off the decoder
             del node.input[:]

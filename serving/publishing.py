@@ -6,6 +6,7 @@ import platform
 
 from common import files
 from common.errors import UserError
+from dataset import palette
 from experiment import checkpoints, weights
 from runtime import tf
 from serving import layout
@@ -97,7 +98,7 @@ def write_description(run, tensors, versions, checks, folder):
     """Writes export.json, the last file of an export.
 
     Args:
-      run: `restored.Run`.
+      run: `loading.LoadedRun`.
       tensors, versions: as `layout.tensors_of` and `versions_of` return them.
       checks: list of `verification.Check`.
       folder: str, the export.
@@ -105,7 +106,8 @@ def write_description(run, tensors, versions, checks, folder):
     paths = {name: os.path.join(folder, name) for name in files_in(folder)}
     files.write_json({
         'format_version': FORMAT_VERSION,
-        'class_names': run.class_names, 'ignore_label': run.ignore_label,
+        'class_names': run.info.class_names, 'ignore_label': run.info.ignore_label,
+        'colors': palette.of_classes(run.info),
         'formats': tensors,
         'checkpoint': run.checkpoint, 'step': checkpoints.step_of(run.checkpoint),
         'averaged_weights': weights.is_averaged(run.checkpoint),

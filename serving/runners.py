@@ -8,10 +8,12 @@ import io
 import os
 import sys
 
-import numpy as np
-from PIL import Image
-
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import common.interpreter  # noqa: E402,F401  before what may be missing
+
+import numpy as np  # noqa: E402
+from PIL import Image  # noqa: E402
 
 from common import pictures  # noqa: E402
 from runtime import tf  # noqa: E402

@@ -35,7 +35,7 @@ def verify(run, formats, folder):
     """Compares every written format with the checkpoint, and prints how they agree.
 
     Args:
-      run: `restored.Run`.
+      run: `loading.LoadedRun`.
       formats: list of str of `layout.FORMATS`.
       folder: str, the export.
 

@@ -15,7 +15,8 @@ from PIL import Image
 
 import export
 from common import files
-from dataset import descriptor
+from dataset import descriptor, palette
+from experiment import loading
 from inference import restored
 from runtime import tf
 from serving import formats, layout, publishing, runners, verification
@@ -47,7 +48,7 @@ def whole(run_dir, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def predictor(run_dir):
-    with restored.Predictor(restored.load_run(run_dir)) as predictor:
+    with restored.Predictor(loading.load_run(run_dir)) as predictor:
         yield predictor
 
 
@@ -106,6 +107,7 @@ def test_description_names_classes_tensors_and_checksums(whole, run_dir, shapes_
     description = read_description(folder)
     assert description['class_names'] == list(descriptor.load(shapes_dir).class_names)
     assert description['ignore_label'] == 255 and description['output_stride'] == 16
+    assert description['colors'] == [list(color) for color in palette.distinct(6)]
     assert description['checkpoint'] == os.path.join(run_dir, 'model.ckpt-7')
     assert description['step'] == 7 and description['averaged_weights'] is False
     assert description['versions']['tensorflow'] == tf.__version__
@@ -223,7 +225,7 @@ def test_averages_another_stride_and_other_names_reach_the_export(
     images = pictures(48, 64)
     with tf.Graph().as_default(), tf.Session() as session:
         labels = run_default(session, str(out), images)
-    with restored.Predictor(restored.load_run(run_dir, 8)) as fine:
+    with restored.Predictor(loading.load_run(run_dir, 8)) as fine:
         np.testing.assert_array_equal(labels, fine.predict(images).labels)
     assert (labels != predictor.predict(images).labels).any()
 

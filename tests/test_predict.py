@@ -3,11 +3,11 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import test
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,12 +17,14 @@ import predict
 from common.errors import UserError
 from dataset import descriptor, voc
 from dataset.records import encoding
-from experiment import config, train_flags
-from inference import labelling, media, options, restored
+from experiment import config, loading, train_flags
+from inference import labelling, media, options, restored, videos
+from inference.output_folder import JOURNAL, OutputFolder
 from resnet import architecture
 from runtime import tf
 from tests.helpers import ROOT, pseudo_random
 from tests.helpers.example_files import encoded, noise
+from tests.helpers.example_videos import clip, length_of, shared_case, times_of
 
 TINY = 'resnet_v2_tiny'
 NUM_BAD = 4
@@ -124,7 +126,7 @@ def results(run_dir, inputs, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def predictor(run_dir):
-    with restored.Predictor(restored.load_run(run_dir)) as predictor:
+    with restored.Predictor(loading.load_run(run_dir)) as predictor:
         yield predictor
 
 
@@ -247,18 +249,13 @@ def test_bad_files_are_listed_and_the_rest_go_on(results, inputs):
 def clips(tmp_path_factory):
     """A folder with a video, a GIF and a video that is cut short."""
     folder = tmp_path_factory.mktemp('clips')
-    frames = [noise(30, 42, seed=index) for index in range(5)]
-    for name in ('film.mp4', 'cut.mp4'):
-        writer = imageio_ffmpeg.write_frames(
-            str(folder / name), (42, 30), fps=12.5, macro_block_size=2, ffmpeg_log_level='error',
-            output_params=['-movflags', '+faststart'])
-        writer.send(None)
-        for frame in frames:
-            writer.send(frame.tobytes())
-        writer.close()
+    images = [Image.fromarray(noise(30, 42, seed=index)) for index in range(5)]
+    videos.write(((image, 0.08) for image in images), str(folder / 'film.mp4'),
+                 videos.Video(30, 42, ()))
+    clip(folder / 'cut.mp4', '-movflags', '+faststart', count=25)
     data = (folder / 'cut.mp4').read_bytes()
     (folder / 'cut.mp4').write_bytes(data[:len(data) // 2])
-    images = [Image.fromarray(frame[:21, :31]) for frame in frames[:3]]
+    images = [image.crop((0, 0, 31, 21)) for image in images[:3]]
     images[0].save(str(folder / 'film.gif'), save_all=True, append_images=images[1:],
                    duration=[100, 250, 30], loop=0)
     return folder
@@ -276,41 +273,48 @@ def films(run_dir, clips, tmp_path_factory):
     return folder
 
 
+def opened(path):
+    """Returns (height, width, frames, how long each is shown) of a video."""
+    with videos.opened(str(path)) as video:
+        frames, shown = zip(*video.frames)
+    return video.height, video.width, frames, [float(seconds) for seconds in shown]
+
+
 @pytest.mark.parametrize('name, written, num_frames', [
     ('film.mp4', 'film.mp4.mp4', 5), ('film.gif', 'film.gif.gif', 3)])
 def test_videos_become_overlays_and_index_maps_of_each_frame(films, clips, predictor, name,
                                                              written, num_frames):
-    frames = list(media.open_video(str(clips / name)).frames)
+    height, width, frames, shown = opened(clips / name)
     expected = predictor.predict(np.stack(frames)).labels
     assert len(frames) == num_frames and len(np.unique(expected)) > 1
     folder = films / 'frames' / name
     assert below(folder) == ['%06d' % index for index in range(num_frames)]
     for index in range(num_frames):
         np.testing.assert_array_equal(read(folder / ('%06d.png' % index)), expected[index])
-    source = media.open_video(str(clips / name))
-    overlay = media.open_video(str(films / 'overlay' / written))
-    assert overlay.num_frames == num_frames
-    assert overlay.frames_per_second == source.frames_per_second
-    assert overlay.durations == source.durations
-    assert overlay.height > source.height and overlay.width >= source.width
-    for video in (source, overlay):
-        video.frames.close()
+    overlay = opened(films / 'overlay' / written)
+    assert overlay[3] == pytest.approx(shown, abs=1e-3) and len(overlay[3]) == num_frames
+    assert overlay[0] > height and overlay[1] >= width
     entry = {entry['name']: entry for entry in read_json(films)['videos']}[name]
     assert (entry['height'], entry['width']) == expected.shape[1:]
     assert entry['num_frames'] == num_frames
+    assert entry['seconds'] == pytest.approx(sum(shown))
+    assert entry['frames_per_second'] == pytest.approx(num_frames / sum(shown))
     assert entry['class_shares'] == {letter: pytest.approx((expected == label).mean())
                                      for label, letter in enumerate('abcdef')}
 
 
 def test_a_damaged_video_leaves_nothing(films, clips):
     assert [entry['input'] for entry in read_json(films)['failed']] == [str(clips / 'cut.mp4')]
-    assert sorted(os.listdir(str(films))) == ['frames', 'overlay', 'predictions.json']
+    assert sorted(os.listdir(str(films))) == [JOURNAL, 'frames', 'overlay', 'predictions.json']
     assert sorted(os.listdir(str(films / 'overlay'))) == ['film.gif.gif', 'film.mp4.mp4']
     assert sorted(os.listdir(str(films / 'frames'))) == ['film.gif', 'film.mp4']
 
 
 def test_other_names_of_classes_are_used(films):
     assert read_json(films)['class_names'] == list('abcdef')
+
+
+RUN = loading.LoadedRun('x', '', None, descriptor.create('ab', ('a', 'b'), 255))
 
 
 class CountingPredictor:
@@ -335,9 +339,9 @@ def events_of(tmp_path, monkeypatch, sizes, batch_size=None):
     monkeypatch.setattr(media, 'read_picture',
                         lambda path: events.append('read') or read_picture(path))
     returned = labelling.Labeller(
-        CountingPredictor(events), restored.Run('x', None, ('a', 'b'), 255),
-        labelling.Outputs(str(tmp_path / 'out')), batch_size).label(
-            media.find_inputs([str(tmp_path)]))
+        CountingPredictor(events), RUN, labelling.Outputs(OutputFolder(str(tmp_path / 'out'))),
+        batch_size).label(
+            media.find_inputs([str(tmp_path)], OutputFolder(str(tmp_path / 'out'))).items)
     return events, returned
 
 
@@ -359,6 +363,149 @@ def test_pictures_of_mixed_sizes_are_batched_by_size_and_listed_in_order(tmp_pat
         'predict 3 of 4x5', 'predict 3 of 5x4']
     assert [entry['name'] for entry in pictures] == list('012345')
     assert [os.path.basename(path) for path, _ in failures] == ['00.png', '6.png']
+
+
+def label(inputs, out, predictor=None, **outputs):
+    """Labels inputs without a network; returns what `Labeller.label` does."""
+    folder = OutputFolder(str(out))
+    return labelling.Labeller(
+        predictor or CountingPredictor([]), RUN,
+        labelling.Outputs(folder, **outputs)).label(
+            media.find_inputs([str(given) for given in inputs], folder).items)
+
+
+def test_a_folder_that_is_input_and_output_keeps_its_files_run_after_run(tmp_path):
+    names = ['a.png', 'frames/b.png', 'index/c.png', 'deep/index/d.png', 'c.png']
+    for index, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(encoded(noise(4, 5, seed=index)))
+    for _ in range(2):
+        pictures, _, failures = label([tmp_path], tmp_path)
+        # index/c.png is not the place of c.png's result, because it is somebody's.
+        assert [entry['name'] for entry in pictures] == [
+            'a', 'c-2', 'deep/index/d', 'frames/b', 'index/c'] and not failures
+        for index, name in enumerate(names):
+            assert (tmp_path / name).read_bytes() == encoded(noise(4, 5, seed=index))
+        assert below(tmp_path / 'overlay') == sorted(entry['name'] for entry in pictures)
+
+
+def test_the_folder_that_failed_is_labelled_whole(tmp_path):
+    photos = str(tmp_path / 'photos')
+    shutil.copytree(os.path.join(shared_case('own_frames_folder'), 'photos'), photos)
+    pictures, _, failures = label([photos], photos)
+    assert len(pictures) == 4 and not failures
+
+
+def test_bad_inputs_fail_alone_and_are_named(tmp_path):
+    (tmp_path / ('x' * 251 + '.png')).write_bytes(encoded(noise(4, 5)))
+    (tmp_path / 'b.png').write_bytes(encoded(noise(4, 5)))
+    (tmp_path / 'c.heic').write_bytes(b'\0\0\0\x18ftypheic' + bytes(88))
+    (tmp_path / 'd.mts').write_bytes(b'')
+    os.symlink('nowhere', str(tmp_path / 'e.jpg'))
+    (tmp_path / 'f.png').mkdir()
+    os.symlink(str(tmp_path), str(tmp_path / 'f.png' / 'g.png'))
+    (tmp_path / 'z.png').write_bytes(encoded(noise(4, 5)))
+    pictures, videos_done, failures = label([tmp_path], tmp_path / 'out')
+    assert [entry['name'] for entry in pictures] == ['b', 'x' * 200, 'z'] and not videos_done
+    assert [os.path.basename(path) for path, _ in failures] == ['c.heic', 'd.mts', 'e.jpg']
+    for path, error in failures:
+        assert path in error
+
+
+def test_a_result_that_cannot_be_written_is_the_fault_of_its_input_alone(tmp_path):
+    for name in ('a.png', 'b.png', 'c.png', 'd.gif'):
+        image = Image.fromarray(noise(4, 5))
+        image.save(str(tmp_path / name), **(dict(save_all=True, append_images=[image.rotate(180)])
+                                            if name == 'd.gif' else {}))
+
+    class Full(OutputFolder):
+        def place(self, *parts):
+            if parts[-1] in ('b.png', 'd.gif'):
+                raise OSError(36, 'File name too long', parts[-1])
+            return super().place(*parts)
+
+    folder = Full(str(tmp_path / 'out'))
+    pictures, _, failures = labelling.Labeller(
+        CountingPredictor([]), RUN,
+        labelling.Outputs(folder)).label(media.find_inputs([str(tmp_path)], folder).items)
+    assert [entry['name'] for entry in pictures] == ['a', 'c']
+    assert [os.path.basename(path) for path, _ in failures] == ['b.png', 'd.gif']
+    assert all('File name too long' in error and path in error for path, error in failures)
+
+
+def test_a_full_disk_ends_the_run(tmp_path):
+    class Full(OutputFolder):
+        def place(self, *parts):
+            raise OSError(28, 'No space left on device', parts[-1])
+
+    for name in ('a.png', 'b.png'):
+        (tmp_path / name).write_bytes(encoded(noise(4, 5)))
+    folder, events = Full(str(tmp_path / 'out')), []
+    with pytest.raises(OSError, match='No space left'):
+        labelling.Labeller(CountingPredictor(events), RUN,
+                           labelling.Outputs(folder), 1).label(
+                               media.find_inputs([str(tmp_path)], folder).items)
+    assert len(events) == 1
+
+
+def test_pages_that_are_not_labelled_are_said(tmp_path, capsys):
+    pages = [Image.fromarray(noise(4, 5, seed=seed)) for seed in range(3)]
+    for name, more in (('one.tif', []), ('three.tif', pages[1:])):
+        pages[0].save(str(tmp_path / name), save_all=True, append_images=more)
+    pictures, _, _ = label([tmp_path], tmp_path / 'out')
+    said = capsys.readouterr().err
+    assert len(pictures) == 2 and '%s has 3 pages, of which the first is labelled' % (
+        tmp_path / 'three.tif') in said
+    assert 'one.tif' not in said
+
+
+def test_each_frame_is_predicted_once_and_keeps_its_time(tmp_path, capsys):
+    # Bursts of 6 frames at 30 a second, one each second.
+    clip(tmp_path / 'a.mkv', '-vf', "setpts='(floor(N/6)*30+mod(N,6))/30/TB'", '-vsync', 'vfr',
+         count=24, rate='30')
+    events = []
+    _, (entry,), _ = label([tmp_path / 'a.mkv'], tmp_path / 'out', CountingPredictor(events),
+                           frames=True)
+    assert events == ['predict 8 of 30x40'] * 3
+    assert entry['num_frames'] == 24 and entry['seconds'] == pytest.approx(3.2, abs=0.01)
+    path = tmp_path / 'out' / 'overlay' / 'a.mp4'
+    assert times_of(path) == pytest.approx(
+        [second + index / 30 for second in range(4) for index in range(6)], abs=0.001)
+    assert length_of(path) == pytest.approx(3.2, abs=0.01)
+    assert len(below(tmp_path / 'out' / 'frames' / 'a')) == 24
+    assert 'Warning' not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['a.webp', 'b.png'])
+def test_animations_become_videos_with_their_times(tmp_path, name):
+    images = [Image.fromarray(noise(20, 30, seed=seed)) for seed in range(3)]
+    images[0].save(str(tmp_path / name), save_all=True, append_images=images[1:],
+                   duration=[100, 250, 1000])
+    _, (entry,), _ = label([tmp_path / name], tmp_path / 'out')
+    assert entry['num_frames'] == 3 and entry['seconds'] == 1.35
+    path = tmp_path / 'out' / 'overlay' / (name[0] + '.mp4')
+    assert times_of(path) == pytest.approx([0, 0.1, 0.35]) and length_of(path) == 1.35
+
+
+def test_frames_of_a_video_and_of_one_in_a_folder_of_its_name_are_both_kept(tmp_path):
+    for name, count in (('a.mp4', 3), ('a/000001.mp4', 4)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        clip(tmp_path / name, count=count)
+    for _ in range(2):
+        label([tmp_path], tmp_path / 'out', frames=True)
+    assert below(tmp_path / 'out' / 'frames' / 'a') == [
+        '000000', '000001', '000001/000000', '000001/000001', '000001/000002', '000001/000003',
+        '000002']
+
+
+def test_two_inputs_of_one_file_for_vocs_server_are_not_both_submitted(tmp_path):
+    for folder in ('one', 'two'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / '2008_000006.png').write_bytes(encoded(noise(4, 5)))
+    pictures, _, ((path, error),) = label([tmp_path], tmp_path / 'out',
+                                          submission_dir='results')
+    assert [entry['name'] for entry in pictures] == ['one/2008_000006']
+    assert path.endswith('two/2008_000006.png') and 'results/2008_000006.png' in error
 
 
 def test_batches_are_smaller_for_large_pictures_unless_told():
@@ -398,17 +545,21 @@ def picture(tmp_path):
 def test_output_stride_can_be_another_and_results_replace_the_earlier(run_dir, picture, tmp_path,
                                                                       predictor, capsys):
     out = tmp_path / 'out'
-    (out / 'index').mkdir(parents=True)
-    (out / 'index' / 'picture.png').write_bytes(b'old')
+    for parts in (('index', 'picture.png'), ('predictions.json',)):
+        with open(OutputFolder(str(out)).place(*parts), 'wb') as old:
+            old.write(b'old')
     predict.main(['--checkpoint', os.path.join(run_dir, 'model.ckpt-7.index'), '--input', picture,
                   '--output_dir', str(out), '--output_stride', '8'])
-    assert 'output stride 8' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert 'output stride 8' in printed and printed.count('Computing on ') == 1
     assert read_json(out)['output_stride'] == 8
     coarse = predictor.predict(media.read_picture(picture)[np.newaxis])
     index = read(out / 'index' / 'picture.png')
     assert index.shape == (48, 48) and (index != coarse.labels[0]).any()
     assert coarse.probabilities is None
-    assert sorted(os.listdir(str(out))) == ['index', 'overlay', 'palette', 'predictions.json']
+    assert sorted(os.listdir(str(out))) == [JOURNAL, 'index', 'overlay', 'palette',
+                                            'predictions.json']
+    assert os.listdir(str(out / 'index')) == ['picture.png']
 
 
 def link_weights(run_dir, folder, prefix):
@@ -419,7 +570,7 @@ def link_weights(run_dir, folder, prefix):
 
 
 def test_a_run_of_the_post_is_predicted_as_its_code_does(run_dir, picture, tmp_path, predictor,
-                                                         monkeypatch):
+                                                         monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / 'log' / 'train'
     folder.mkdir(parents=True)
@@ -437,6 +588,7 @@ def test_a_run_of_the_post_is_predicted_as_its_code_does(run_dir, picture, tmp_p
     np.testing.assert_array_equal(read(tmp_path / 'out' / 'index' / 'picture.png'), expected)
     written = read_json(tmp_path / 'out')
     assert written['class_names'][5] == 'class 5' and written['step'] is None
+    assert 'Warning: log does not know the names of its 6 classes' in capsys.readouterr().err
 
 
 def test_without_input_the_error_comes_before_tensorflow(tmp_path):
@@ -477,8 +629,8 @@ def test_a_checkpoint_that_does_not_fit_its_settings_is_refused(run_dir, picture
 def test_predictions_json_of_an_earlier_run_does_not_stand_for_an_unfinished_one(
         run_dir, picture, tmp_path, monkeypatch):
     out = tmp_path / 'out'
-    out.mkdir()
-    (out / 'predictions.json').write_text('{}')
+    with open(OutputFolder(str(out)).place('predictions.json'), 'w') as old:
+        old.write('{}')
 
     def stopped(*args):
         raise KeyboardInterrupt
@@ -487,7 +639,26 @@ def test_predictions_json_of_an_earlier_run_does_not_stand_for_an_unfinished_one
     monkeypatch.setattr(labelling.Labeller, 'label', stopped)
     with pytest.raises(KeyboardInterrupt):
         predict.main(['--checkpoint', run_dir, '--input', picture, '--output_dir', str(out)])
-    assert os.listdir(str(out)) == []
+    assert os.listdir(str(out)) == [JOURNAL]
+
+
+def test_what_is_left_out_of_a_folder_is_said(tmp_path, capsys):
+    for name in ('a.png', 'notes.txt', 'b.xcf'):
+        (tmp_path / name).write_bytes(encoded(noise(4, 5)))
+    with pytest.raises(SystemExit, match='No checkpoint'):
+        predict.main(['--checkpoint', '/nowhere', '--input', str(tmp_path), '--output_dir',
+                      str(tmp_path / 'out')])
+    assert '2 files in the folders are neither pictures nor videos' in capsys.readouterr().err
+
+
+def test_somebodys_predictions_json_is_kept(run_dir, picture, tmp_path):
+    out = tmp_path / 'out'
+    out.mkdir()
+    (out / 'predictions.json').write_text('mine')
+    with pytest.raises(SystemExit, match='predictions.json is there.*another --output_dir'):
+        predict.main(['--checkpoint', run_dir, '--input', picture, '--output_dir', str(out)])
+    assert (out / 'predictions.json').read_text() == 'mine'
+    assert os.listdir(str(out)) == ['predictions.json']
 
 
 def test_scales_flip_and_windows_are_those_of_the_predictor(run_dir, tmp_path):
@@ -496,7 +667,7 @@ def test_scales_flip_and_windows_are_those_of_the_predictor(run_dir, tmp_path):
                   str(tmp_path / 'out'), '--scales', '1', '1.5', '--flip', '--window', '33',
                   '--overlap', '4'])
     passes = options.Passes((1.0, 1.5), True, 33, 4)
-    with restored.Predictor(restored.load_run(run_dir), passes) as predictor:
+    with restored.Predictor(loading.load_run(run_dir), passes) as predictor:
         expected = predictor.predict(colours()[np.newaxis]).labels[0]
     np.testing.assert_array_equal(
         np.array(Image.open(str(tmp_path / 'out' / 'index' / 'a.png'))), expected)
@@ -507,12 +678,13 @@ def test_scales_flip_and_windows_are_those_of_the_predictor(run_dir, tmp_path):
 
 
 def test_a_submission_of_pictures_lies_where_vocs_server_looks(run_dir, tmp_path, monkeypatch):
-    names = restored.load_run(run_dir).class_names
+    names = loading.load_run(run_dir).info.class_names
     monkeypatch.setattr(voc, 'CLASS_NAMES', names)
     Image.fromarray(colours()).save(str(tmp_path / '2008_000006.jpg'))
     predict.main(['--checkpoint', run_dir, '--input', str(tmp_path / '2008_000006.jpg'),
                   '--output_dir', str(tmp_path / 'out'), '--save_submission'])
     submitted, palette = (Image.open(str(tmp_path / 'out' / folder / '2008_000006.png'))
                           for folder in ('results/VOC2012/Segmentation/comp6_test_cls', 'palette'))
-    assert submitted.mode == 'P' and submitted.getpalette() == palette.getpalette()
+    assert submitted.mode == 'P' and submitted.getpalette() == voc.color_map().ravel().tolist()
+    assert palette.getpalette()[:6] == [85, 85, 85, 230, 159, 0]  # the shapes'
     np.testing.assert_array_equal(np.array(submitted), np.array(palette))

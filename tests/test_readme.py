@@ -3,14 +3,20 @@
 Nor do the other pages: what they call a file is there.
 """
 import glob
+import importlib
 import os
 import re
+import shlex
 import subprocess
 
 import pytest
 
+from common import command_line
 from experiment import recipes, train_flags
 from tests.helpers import ROOT
+
+
+PAGES = ['README.md', 'CONTRIBUTING.md', 'dataset/README.md', 'serving/README.md']
 
 
 def read(*parts):
@@ -94,8 +100,7 @@ def test_layout_is_what_git_has_at_the_top():
     assert sorted(layout) == sorted(top)
 
 
-@pytest.mark.parametrize('page', ['README.md', 'CONTRIBUTING.md', 'dataset/README.md',
-                                  'serving/README.md'])
+@pytest.mark.parametrize('page', PAGES)
 def test_files_that_a_page_names_exist(page):
     folders = (ROOT, os.path.dirname(os.path.join(ROOT, page)))
     named = re.findall(r'[\w./-]*\w\.(?:py|sh|md|cfg|cff|ipynb)\b|[\w/]*requirements[\w-]*\.txt',
@@ -126,3 +131,63 @@ def test_citation_has_what_the_format_requires():
     assert len(references) == 2
     for reference in references:
         assert {'title', 'authors', 'year'} <= set(re.findall('^    ([a-z]+):', reference, re.M))
+
+
+def commands_of(page):
+    """The lines of a page that a reader types, as lists of words, shell variables filled in."""
+    text = read(page).replace('\\\n', ' ')
+    blocks = re.findall(r'^```\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
+    blocks += re.findall(r'(?:^ {4}\S.*\n?)+', text, re.MULTILINE)
+    text = re.sub(r'^```\n.*?^```$', '', text, flags=re.MULTILINE | re.DOTALL)
+    lines = re.findall('`([^`]+)`', text)
+    variables = {}
+    for line in [line for block in blocks for line in block.splitlines()] + lines:
+        line = re.sub(r'\$(\w+)', lambda match: variables.get(match.group(1), match.group()), line)
+        assignment = re.fullmatch(r'\s*(\w+)=(?:"(.*)"|(\S+))', line)
+        if assignment:
+            variables[assignment.group(1)] = assignment.group(2) or assignment.group(3)
+        elif re.match(r'\s*(\w+=\S+ )*(\S*python[\d.]*|make) ', line):
+            words = shlex.split(line, comments=True)
+            yield words[next(index for index, word in enumerate(words) if '=' not in word):]
+
+
+COMMANDS = sorted({tuple(words) for page in PAGES for words in commands_of(page)})
+
+
+class Parsed(Exception):
+    """The flags were taken; the work is not begun."""
+
+
+def test_the_pages_hold_commands():
+    scripts = {words[1] for words in COMMANDS if words[0] != 'make'}
+    assert {'train.py', 'test.py', 'predict.py', 'export.py', 'dataset/check.py',
+            'dataset/build_folder.py', 'benchmarks/training_memory.py'} <= scripts
+    assert len(COMMANDS) > 30
+
+
+@pytest.mark.parametrize('words', COMMANDS, ids=' '.join)
+def test_a_command_of_a_page_is_taken_as_printed(words, monkeypatch):
+    if words[0] == 'make':
+        assert all('\n%s:' % word in read('Makefile') for word in words[1:] if '=' not in word)
+        return
+    # The one Python that has the packages.
+    assert words[0] == '.venv/bin/python'
+    if words[1] == '-m':
+        assert words[2] in ('flake8', 'pytest')
+        assert all(os.path.exists(os.path.join(ROOT, word)) for word in words[3:]
+                   if word.startswith('tests'))
+        return
+    real = command_line.Parser.parse_args
+
+    def parse_args(parser, argv=None):
+        real(parser, argv)
+        raise Parsed
+    monkeypatch.setattr(command_line.Parser, 'parse_args', parse_args)
+    module = importlib.import_module(os.path.splitext(words[1])[0].replace('/', '.'))
+    with pytest.raises(Parsed):
+        module.main(list(words[2:]))
+
+
+def test_no_page_names_another_python():
+    for page in PAGES:
+        assert not re.search(r'(?<![/\w])python3? (-m|[\w/]+\.py)', read(page)), page

@@ -1,4 +1,4 @@
-"""`--help` of every script answers at once: without what takes seconds to import."""
+"""`--help` of every script answers at once; without the packages, all say what to do."""
 import os
 import shutil
 import subprocess
@@ -32,6 +32,19 @@ def test_help_imports_nothing_slow(path):
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith('usage: ')
     assert run.stdout.endswith('imported: []\n'), run.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize('path', [path for path in SOURCES if is_script(path)
+                                  and path != os.path.join('runtime', 'doctor.py')])
+def test_without_the_packages_a_script_says_how_it_runs(path):
+    # -S: no site-packages, as another Python has it.
+    run = subprocess.run([sys.executable, '-S', '-E', path, '--help'], cwd=ROOT,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert run.returncode == 1 and run.stdout == ''
+    first, second = run.stderr.splitlines()
+    assert first.startswith('%s needs the package ' % path)
+    # What the environment of the project lacks, it is built again for.
+    assert second.endswith(('python %s --help' % path, 'make env'))
 
 
 def demo(folder, status):

@@ -12,13 +12,17 @@ from PIL import Image
 import metrics
 import network
 import train
+from common import html as html_room
 from common.errors import UserError
 from dataset import descriptor, voc
 from evaluation import results
-from experiment import checkpoints, config
+from experiment import checkpoints, config, loading
 from inference import restored
 from preprocessing import inputs
 from runtime import tf
+
+
+ANY_NAMES = ('_background_', '$x$', '猫', 'two\nlines', '<b>"&', 'x' * 255)
 
 
 @pytest.fixture(scope='module')
@@ -69,6 +73,7 @@ def test_scores_json_is_what_the_written_predictions_score(run_dir, shapes_dir, 
     assert 'finished: 2 of 2 steps' in (tmp_path / 'report.html').read_text()
     assert written['checkpoint'].endswith('model.ckpt-2')
     printed = capsys.readouterr().out
+    assert printed.count('Computing on ') == 1
     for word in classes + ('mean IoU', '%.4f' % expected.mean_iou):
         assert word in printed
     sheet = Image.open(str(tmp_path / 'contact_sheet.png'))
@@ -150,6 +155,42 @@ def test_a_data_set_with_other_classes_is_refused(run_dir, shapes_dir, tmp_path)
         test.main(['--checkpoint', run_dir, '--dataset_dir', str(tmp_path)])
 
 
+def renamed(shapes_dir, tmp_path, names):
+    """Writes the shapes under other names; returns the folder."""
+    info = descriptor.load(shapes_dir)
+    for shard in info.splits['test']['shards']:
+        os.symlink(os.path.join(shapes_dir, shard), str(tmp_path / shard))
+    descriptor.save(descriptor.create('other', names, info.ignore_label,
+                                      {'test': info.splits['test']}), str(tmp_path))
+    return str(tmp_path)
+
+
+def test_a_data_set_with_the_classes_in_another_order_is_refused(run_dir, shapes_dir, tmp_path):
+    names = descriptor.load(shapes_dir).class_names
+    folder = renamed(shapes_dir, tmp_path, names[:1] + names[:0:-1])
+    with pytest.raises(SystemExit, match='class 1 is "circle" in the run and "cross" in the data'):
+        test.main(['--checkpoint', run_dir, '--dataset_dir', folder])
+
+
+def test_a_data_set_with_other_names_is_scored_with_a_warning_and_its_names(
+        run_dir, shapes_dir, tmp_path, capsys):
+    (tmp_path / 'data').mkdir()
+    folder = renamed(shapes_dir, tmp_path / 'data', ANY_NAMES)
+    test.main(['--checkpoint', run_dir, '--dataset_dir', folder, '--no_post_scores',
+               '--output_dir', str(tmp_path / 'out')])
+    out, err = capsys.readouterr()
+    assert 'class 1 is "circle" in the run and "$x$" in the data' in err
+    # All names are on screen, in the page and in scores.json, each line whole.
+    assert [line.rsplit(' ', 1)[0].rstrip() for line in out.split('\n')[1:7]] == [
+        html_room.printable(name) for name in ANY_NAMES]
+    assert set(scores_of(tmp_path / 'out')['benchmark']['per_class_iou']) == set(ANY_NAMES)
+    page = Page(str(tmp_path / 'out' / 'report.html'))
+    assert page.fetched == [] and page.open_tags == []
+    for name in ANY_NAMES:
+        assert html_room.printable(name) in page.words
+    assert 'rgb(85,85,85)' in (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
+
+
 def scores_of(folder):
     with open(os.path.join(str(folder), 'scores.json')) as f:
         return json.load(f)
@@ -220,7 +261,7 @@ def test_calibration_and_boundaries_are_those_of_the_network(run_dir, shapes_dir
     test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path), '--no_post_scores'])
     written = scores_of(tmp_path)
     bins, boundaries = 0, 0
-    with restored.Predictor(restored.load_run(run_dir)) as predictor:
+    with restored.Predictor(loading.load_run(run_dir)) as predictor:
         with tf.Graph().as_default(), tf.Session() as session:
             example = tf.data.make_one_shot_iterator(inputs.eval_dataset(
                 descriptor.load(shapes_dir), shapes_dir, 'test')).get_next()
@@ -278,7 +319,8 @@ def test_submissions_are_palette_pngs_in_the_folders_of_vocs_server(run_dir, tmp
     for path in folder.iterdir():
         submitted, predicted = (Image.open(str(name)) for name in (
             path, tmp_path / 'predictions' / path.name))
-        assert submitted.mode == 'P' and submitted.getpalette() == predicted.getpalette()
+        assert submitted.mode == 'P' and submitted.getpalette() == voc.color_map().ravel().tolist()
+        assert predicted.getpalette()[:6] == [85, 85, 85, 230, 159, 0]  # the shapes'
         np.testing.assert_array_equal(np.array(submitted), np.array(predicted))
 
 

@@ -25,7 +25,7 @@ import network
 import train
 from common import files
 from common.errors import UserError
-from dataset import descriptor, voc
+from dataset import descriptor, palette
 from evaluation import loop
 from experiment import (checkpoints, config, history, run_dir, run_log,
                         stopping, train_flags, weights)
@@ -813,16 +813,19 @@ def test_class_weights_and_hard_examples_reach_the_loss(flags, tmp_path):
 
 def test_panels_show_image_label_prediction_and_error():
     ignore = 255
+    info = descriptor.create('toy', ('a', 'b', 'c'), ignore,
+                             colors=((7, 8, 9), (200, 50, 1), (3, 30, 200)))
     labels = np.array([[[0, 1], [2, ignore]]], np.int32)
     logits = np.float32([[[[9, 0, 0], [9, 0, 0]], [[0, 0, 9], [0, 9, 0]]]])  # 0 0 / 2 1
     image = np.arange(12, dtype=np.float32).reshape(1, 2, 2, 3) * 20
     with tf.Graph().as_default(), tf.Session() as session:
         panels = build_panels(inputs.Example(
             tf.constant(['name']), tf.constant(image), tf.constant(labels)), tf.constant(logits),
-            ignore)
+            info)
         summary = tf.Summary.FromString(session.run(panels))
         picture = session.run(tf.image.decode_png(summary.value[0].image.encoded_image_string))
-    colors = voc.palette(ignore)
+    colors = palette.of(info)
+    assert tuple(colors[2]) == (3, 30, 200)
     expected = np.concatenate(
         [image[0], colors[labels[0]], colors[np.array([[0, 0], [2, 1]])],
          255 * np.repeat([[[0], [1]], [[0], [0]]], 3, axis=2)], axis=1)

@@ -3,8 +3,8 @@ import csv
 import json
 
 import numpy as np
-from tqdm import tqdm
 
+from common import progress
 from common.errors import UserError
 from dataset import descriptor
 from preprocessing import inputs
@@ -60,8 +60,8 @@ def count_pixels(info, dataset_dir, split='train', num_examples=None):
             tf.Session(config=session_config()) as session:
         labels = tf.data.make_one_shot_iterator(
             inputs.eval_dataset(info, dataset_dir, split, num_examples)).get_next().labels
-        with tqdm(total=inputs.epoch_size(info, split, num_examples), desc='class weights',
-                  unit='image', leave=False, disable=None) as bar:
+        with progress.bar(total=inputs.epoch_size(info, split, num_examples),
+                          desc='class weights', unit='image', leave=False) as bar:
             while True:
                 try:
                     values = session.run(labels)

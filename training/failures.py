@@ -8,6 +8,7 @@ import numpy as np
 
 from common import files
 from common.errors import UserError
+from common.interpreter import command
 from experiment import checkpoints
 from losses import Losses
 from preprocessing import failures as reading
@@ -29,7 +30,7 @@ CHANGED_FLAGS = ('Where checkpoints were written before, they are whole, and cha
                  'new --model_dir (with --init_from %s to start from their weights).')
 
 
-NO_ROOM = ('\nMake room if a disk is full, or give another --model_dir; checkpoints that are there '
+NO_ROOM = ('\nMake room, or give another --model_dir; checkpoints that are there '
            'are whole, and the same command goes on from the last one.')
 
 
@@ -260,8 +261,9 @@ def explain_no_memory(args):
 
 def explain_no_memory_evaluating(args, step, split):
     """Says how a run goes on whose images are too large to be evaluated whole. Returns str."""
-    lines = ['python test.py --checkpoint %s-%d --split %s --window 513: scores it, and cuts '
-             'large images' % (os.path.join(args.model_dir, checkpoints.PREFIX), step, split)]
+    checkpoint = '%s-%d' % (os.path.join(args.model_dir, checkpoints.PREFIX), step)
+    lines = ['%s: scores it, and cuts large images' % command(
+        'test.py', '--checkpoint', checkpoint, '--split', split, '--window', '513')]
     if step < args.max_steps:
         lines.append('the same command with --eval_every_steps %d: goes on, and evaluates only at '
                      'the last step, once that is saved' % args.max_steps)

@@ -2,7 +2,7 @@
 from collections import namedtuple
 
 import network
-from dataset import voc
+from dataset import palette
 from preprocessing import augmentation
 from runtime import slim, tf
 
@@ -40,13 +40,18 @@ def timed_next(iterator):
         return example, tf.timestamp() - before
 
 
-def build_panels(example, logits, ignore_label):
+def build_panels(example, logits, info):
     """Pictures of image, label, prediction and error (white: wrong) side by side.
+
+    Args:
+      example: `inputs.Example` of tensors.
+      logits: float32 [batch, height, width, classes].
+      info: `dataset.descriptor.DatasetInfo`, whose colours they have.
 
     Returns:
       string scalar, a serialized summary.
     """
-    colors = tf.constant(voc.palette(ignore_label))
+    colors, ignore_label = tf.constant(palette.of(info)), info.ignore_label
     predictions = tf.argmax(logits, axis=3, output_type=tf.int32)
     wrong = tf.not_equal(predictions, example.labels) & tf.not_equal(example.labels, ignore_label)
     panels = tf.concat([tf.cast(tf.round(example.image), tf.uint8),

@@ -103,13 +103,13 @@ class Validation:
         scalars = {'validation/' + name: getattr(result, name) for name, _ in scores.TITLES}
         scalars.update({run_log.VALIDATED_TAG: entry['loss'],
                         'validation/running_loss': entry['running_loss']})
-        scalars.update(('validation_iou/' + name, float(iou))
+        scalars.update((run_log.iou_tag(name), float(iou))
                        for name, iou in zip(self.info.class_names, result.per_class_iou)
                        if iou == iou)
         log.add_image(step, 'validation/confusion_matrix',
                       *figures.confusion_png(matrix, self.info.class_names))
         log.add(step, scalars)
-        curves.draw(run_log.read_metrics(self.run_dir.path), self.run_dir.path)
+        curves.draw(run_log.read_metrics(self.run_dir.path), self.run_dir.path, self.info)
 
     def _tell(self, step, result, loss, best):
         what = 'validation'

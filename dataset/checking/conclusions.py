@@ -3,6 +3,7 @@ import numpy as np
 
 from dataset import descriptor
 from dataset.checking.statistics import is_training, split_order
+from dataset.sources import id_maps
 
 # More ignored pixels than labelled ones: seldom meant. VOC has some 5 %.
 HIGH_IGNORE_SHARE = 0.5
@@ -85,7 +86,8 @@ def _judge_splits(statistics, info, partial, findings):
         if counts.class_pixels.any():
             _judge_ignored(counts, info, split, findings)
             labelled = np.delete(counts.class_pixels, info.ignore_label)
-            if labelled[0] and not labelled[1:].any() and info.number_of_classes > 1:
+            if labelled[0] and not labelled[1:].any() and (
+                    info.number_of_classes > 1 or counts.class_pixels[info.ignore_label]):
                 if not partial:
                     _add_only_background(counts, info, split, findings)
             elif labelled.any():
@@ -107,18 +109,19 @@ def _add_only_background(counts, info, split, findings):
                  'answer %r everywhere. %s'
                  % (' and the ignore label %d' % info.ignore_label if ignored else '',
                     info.class_names[0],
-                    'If %d stands for an object, give its pixels the class id instead.'
-                    % info.ignore_label if ignored else
+                    id_maps.object_drawn_as(info.ignore_label, info.class_names) if ignored else
                     'Export the masks again, with a class id for each object.'), split)
 
 
 def _judge_names(info, findings):
-    for class_id, name in enumerate(info.class_names):
-        if name.strip().lower() in _VOID_NAMES:
-            findings.add('void_class', 'Class %d is named %r and is trained and scored like any '
-                         'other. If it stands for pixels without class, take it out of the list '
-                         'and make its id the ignore label (%d now).'
-                         % (class_id, name, info.ignore_label))
+    void = [class_id for class_id, name in enumerate(info.class_names)
+            if name.strip().lower() in _VOID_NAMES]
+    for class_id in void:
+        findings.add('void_class', 'Class %d is named %r and is trained and scored like any other. '
+                     'If it stands for pixels without class, take its line out of --classes and '
+                     'give %s to build_folder.py; in a palette, call it void.'
+                     % (class_id, info.class_names[class_id],
+                        id_maps.without(void, info.number_of_classes)))
 
 
 def _judge_classes(statistics, info, findings):
@@ -135,8 +138,9 @@ def _judge_classes(statistics, info, findings):
                          'training, so its IoU will be 0. Move images with it to train.'
                          % (class_id, name, ' and '.join(evaluated)), evaluated[0])
         else:
-            hint = (' Ids that start at 1 instead of 0 look like this.' if class_id == 0
-                    else '')
+            hint = (' Ids that start at 1 instead of 0 look like this: %s makes them start at 0 '
+                    '(build_folder.py).' % id_maps.from_one(info.number_of_classes)
+                    if class_id == 0 else '')
             findings.add('class_without_pixels', 'Class %d %r has no pixel in training. Add '
                          'images with it, or take it out of the list of classes.%s'
                          % (class_id, name, hint), 'train')
@@ -161,7 +165,8 @@ def _judge_inferred(statistics, info, findings):
     if len(ids) and ids[-1] > _LARGEST_PLAUSIBLE_SPARSE_ID and 2 * len(ids) <= ids[-1]:
         findings.add('label_gaps', 'The masks hold %s, less than half of the ids up to %d. '
                      'Likely cause: masks made for viewing, or palette colours decoded as grey; '
-                     'give the list of --classes to be sure.'
+                     'give the list of --classes to be sure, and --map_ids to say what each value '
+                     'becomes.'
                      % (_few([str(value) for value in ids]), ids[-1]))
 
 

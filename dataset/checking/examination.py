@@ -14,30 +14,31 @@ from PIL import Image
 from common.errors import UserError
 from dataset import descriptor
 from dataset.records import encoding, example_proto, raw_records, shards
-from dataset.sources import decoding
+from dataset.sources import decoding, notes, views
 
 PICTURE_SIZE = 360  # pixels, the longer side of a picture in the HTML report
 THUMBNAIL_SIZE = (128, 96)  # width, height; what images are averaged at
 
 # What is to be examined. record: int from 0 in `file`, or None for a pair of
-# files. content: bytes of a record, or (path of image, path of mask).
+# files. content: bytes of a record, or `decoding.Example`.
 Item = collections.namedtuple('Item', ['split', 'file', 'record', 'content'])
 
 # What was found. kind: 'encoded', 'raw' or None. name: str. problems: list of
 # (code, file or None for the item's, text). size: (height, width) of the image.
 # rgb_sum: int64 [3]. label_counts: int64 [256]. *_digest: bytes. picture:
 # (image uint8 [h, w, 3], labels uint8 [h, w]), made small. thumbnail: the image as
-# uint8 RGB of THUMBNAIL_SIZE. None where unknown.
+# uint8 RGB of THUMBNAIL_SIZE. notes: `notes.Notes`. None where unknown.
 Result = collections.namedtuple('Result', [
     'item', 'kind', 'name', 'problems', 'size', 'rgb_sum', 'label_counts', 'image_digest',
-    'label_digest', 'picture', 'thumbnail'])
+    'label_digest', 'picture', 'thumbnail', 'notes'])
 
 # One example taken apart. Either image and mask (bytes of files) or pixels and
 # labels (arrays) are there, or neither when `problems` says why. stored_size:
-# (height, width) by the record's features, or None.
+# (height, width) by the record's features, or None. view: `views.View`.
 _Parts = collections.namedtuple(
-    '_Parts', ['kind', 'name', 'image', 'mask', 'pixels', 'labels', 'stored_size', 'problems'])
-_NO_PARTS = _Parts(None, '', None, None, None, None, None, [])
+    '_Parts', ['kind', 'name', 'image', 'mask', 'pixels', 'labels', 'stored_size', 'problems',
+               'view'])
+_NO_PARTS = _Parts(None, '', None, None, None, None, None, [], views.AS_IT_IS)
 
 # (name, type) in the order of the arguments of _encoded_parts and _raw_parts.
 _ENCODED_FEATURES = ((encoding.IMAGE_ENCODED, bytes), (encoding.LABEL_ENCODED, bytes),
@@ -106,23 +107,56 @@ def examine(item, info, with_picture, reader=None):
     """
     parts = _read_pair(item) if item.record is None else _take_apart(item.content)
     pixels, problems = parts.pixels, list(parts.problems)
-    if parts.image is not None:
-        pixels, found = _decode_image(parts)
-        problems += found
-    labels, found = _decode_labels(parts, info, reader)
-    mask_file = item.content[1] if item.record is None else None
+    with notes.collected() as noted:
+        if parts.image is not None:
+            pixels, found = _decode_image(parts)
+            problems += found
+        labels, found = _decode_labels(parts, info, reader)
+    mask_file = item.content.mask if item.record is None else None
     problems += [(code, mask_file, text) for code, _, text in found]
+    problems += [(code, None, text + '.') for code, text in sorted(noted.texts.items())]
     if pixels is not None and labels is not None and pixels.shape[:2] != labels.shape:
         problems.append(('size_mismatch', None, (
-            'The image is %dx%d but its mask is %dx%d (width x height, image upright as its '
-            'EXIF orientation says). Export both at one size, masks with nearest neighbour.'
-            % (pixels.shape[1::-1] + labels.shape[::-1]))))
+            _size_problem(parts, pixels, labels))))
+    elif pixels is not None and labels is not None and _shows(pixels, labels):
+        problems.append(('image_is_mask', None, (
+            'The image has one colour for each label, and another for each: it looks like its own '
+            'mask. Pair the images with their masks again, see --images and --mask_suffix.')))
     elif pixels is not None and parts.stored_size not in (None, pixels.shape[:2]):
         problems.append(('size_features', None, (
             'Its features say height %s and width %s, but the image is %d high and %d wide. '
             'Build the split again.' % (parts.stored_size + pixels.shape[:2]))))
-    return _summarize(Result(item, parts.kind, parts.name, problems, *[None] * 7),
+    return _summarize(Result(item, parts.kind, parts.name, problems, *[None] * 7, noted),
                       pixels, labels, info, with_picture)
+
+
+def _shows(pixels, labels):
+    """Whether an image of some labels has a colour of its own for each, as a drawn mask has.
+
+    Args:
+      pixels: uint8 [height, width, 3].
+      labels: uint8 [height, width].
+    """
+    codes = np.dot(pixels[::7, ::7].astype(np.int32), [65536, 256, 1])
+    if not _one_to_one(codes, labels[::7, ::7]):
+        return False
+    codes = np.dot(pixels.astype(np.int32), [65536, 256, 1])
+    return labels.min() < labels.max() and _one_to_one(codes, labels)
+
+
+def _one_to_one(codes, labels):
+    code_of = np.zeros([256], np.int32)
+    code_of[labels] = codes
+    present = np.unique(labels)
+    return bool((code_of[labels] == codes).all()) and (
+        len(np.unique(code_of[present])) == len(present))
+
+
+def _size_problem(parts, pixels, labels):
+    """Returns a sentence on an image and a mask of different sizes."""
+    return decoding.size_problem(
+        decoding.Example(parts.name, parts.image or b'', parts.mask or b'', parts.view),
+        pixels.shape[1::-1], labels.shape[::-1])
 
 
 def _summarize(result, pixels, labels, info, with_picture):
@@ -163,7 +197,7 @@ def _make_small(pixels, labels):
 
 def _read_pair(item):
     """Reads the two files of an item. Returns `_Parts`."""
-    image_path, mask_path = item.content
+    image_path, mask_path = item.content.image, item.content.mask
     data, problems = [], []
     for path, code in ((image_path, 'image_unusable'), (mask_path, 'mask_undecodable')):
         try:
@@ -173,8 +207,8 @@ def _read_pair(item):
             data.append(None)
             problems.append((code, path, 'It cannot be read: %s. Check its permissions.'
                              % error.strerror))
-    return _NO_PARTS._replace(name=os.path.basename(image_path), image=data[0], mask=data[1],
-                              problems=problems)
+    return _NO_PARTS._replace(name=os.path.basename(item.content.filename), image=data[0],
+                              mask=data[1], problems=problems, view=item.content.view)
 
 
 def _take_apart(record):
@@ -238,7 +272,8 @@ def _raw_size_problem(height, width, image_bytes, label_bytes):
 def _decode_image(parts):
     """Returns (uint8 [height, width, 3] or None, problems) of the image's bytes."""
     try:
-        pixels, untouched = decoding.read_rgb(decoding.Example(parts.name, parts.image, b''))
+        pixels, untouched = decoding.read_rgb(
+            decoding.Example(parts.name, parts.image, b'', parts.view))
     except decoding.InvalidExampleError as error:
         return None, [(error.code, None, str(error))]
     if parts.kind == 'encoded' and not untouched:
@@ -260,7 +295,7 @@ def _decode_labels(parts, info, reader):
         labels = _read_labels(parts, info, reader)
     except decoding.InvalidExampleError as error:
         problems = [(error.code, None, str(error))]
-        if error.code != 'label_values':
+        if error.code != 'label_values' or reader:
             return None, problems
         try:
             return _read_labels(parts, permissive(descriptor.LARGEST_LABEL), None), problems
@@ -275,7 +310,7 @@ def _decode_labels(parts, info, reader):
 def _read_labels(parts, info, reader):
     if parts.labels is not None:
         return decoding.check_labels(parts.labels, info, raw_records.ANNOTATION_RAW)
-    example = decoding.Example(parts.name, b'', parts.mask)
+    example = decoding.Example(parts.name, b'', parts.mask, parts.view)
     return (reader or decoding.read_labels)(example, info)
 
 

@@ -9,13 +9,14 @@ from dataset.checking import examination
 from dataset.checking.duplicates import add_same_images, repeated_splits
 from dataset.checking.statistics import split_order
 from dataset.records import shards
-from dataset.sources import folder, pairs
+from dataset.sources import (color_masks, decoding, file_names, folder, pairs, parts,
+                             views)
 
 RECORD_EXTENSIONS = ('.tfrecord', '.tfrecords')
 
 # title: str. info: descriptor.DatasetInfo. inferred: bool, its classes are only
-# placeholders. files: list of (split, path). pairs: list of (split, image path,
-# mask path). aliases: dict from split to the split that it repeats. expected:
+# placeholders. files: list of (split, path). pairs: list of (split, `decoding.Example`
+# of files). aliases: dict from split to the split that it repeats. expected:
 # dict from split to the number of records that dataset.json promises. reader: as
 # `sources.contract` says, of the pairs.
 Inputs = collections.namedtuple(
@@ -32,9 +33,8 @@ def find(args, findings):
     """
     if args.list_file:
         examples = pairs.find(args.images, args.masks, args.list_file, args.image_suffix,
-                              args.mask_suffix)
-        return _from_pairs(args, [(example.image, example.mask) for example in examples],
-                           args.list_file)
+                              args.mask_suffix, args.loose_names)
+        return _from_pairs(args, examples, args.list_file)
     if args.images:
         return _from_folders(args, findings)
     if not os.path.isdir(args.inputs[0]):
@@ -123,18 +123,23 @@ def _classes_of_files(args, paths):
 def _classes_and_reader(args):
     """Returns (`DatasetInfo`, inferred, reader) by --classes, --palette and --ignore_label."""
     ignore_label = voc.IGNORE_LABEL if args.ignore_label is None else args.ignore_label
-    class_names, reader = folder.read_classes(args.classes, args.palette, ignore_label)
+    class_names, reader = folder.read_classes(args, ignore_label)
     if class_names is None:
-        return examination.permissive(ignore_label), True, None
+        return examination.permissive(ignore_label), True, reader
     title = 'classes of ' + os.path.basename(args.classes or args.palette)
-    return descriptor.create(title, class_names, ignore_label), False, reader
+    colors = color_masks.colors_of(reader, len(class_names))
+    return descriptor.create(title, class_names, ignore_label, colors=colors), False, reader
 
 
 def _from_folders(args, findings):
     """Pairs images and masks as build_folder.py does; reports what has no partner."""
     split = args.split or 'train'
-    images = _by_stem(args.images, args.image_suffix, split, findings)
-    masks = _by_stem(args.masks, args.mask_suffix, split, findings)
+    images, masks = [
+        _by_stem(side, split, findings) for side in file_names.both_sides(
+            args.images, args.masks, args.image_suffix, args.mask_suffix)]
+    if args.loose_names:
+        image_of = file_names.match_loosely(images, masks)
+        masks = {image_of[stem]: path for stem, path in masks.items()}
     for stem in sorted(set(images) - set(masks)):
         findings.add('image_without_mask', 'There is no %s.* in %s. Add the mask, or leave the '
                      'image out.' % (stem + args.mask_suffix, args.masks), split, images[stem])
@@ -144,35 +149,41 @@ def _from_folders(args, findings):
     stems = sorted(set(images) & set(masks))
     if not stems:
         raise UserError('no image in %s has the name of a mask in %s; they are matched by path '
-                        'and name without extension, see --image_suffix and --mask_suffix'
-                        % (args.images, args.masks))
-    return _from_pairs(args, [(images[stem], masks[stem]) for stem in stems],
+                        'and name without extension. %s' % (
+                            args.images, args.masks, images and masks and pairs.hint(
+                                images, masks, args.image_suffix, args.mask_suffix)
+                            or 'See --image_suffix, --mask_suffix and --loose_names.'))
+    return _from_pairs(args, [decoding.Example(os.path.basename(images[stem]), images[stem],
+                                               masks[stem]) for stem in stems],
                        '%s, %s' % (args.images, args.masks))
 
 
-def _from_pairs(args, paths, title):
-    """The inputs that are given as a list of (image path, mask path)."""
+def _from_pairs(args, examples, title):
+    """The inputs that are given as a list of `decoding.Example`."""
     info, inferred, reader = _classes_and_reader(args)
-    return Inputs(title, info, inferred, pairs=[(args.split or 'train',) + pair for pair in paths],
-                  reader=reader)
+    examples = parts.divide(examples, views.of_args(args), args.pages, args.tile)
+    return Inputs(title, info, inferred, reader=reader,
+                  pairs=[(args.split or 'train', example) for example in examples])
 
 
-def _by_stem(directory, suffix, split, findings):
+def _by_stem(side, split, findings):
     """Maps stems to paths; unlike the builder, reports stems that several files share."""
-    paths, _ = pairs.group_by_stem(directory, suffix)
-    for stem, same in sorted(paths.items()):
+    if side.no_images:
+        findings.add('no_image', '%s are left out.'
+                     % file_names.describe_left_out(side.no_images), split, side.folder)
+    for stem, same in sorted(side.paths.items()):
         if len(same) > 1:
             findings.add('ambiguous_name', '%s share a name, so their partner is ambiguous; the '
                          'first was taken. Keep one of them.' % ' and '.join(
                              os.path.basename(path) for path in same), split, same[0])
-    return {stem: same[0] for stem, same in paths.items()}
+    return {stem: same[0] for stem, same in side.paths.items()}
 
 
 def iterate(inputs, limit, findings):
     """Yields every `examination.Item` in a fixed order, `limit` (or None) per split."""
     left = collections.defaultdict(lambda: float('inf') if limit is None else limit)
-    for split, image_path, mask_path in inputs.pairs[:limit]:
-        yield examination.Item(split, image_path, None, (image_path, mask_path))
+    for split, example in inputs.pairs[:limit]:
+        yield examination.Item(split, example.image, None, example)
     for split, path in inputs.files:
         if left[split] > 0:
             most = None if limit is None else left[split]
@@ -183,7 +194,7 @@ def iterate(inputs, limit, findings):
 
 def count_images(inputs, limit):
     """Returns how many images there will be, or None where a file does not say."""
-    totals = collections.Counter(split for split, _, _ in inputs.pairs)
+    totals = collections.Counter(split for split, _ in inputs.pairs)
     try:
         for split, path in inputs.files:
             totals[split] += shards.count_records(path)

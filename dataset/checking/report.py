@@ -5,8 +5,8 @@ import json
 import numpy as np
 from PIL import Image
 
-from common import html
-from dataset import voc
+from common import html, lettering
+from dataset import palette
 from dataset.checking.findings import CODES, ERROR, INFO, WARNING
 from dataset.checking.statistics import size_range, split_order
 
@@ -222,7 +222,7 @@ def as_html(report):
     All pictures are in it: the mean image of each split, the histogram of classes, and each of
     `report.pictures` as image, overlay and mask with a legend.
     """
-    colors = voc.palette(report.info.ignore_label)
+    colors = palette.of(report.info)
     totals = report.findings.totals()
     state = next((severity for severity in (ERROR, WARNING) if totals[severity]), INFO)
     parts = ['<p>%s, %d classes, ignore label %d</p>'
@@ -310,19 +310,19 @@ def histogram(report):
     figure = Figure(figsize=(11.4, height), dpi=100)
     canvas = FigureCanvasAgg(figure)
     pixel_axes, image_axes = figure.subplots(1, 2, sharey=True)
-    ids = [label for label, _ in labels]
+    ids, handles = [label for label, _ in labels], []
     for index, split in enumerate(splits):
         counts = report.statistics[split]
         places = np.arange(len(labels)) + (index + 0.5) / len(splits) * 0.8 - 0.4
         for axes, values, total in ((pixel_axes, counts.class_pixels, counts.class_pixels.sum()),
                                     (image_axes, counts.class_images, counts.num_masks)):
             axes.barh(places, 100. * values[ids] / max(total, 1), height=0.8 / len(splits),
-                      color=_BAR_COLORS[index % len(_BAR_COLORS)], label=split)
+                      color=_BAR_COLORS[index % len(_BAR_COLORS)])
+        handles.append(pixel_axes.containers[-1])
         _mark_unseen(pixel_axes, places, counts.class_pixels[ids])
-    _dress_axes(pixel_axes, image_axes, labels)
-    handles, names = pixel_axes.get_legend_handles_labels()
-    figure.legend(handles, [_plain(name) for name in names], loc='upper right', frameon=False,
-                  ncol=min(len(splits), 6))
+    _dress_axes(pixel_axes, image_axes, report.info)
+    lettering.legend(figure, handles, [lettering.plain(split, _NAME_WIDTH) for split in splits],
+                     loc='upper right', frameon=False, ncol=min(len(splits), 6))
     figure.subplots_adjust(left=0.19, right=0.98, wspace=0.06, bottom=0.5 / height,
                            top=1 - 0.45 / height)
     canvas.draw()
@@ -337,7 +337,7 @@ def _mark_unseen(axes, places, pixels):
                       va='center', size=7, color='#777777')
 
 
-def _dress_axes(pixel_axes, image_axes, labels):
+def _dress_axes(pixel_axes, image_axes, info):
     pixel_axes.set_xscale('log')
     pixel_axes.set_xlim(_SMALLEST_SHARE, 130)
     ticks = [_SMALLEST_SHARE, 0.01, 0.1, 1, 10, 100]
@@ -347,18 +347,12 @@ def _dress_axes(pixel_axes, image_axes, labels):
     pixel_axes.set_xlabel('share of pixels, % (logarithmic)')
     image_axes.set_xlim(0, 102)
     image_axes.set_xlabel('images that show the class, %')
-    pixel_axes.set_yticks(range(len(labels)))
-    pixel_axes.set_yticklabels([_plain(name) for _, name in labels])
-    pixel_axes.set_ylim(len(labels) - 0.4, -0.6)
+    names = lettering.labels(info.class_names, _NAME_WIDTH) + ('(ignored)',)
+    lettering.label_ticks(pixel_axes.yaxis, names)
+    pixel_axes.set_ylim(len(names) - 0.4, -0.6)
     for axes in (pixel_axes, image_axes):
         axes.grid(axis='x', color='#e4e4e4')
         axes.set_axisbelow(True)
         axes.tick_params(length=0)
         for side in axes.spines.values():
             side.set_visible(False)
-
-
-def _plain(text):
-    """A name as matplotlib shows it literally: `$` would start a formula."""
-    text = _short(html.printable(text)).encode('utf-8', 'backslashreplace').decode('utf-8')
-    return text.replace('$', r'\$')

@@ -7,7 +7,7 @@ from PIL import Image
 from common import pictures
 from dataset import descriptor
 from dataset.records import example_proto, manifest, shards
-from dataset.sources import decoding
+from dataset.sources import decoding, notes
 
 IMAGE_ENCODED = 'image/encoded'
 IMAGE_FORMAT = 'image/format'
@@ -18,10 +18,10 @@ LABEL_ENCODED = 'label/encoded'
 LABEL_FORMAT = 'label/format'
 
 # file: str, name of the shard. path: str, the file to write. examples: iterable
-# of `Example`. sources: `manifest.source_fingerprints` of them, or (). info,
-# read_mask, skip_bad: as in `writing.write_split`.
+# of `Example`. is_listed: bool, whether they are a sequence, of which a later build may keep
+# the shard. info, read_mask, skip_bad: as in `writing.write_split`.
 ShardTask = collections.namedtuple(
-    'ShardTask', ['file', 'path', 'examples', 'sources', 'info', 'read_mask', 'skip_bad'])
+    'ShardTask', ['file', 'path', 'examples', 'is_listed', 'info', 'read_mask', 'skip_bad'])
 
 
 def encode(example, info, read_mask=None):
@@ -36,16 +36,13 @@ def encode(example, info, read_mask=None):
     image_data, image_format, (width, height) = decoding.read_image(example)
     labels, label_data = _read_mask(example, info, read_mask)
     if labels.shape != (height, width):
-        raise decoding.InvalidExampleError(
-            '%s is %dx%d but its mask %s is %dx%d (width x height, image upright as its '
-            'EXIF orientation says). Export both at one size, masks with nearest neighbour.'
-            % (decoding.name_of(example, 'image'), width, height,
-               decoding.name_of(example, 'mask'), labels.shape[1], labels.shape[0]),
-            'size_mismatch')
+        raise decoding.InvalidExampleError(decoding.size_problem(
+            example, (width, height), labels.shape[::-1], decoding.name_of(example, 'image'),
+            decoding.name_of(example, 'mask') + ' '), 'size_mismatch')
     record = example_proto.serialize({
         IMAGE_ENCODED: image_data,
         IMAGE_FORMAT: image_format.encode(),
-        IMAGE_FILENAME: example.filename.encode('utf-8', 'replace'),
+        IMAGE_FILENAME: example.filename.encode('utf-8', 'backslashreplace'),
         IMAGE_HEIGHT: height,
         IMAGE_WIDTH: width,
         LABEL_ENCODED: label_data,
@@ -82,14 +79,21 @@ def build_shard(task, report):
       False, the file is of no use.
     """
     pixels, good, skipped = np.zeros([descriptor.LARGEST_LABEL + 1], np.int64), 0, []
+    source = manifest.Source(task.info, task.read_mask) if task.is_listed else None
+    said = notes.Totals()
     with shards.ShardWriter(task.path) as writer:
         for example in task.examples:
+            if source:
+                # Before it is read: what changes in between is another file to the next build.
+                source.add(example)
             try:
-                record, labels = encode(example, task.info, task.read_mask)
+                with notes.collected() as noted:
+                    record, labels = encode(example, task.info, task.read_mask)
             except decoding.InvalidExampleError as error:
                 skipped.append(str(error))
             else:
                 good += 1
+                said.add(noted, decoding.name_of(example, 'mask'))
                 pixels += np.bincount(labels.ravel(), minlength=len(pixels))
                 if task.skip_bad or not skipped:
                     writer.write(record)
@@ -97,4 +101,4 @@ def build_shard(task, report):
     return manifest.Entry(
         task.file, good, writer.num_bytes, writer.sha256(),
         pixels[:task.info.number_of_classes].tolist(), int(pixels[task.info.ignore_label]),
-        task.sources[0] if task.sources else None, skipped)
+        source.fingerprint() if source else None, skipped, said.texts, said.colors)

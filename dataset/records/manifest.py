@@ -9,6 +9,7 @@ import os
 
 from common import files
 from common.errors import UserError
+from dataset.sources import earlier_reading, jpeg_png, views
 
 FORMAT_VERSION = 1
 
@@ -21,12 +22,12 @@ EARLIER_IDS_KEY = b'\x80\x04N.'
 
 # file: str, name of the shard. records, num_bytes: int. sha256: str, of the file.
 # class_pixels: list of int [number_of_classes]. ignored_pixels: int. source: str,
-# a `source_fingerprint` of the examples, or None where they were made on the fly.
-# skipped: list of str, what was wrong with the examples that were left out. A
-# shard without records is not stored as a file.
+# `Source.fingerprint` of the examples, or None where they were made on the fly.
+# skipped: list of str, what was wrong with the examples that were left out. notes, colors: as
+# `sources.notes.Totals`. A shard without records is not stored as a file.
 Entry = collections.namedtuple('Entry', [
     'file', 'records', 'num_bytes', 'sha256', 'class_pixels', 'ignored_pixels', 'source',
-    'skipped'])
+    'skipped', 'notes', 'colors'], defaults=({}, {}))
 
 
 def path(directory, split):
@@ -71,55 +72,109 @@ def is_whole(entry, directory):
         return False
 
 
-def source_fingerprints(examples, info, read_mask):
-    """Hashes all that decides the content of a shard, as today's builds and as earlier ones.
-
-    Earlier builds hashed the pickled reader: what they built is known by the second
-    fingerprint, and stays (tests/dataset/records/test_manifest.py).
-
-    Args:
-      examples, info: as in `source_fingerprint`.
-      read_mask: a reader as `sources.contract` describes it, or None.
+def keys_of(read_mask):
+    """Returns what a reader, as `sources.contract` describes it, or None, is known by.
 
     Returns:
-      Tuple of str, the first that of a new shard; raises `UserError` on a reader without key.
+      List of the key, str, and of what earlier builds hashed for it, bytes; raises `UserError`
+      on a reader without key.
     """
     if read_mask is None:
-        keys = [IDS_KEY, EARLIER_IDS_KEY]
-    else:
-        key = getattr(read_mask, 'key', None)
-        if not isinstance(key, str):
-            raise UserError(
-                'read_mask %r has no key: give it an attribute `key`, a text that is another one '
-                'whenever it reads the same file differently.' % (read_mask,))
-        keys = [key] + ([read_mask.earlier_key] if hasattr(read_mask, 'earlier_key') else [])
-    return tuple(source_fingerprint(examples, info, key) for key in keys)
+        return [IDS_KEY, EARLIER_IDS_KEY]
+    key = getattr(read_mask, 'key', None)
+    if not isinstance(key, str):
+        raise UserError(
+            'read_mask %r has no key: give it an attribute `key`, a text that is another one '
+            'whenever it reads the same file differently.' % (read_mask,))
+    return [key] + ([read_mask.earlier_key] if hasattr(read_mask, 'earlier_key') else [])
 
 
-def source_fingerprint(examples, info, key):
-    """Hashes all that decides the content of a shard, as 64 hexadecimal digits.
+class Source:
+    """Hashes all that decides the content of a shard: flags, names, and every byte of the files.
 
-    Of files that is path, size and time of last change; they are not read.
+    Not their paths and times: a data set that is copied elsewhere stays up to date.
 
     Args:
-      examples: sequence of `decoding.Example`.
       info: `descriptor.DatasetInfo`.
-      key: str or bytes, says how masks are read.
+      read_mask: a reader as `sources.contract` describes it, or None.
     """
-    digest = hashlib.sha256(repr(
+
+    def __init__(self, info, read_mask):
+        keys = keys_of(read_mask)
+        self._digest = _start(info, keys[0])
+        self._earlier = [_start(info, key) for key in keys]
+        self.reads_ids = read_mask is None
+        # Whether earlier builds read all files as today's do, but for the order of palettes.
+        self.palettes, self.reads_as_before = set(), True
+
+    def add(self, example):
+        """Adds a `decoding.Example`; reads its files."""
+        image, mask = [_read(source) for source in (example.image, example.mask)]
+        hashes = [data and hashlib.sha256(data).hexdigest() for data in (image, mask)]
+        described = (example.filename,) + tuple(hashes)
+        if example.view != views.AS_IT_IS:
+            described += (tuple(example.view),)
+        _update(self._digest, described)
+        for digest in self._earlier:
+            _update(digest, (example.filename, _earlier_identity(example.image, hashes[0]),
+                             _earlier_identity(example.mask, hashes[1])))
+        self.palettes |= {jpeg_png.palette(mask or b'')} - {None}
+        self.reads_as_before &= (
+            example.view == views.AS_IT_IS and earlier_reading.read_image_alike(image or b'')
+            and earlier_reading.read_mask_alike(mask or b''))
+
+    def fingerprint(self):
+        """Returns 64 hexadecimal digits."""
+        return self._digest.hexdigest()
+
+    def earlier_fingerprints(self):
+        """Returns a set of those that earlier builds gave: by path, size and time of each file."""
+        return {digest.hexdigest() for digest in self._earlier}
+
+
+def earlier_fingerprints(sources):
+    """Finds what earlier builds, which did not look into files, are known by.
+
+    Args:
+      sources: dict from the name of each shard of a split to its `Source`.
+
+    Returns:
+      Dict from the same names to sets of fingerprints, empty where a file was read otherwise
+      than today.
+    """
+    # They took ids from palettes of any order.
+    differ = len(set().union(*(source.palettes for source in sources.values()))) > 1
+    return {name: set() if not source.reads_as_before or differ and source.reads_ids
+            else source.earlier_fingerprints() for name, source in sources.items()}
+
+
+def _start(info, key):
+    return hashlib.sha256(repr(
         (CONTENT_VERSION, info.class_names, info.ignore_label, key)).encode())
-    for example in examples:
-        digest.update(repr((example.filename, _identity(example.image),
-                            _identity(example.mask))).encode('utf-8', 'backslashreplace'))
-    return digest.hexdigest()
 
 
-def _identity(source):
+def _update(digest, described):
+    digest.update(repr(described).encode('utf-8', 'backslashreplace'))
+
+
+def _read(source):
+    """Returns the bytes of a file, or of a part given as such; None where it cannot be read."""
     if isinstance(source, bytes):
-        return hashlib.sha256(source).hexdigest()
+        return source
+    try:
+        with open(source, 'rb') as content_file:
+            return content_file.read()
+    except OSError:
+        # The build says so, naming the file.
+        return None
+
+
+def _earlier_identity(source, content_hash):
+    """Returns (path, size, time of last change) of a file, which earlier builds relied on."""
+    if isinstance(source, bytes):
+        return content_hash
     try:
         status = os.stat(source)
     except OSError:
-        # The build says so, naming the file.
         return os.path.abspath(source), None
     return os.path.abspath(source), status.st_size, status.st_mtime_ns

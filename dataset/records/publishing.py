@@ -60,8 +60,17 @@ def present_splits(info, output_dir):
     return dict(present.splits)
 
 
+def _with_colors(info, output_dir):
+    """Returns `info` with the colours of the splits that are there, where it has none."""
+    if info.colors is None and descriptor.exists(output_dir):
+        return info._replace(colors=descriptor.load(output_dir).colors)
+    return info
+
+
 def find_finished(tasks, output_dir, split):
     """Looks for the shards of a list of `encoding.ShardTask` that an earlier build finished.
+
+    Those of builds that did not look into files are entered by the files' contents from now on.
 
     Returns `Finished`.
     """
@@ -69,26 +78,38 @@ def find_finished(tasks, output_dir, split):
     growing, published = ({entry.file: entry for entry in manifest.load(directory, split)[1]}
                           for directory in (folder, output_dir))
     found = Finished({}, set(), False)
-    for task in tasks:
-        # A build that stopped while publishing left its manifest in the one
-        # directory and files in the other.
-        for entry in (growing.get(task.file), published.get(task.file)):
-            if task.file in found.entries or not _fits(entry, task):
-                continue
-            if manifest.is_whole(entry, output_dir):
-                found.entries[task.file] = entry
-                found.in_place.add(task.file)
-            elif manifest.is_whole(entry, folder):
-                found.entries[task.file] = entry
-            elif entry is published.get(task.file):
-                found = found._replace(is_damaged=True)
+    for task, entry in _up_to_date(tasks, growing, published):
+        if task.file in found.entries:
+            continue
+        if manifest.is_whole(entry, output_dir):
+            found.entries[task.file] = entry
+            found.in_place.add(task.file)
+        elif manifest.is_whole(entry, folder):
+            found.entries[task.file] = entry
+        elif task.file in published and entry.sha256 == published[task.file].sha256:
+            found = found._replace(is_damaged=True)
     return found
 
 
-def _fits(entry, task):
-    """Whether what was built is what is to be built."""
-    return (entry is not None and entry.source in task.sources
-            and (task.skip_bad or not entry.skipped))
+def _up_to_date(tasks, growing, published):
+    """Returns a list of (task, entry) of what was built of just the files that a task names.
+
+    A build that stopped while publishing left its manifest in the one directory and files in
+    the other: `growing` and `published` are dicts from file name to `manifest.Entry` of both.
+    """
+    entries = [(task, [entry for entry in (growing.get(task.file), published.get(task.file))
+                       if entry is not None and (task.skip_bad or not entry.skipped)])
+               for task in tasks if task.is_listed]
+    sources = {}
+    for task, candidates in entries:
+        if candidates:
+            sources[task.file] = manifest.Source(task.info, task.read_mask)
+            for example in task.examples:
+                sources[task.file].add(example)
+    earlier = manifest.earlier_fingerprints(sources)
+    return [(task, entry._replace(source=sources[task.file].fingerprint()))
+            for task, candidates in entries for entry in candidates
+            if entry.source in earlier[task.file] | {sources[task.file].fingerprint()}]
 
 
 def withdraw(info, output_dir, split):
@@ -97,7 +118,7 @@ def withdraw(info, output_dir, split):
         present = present_splits(info, output_dir)
         names = {split} | _followers(present, split)
         if names & set(present):
-            _save_without(info, output_dir, present, names)
+            _save_without(_with_colors(info, output_dir), output_dir, present, names)
 
 
 def publish(info, output_dir, split, aliases, entries, in_place):
@@ -122,7 +143,10 @@ def publish(info, output_dir, split, aliases, entries, in_place):
         shards = [entry.file for entry in entries if entry.records]
         entered = {'num_examples': sum(entry.records for entry in entries), 'shards': shards}
         splits = dict(present, **{name: entered for name in names})
+        info = _with_colors(info, output_dir)
         if splits == present and set(shards) <= in_place and entries == earlier_entries:
+            if info.colors != descriptor.load(output_dir).colors:
+                descriptor.save(info._replace(splits=splits), output_dir)
             return
         # While files are being exchanged no dataset.json may promise this split.
         others = _save_without(info, output_dir, present, names)

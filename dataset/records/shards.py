@@ -10,6 +10,7 @@ import os
 import struct
 
 from common.errors import UserError
+from common.interpreter import command
 
 # records: int, how many whole records come before the first problem. problem:
 # None, or str that names record number, byte offset and what is wrong.
@@ -190,5 +191,5 @@ def explain_invalid(paths, problem):
     """
     folder = os.path.dirname(paths[0]) or '.'
     return ('A record in %s (%s) cannot be used: %s\nThis names it and says how to mend it: '
-            'python dataset/check.py %s'
-            % (folder, ', '.join(map(os.path.basename, paths)), problem.splitlines()[0], folder))
+            '%s' % (folder, ', '.join(map(os.path.basename, paths)), problem.splitlines()[0],
+                    command('dataset/check.py', folder)))

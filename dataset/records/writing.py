@@ -15,20 +15,18 @@ import shutil
 import signal
 
 import numpy as np
-from tqdm import tqdm
 
-from common import files
+from common import files, progress
 from common.errors import UserError
 from dataset.records import encoding, manifest, publishing, workers
-from dataset.sources import decoding
+from dataset.sources import decoding, id_maps, notes
 
 # num_examples: int. class_pixels: int64 [number_of_classes]. ignored_pixels: int.
 # skipped: tuple of str, what was wrong with each example that was left out.
-# num_reused: int, how many of the num_shards shards were there already.
+# num_reused: int, how many of the num_shards shards were there already. notes: `notes.Totals`.
 SplitSummary = collections.namedtuple(
-    'SplitSummary',
-    ['num_examples', 'class_pixels', 'ignored_pixels', 'skipped', 'num_reused', 'num_shards'],
-    defaults=((), 0, 0))
+    'SplitSummary', ['num_examples', 'class_pixels', 'ignored_pixels', 'skipped', 'num_reused',
+                     'num_shards', 'notes'], defaults=((), 0, 0, notes.Totals()))
 
 # Fewer examples than this are done before further processes have started.
 _FEW_EXAMPLES = 300
@@ -38,7 +36,7 @@ _MIB = 1024. * 1024
 
 
 def write_split(examples, num_examples, info, output_dir, split, num_shards=4, aliases=(),
-                read_mask=None, num_workers=None, skip_bad=False):
+                read_mask=None, num_workers=None, skip_bad=False, hold_back=False, siblings=()):
     """Checks the examples and writes them as `split` of the data set in `output_dir`.
 
     Replaces an earlier `split` and keeps all others. Shards hold consecutive
@@ -60,6 +58,9 @@ def write_split(examples, num_examples, info, output_dir, split, num_shards=4, a
         1 needs the usual `if __name__ == '__main__'`.
       skip_bad: bool, whether to leave out examples that fail a check. They are
         listed in `split`-bad-files.txt either way.
+      hold_back: bool, whether to look at all and keep finished shards for the next build, but
+        leave what `output_dir` holds as it is.
+      siblings: the `SplitSummary` of each split whose masks are read alike.
 
     Returns:
       `SplitSummary`.
@@ -76,7 +77,8 @@ def write_split(examples, num_examples, info, output_dir, split, num_shards=4, a
         with publishing.working_dir(output_dir, split) as folder:
             tasks = _plan(examples, num_examples, min(num_shards, num_examples), folder, split,
                           (info, read_mask, skip_bad))
-            return _build(tasks, num_examples, output_dir, folder, split, aliases, num_workers)
+            return _build(tasks, num_examples, output_dir, folder, split, aliases, num_workers,
+                          hold_back, siblings)
     except OSError as error:
         raise UserError('%s cannot be written: %s.' % (output_dir, error))
 
@@ -111,29 +113,29 @@ def _plan(examples, num_examples, num_shards, folder, split, how):
 
     The tasks of an iterator must be run in their order, in this process.
     """
+    manifest.keys_of(how[1])
     tasks, stream = [], iter(examples)
     starts = [-(-index * num_examples // num_shards) for index in range(num_shards + 1)]
     for index, (start, stop) in enumerate(zip(starts, starts[1:])):
         file_name = '%s-%05d-of-%05d.tfrecord' % (split, index, num_shards)
         if _is_sequence(examples):
             part = examples[start:stop]
-            sources = manifest.source_fingerprints(part, *how[:2])
         else:
             # The last takes all that come, so that a wrong number is noticed.
             is_last = index == num_shards - 1
             part = itertools.islice(stream, None if is_last else stop - start)
-            sources = ()
         path = os.path.join(folder, file_name + files.TEMPORARY)
-        tasks.append(encoding.ShardTask(file_name, path, part, sources, *how))
+        tasks.append(encoding.ShardTask(file_name, path, part, _is_sequence(examples), *how))
     return tasks
 
 
-def _build(tasks, num_examples, output_dir, folder, split, aliases, num_workers):
+def _build(tasks, num_examples, output_dir, folder, split, aliases, num_workers, hold_back,
+           siblings):
     """Builds what is not there in `folder` and publishes it; returns `SplitSummary`."""
     info, skip_bad = tasks[0].info, tasks[0].skip_bad
     try:
         finished = publishing.find_finished(tasks, output_dir, split)
-        if finished.is_damaged:
+        if finished.is_damaged and not hold_back:
             # Until it is mended no dataset.json may promise this split.
             publishing.withdraw(info, output_dir, split)
         left = [task for task in tasks if task.file not in finished.entries]
@@ -143,6 +145,9 @@ def _build(tasks, num_examples, output_dir, folder, split, aliases, num_workers)
         _check_count(split, num_examples, summary.num_examples + len(summary.skipped))
         _list_bad_files(summary, output_dir, split, skip_bad)
         _check_not_only_background(summary, info, split)
+        _check_palettes((summary,) + tuple(siblings))
+        if hold_back:
+            return summary
         publishing.publish(info, output_dir, split, aliases, entries, finished.in_place)
         shutil.rmtree(folder)
         return summary
@@ -153,12 +158,15 @@ def _build(tasks, num_examples, output_dir, folder, split, aliases, num_workers)
 
 
 def _sum_up(entries, num_built):
+    totals = notes.Totals()
+    for entry in entries:
+        totals.merge(entry.notes, entry.colors)
     return SplitSummary(
         sum(entry.records for entry in entries),
         np.sum([entry.class_pixels for entry in entries], axis=0, dtype=np.int64),
         sum(entry.ignored_pixels for entry in entries),
         tuple(message for entry in entries for message in entry.skipped),
-        len(entries) - num_built, len(entries))
+        len(entries) - num_built, len(entries), totals)
 
 
 def _build_shards(tasks, num_examples, num_workers, finished, split):
@@ -168,7 +176,7 @@ def _build_shards(tasks, num_examples, num_workers, finished, split):
     folder at once: what is finished then survives whatever happens next.
     """
     entries, by_file = dict(finished), {task.file: task for task in tasks}
-    is_stream = not all(task.sources for task in tasks)
+    is_stream = not all(task.is_listed for task in tasks)
     if not is_stream:
         num_examples = sum(len(task.examples) for task in tasks)
     if num_workers is None:
@@ -180,7 +188,8 @@ def _build_shards(tasks, num_examples, num_workers, finished, split):
         _keep(by_file[entry.file], entries, split)
 
     try:
-        with tqdm(total=num_examples, desc=split, unit='image', disable=not tasks) as bar:
+        with progress.bar(total=num_examples, desc=split, unit='image',
+                          disable=not tasks or None) as bar:
             workers.run(encoding.build_shard, tasks, 1 if is_stream else num_workers,
                         bar.update, keep, isolated=may_crash and not is_stream)
     except workers.WorkerDiedError as error:
@@ -195,7 +204,7 @@ def _keep(task, entries, split):
         os.remove(task.path)
     else:
         os.replace(task.path, task.path[:-len(files.TEMPORARY)])
-    if task.sources:
+    if task.is_listed:
         manifest.save(os.path.dirname(task.path), split, (), [
             entry for entry in entries.values() if task.skip_bad or not entry.skipped])
 
@@ -246,12 +255,21 @@ def _first_lines(messages):
 
 def _check_not_only_background(summary, info, split):
     """A folder of 0/255 masks passes pixel by pixel when 255 is the ignore label."""
-    if (info.number_of_classes > 1 and summary.ignored_pixels
-            and not summary.class_pixels[1:].any()):
+    if summary.ignored_pixels and not summary.class_pixels[1:].any():
         raise decoding.InvalidExampleError(
-            'All masks of split %r hold nothing but 0 and the ignore label %d. If %d stands '
-            'for an object, give its pixels the class id instead (1 for %r).'
-            % (split, info.ignore_label, info.ignore_label, info.class_names[1]))
+            'All masks of split %r hold nothing but 0 and the ignore label %d. %s'
+            % (split, info.ignore_label, id_maps.object_drawn_as(
+                info.ignore_label, info.class_names)))
+
+
+def _check_palettes(summaries):
+    """Palettes of other orders make other ids of what looks alike."""
+    totals = notes.Totals()
+    for summary in summaries:
+        totals.merge(summary.notes.texts, summary.notes.colors)
+    differing = totals.differing_palettes()
+    if differing:
+        raise decoding.InvalidExampleError(differing)
 
 
 def _explain(error, output_dir, folder, split):
@@ -280,9 +298,14 @@ def describe(summary, info, split):
                                                  '' if count else '  <- no pixel in this split'))
     lines.append('  %3d %-16s %6.2f %%' % (info.ignore_label, '(ignored)',
                                            100. * summary.ignored_pixels / total))
+    if not summary.class_pixels[0] and labelled:
+        lines.append('%r has id 0 and no pixel. If the ids of the masks start at 1, build again '
+                     'with %s (build_folder.py).'
+                     % (info.class_names[0], id_maps.from_one(info.number_of_classes)))
     if summary.num_reused:
         lines.append('%d of %d shards were there already, whole and up to date.'
                      % (summary.num_reused, summary.num_shards))
+    lines += ['Note: ' + sentence for sentence in summary.notes.describe()]
     if summary.skipped:
         lines.append('%d examples were left out (see the file of bad files beside the shards):\n%s'
                      % (len(summary.skipped), _first_lines(summary.skipped)))

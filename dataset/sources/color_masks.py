@@ -1,7 +1,8 @@
 """Masks that show classes as colours: palettes, and the way from colours to class ids.
 
-A palette file is JSON, {"name": [r, g, b], ...} or [[r, g, b], ...], or CSV with
-the columns name, r, g, b. Position is class id; 'void' or 'ignore' is no class.
+A palette file is JSON, {"name": [r, g, b], ...} or [[r, g, b], ...], CSV with the
+columns name, r, g, b, in another order where a header says so, or CVAT's labelmap.txt.
+Position is class id; 'void' or 'ignore' is no class.
 """
 import collections
 import csv
@@ -13,9 +14,10 @@ import struct
 
 import numpy as np
 
+from common import files
 from common.errors import UserError
 from dataset import voc
-from dataset.sources import decoding
+from dataset.sources import class_lists, decoding, stored_values
 
 # codes: int32 [n], colours as 0xRRGGBB, ascending. labels: uint8 [n], what each
 # becomes. names: list of n str, for messages.
@@ -23,6 +25,7 @@ Palette = collections.namedtuple('Palette', ['codes', 'labels', 'names'])
 
 VOC = 'voc'
 _VOID_NAMES = ('void', 'ignore')
+_CHANNELS = {'r': 0, 'red': 0, 'g': 1, 'green': 1, 'b': 2, 'blue': 2}
 _MASK_MODES = ('RGB', 'RGBA', 'P', 'L', 'LA', '1')
 # Colours so near to a palette colour, or so many, are blends rather than classes.
 _BLEND_DISTANCE = 24
@@ -113,13 +116,12 @@ def _color(code):
 def _read_entries(path):
     """Returns a list of (name or None, (r, g, b)) from a palette file."""
     try:
-        with open(path, encoding='utf-8-sig', newline='') as palette_file:
-            text = palette_file.read()
-        is_json = text.lstrip()[:1] in ('{', '[')
-        entries = _json_entries(text) if is_json else _csv_entries(text)
-    except OSError as error:
-        raise UserError(
-            '--palette %s cannot be read: %s. Give %r or a palette file.' % (path, error, VOC))
+        text = files.read_text(path, '--palette')
+    except UserError as error:
+        raise UserError('%s Give %r or a palette file.' % (error, VOC))
+    is_json = text.lstrip()[:1] in ('{', '[')
+    try:
+        entries = (_json_entries(text) if is_json else _cvat_entries(text) or _csv_entries(text))
     except ValueError as error:
         raise UserError(
             '--palette %s: %s. Write JSON {"name": [r, g, b], ...} or [[r, g, b], ...], or CSV '
@@ -136,19 +138,37 @@ def _json_entries(text):
     return [(None, color) for color in values]
 
 
+def _cvat_entries(text):
+    entries = class_lists.cvat_entries(text) or []
+    for name, color in entries:
+        if not color:
+            raise ValueError('label %r has no colour' % name)
+    return [(name, [int(channel) for channel in color.split(',')]) for name, color in entries]
+
+
 def _csv_entries(text):
-    entries = []
+    entries, columns = [], [0, 1, 2, 3]
     for number, row in enumerate(csv.reader(io.StringIO(text), skipinitialspace=True), 1):
         row = [cell.strip() for cell in row]
-        if not any(row) or row[0].startswith('#'):
+        if not any(row) or row[0] and not class_lists.strip_comment(row[0]):
             continue
         if len(row) != 4:
             raise ValueError('row %d has %d columns' % (number, len(row)))
-        if not entries and not any(cell.isdigit() for cell in row[1:]):
-            # The header.
+        if not entries and not any(cell.isdigit() for cell in row):
+            columns = _columns(row, number)
             continue
-        entries.append((row[0], [int(cell) for cell in row[1:]]))
+        name, *color = [row[column] for column in columns]
+        entries.append((name, [int(channel) for channel in color]))
     return entries
+
+
+def _columns(header, number):
+    """Returns where name, red, green and blue stand, list of 4 int, by the words of a header."""
+    place_of = {_CHANNELS.get(cell.lower(), 'name'): place for place, cell in enumerate(header)}
+    if len(place_of) != 4:
+        raise ValueError('row %d, %r, is a header that does not name each of r, g, b once'
+                         % (number, ','.join(header)))
+    return [place_of[key] for key in ('name', 0, 1, 2)]
 
 
 def _check_color(name, color, path):
@@ -171,13 +191,13 @@ def read_mask(example, info, palette):
         a colour that the palette lacks.
     """
     del info
-    name, mask = decoding.name_of(example, 'mask'), decoding.decode(example, 'mask')[1]
-    is_jpeg = mask.format in decoding.JPEG_FORMATS
-    if is_jpeg or mask.mode not in _MASK_MODES:
+    name, opened = decoding.name_of(example, 'mask'), decoding.decode(example, 'mask')
+    mask = opened.image
+    decoding.check_lossless(opened, name)
+    if mask.mode not in _MASK_MODES:
         raise decoding.InvalidExampleError(
-            '%s is a %s of Pillow mode %s; colour masks must be 8-bit PNGs, as JPEG blurs '
-            'colours around borders. Export it again as PNG.' % (name, mask.format, mask.mode),
-            'mask_jpeg' if is_jpeg else 'mask_palette')
+            '%s is a %s of Pillow mode %s; colour masks must be 8-bit PNGs. Export it again as '
+            'PNG.' % (name, opened.format, mask.mode), 'mask_palette')
     if mask.mode in ('RGBA', 'LA'):
         see_through = int((np.asarray(mask.getchannel('A')) < 255).sum())
         if see_through:
@@ -186,12 +206,28 @@ def read_mask(example, info, palette):
                 'transparency, on the colour of background or void.' % (name, see_through),
                 'mask_palette')
     codes = _codes(np.asarray(mask.convert('RGB')))
-    index = np.minimum(np.searchsorted(palette.codes, codes), len(palette.codes) - 1)
-    known = palette.codes[index] == codes
+    labels, known = _look_up(codes, palette)
+    top = stored_values.largest(opened) if mask.mode in ('1', 'L') else 255
+    if top < 255 and not stored_values.unclear_black(opened):
+        greys = stored_values.read(opened).astype(np.int32) * 0x10101
+        stored, stored_known = _look_up(greys, palette)
+        if known.all() and stored_known.all() and (labels != stored).any():
+            raise decoding.InvalidExampleError(
+                '%s is grey of 0 to %d, and the palette has both the greys that it holds and '
+                'those that it is shown with, up to 255. Save it with 8 bits.' % (name, top),
+                'mask_palette')
+        if stored_known.all():
+            return stored
     if not known.all():
         raise decoding.InvalidExampleError(
             name + ': ' + _describe_unknown(codes, known, palette), 'mask_palette')
-    return palette.labels[index]
+    return labels
+
+
+def _look_up(codes, palette):
+    """Returns (labels, whether the palette has the colour), each like `codes`."""
+    index = np.minimum(np.searchsorted(palette.codes, codes), len(palette.codes) - 1)
+    return palette.labels[index], palette.codes[index] == codes
 
 
 class PaletteReader:
@@ -210,7 +246,10 @@ class PaletteReader:
 
     @property
     def earlier_key(self):
-        """The pickle of `read_mask` with its palette, under the module name of then."""
+        """The pickle of `read_mask` with its palette, under the module name of then.
+
+        NumPy 2 pickles arrays otherwise: there, what has no key is built again.
+        """
         def text(name):
             return b'\x8c' + bytes([len(name)]) + name.encode()
 
@@ -218,6 +257,23 @@ class PaletteReader:
         # PROTO 4, FRAME, length of the frame, and what is in it: such a pickle has one frame.
         framed = now[11:].replace(text(__name__), text('dataset.color_masks'))
         return now[:3] + struct.pack('<Q', len(framed)) + framed
+
+
+def colors_of(reader, number_of_classes):
+    """The colours by which a reader tells classes, for pictures.
+
+    Args:
+      reader: as `contract` describes it, or None.
+      number_of_classes: int.
+
+    Returns:
+      Tuple of (red, green, blue), one a class, of several the lowest as a number; None where the
+      reader knows none.
+    """
+    if not isinstance(reader, PaletteReader):
+        return None
+    codes, labels = reader.palette.codes, reader.palette.labels.tolist()
+    return tuple(_color(codes[labels.index(label)]) for label in range(number_of_classes))
 
 
 def _describe_unknown(codes, known, palette):

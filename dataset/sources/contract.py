@@ -38,8 +38,12 @@ class Part(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What is to be built; position in `class_names` is class id. The parts in their order."""
+    """What is to be built; position in `class_names` is class id. The parts in their order.
+
+    colors: (red, green, blue) of each class in pictures; None for a default.
+    """
     name: str
     class_names: Sequence[str]
     ignore_label: int
     parts: Sequence[Part]
+    colors: Optional[Sequence[Tuple[int, int, int]]] = None

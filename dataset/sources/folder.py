@@ -4,26 +4,37 @@ import os
 from common import files, flag_types
 from common.errors import UserError
 from dataset import descriptor, voc
-from dataset.sources import color_masks, contract, pairs, splits
+from dataset.sources import (class_lists, color_masks, contract, decoding,
+                             id_maps, pairs, parts, splits, views)
+
+
+# What people call the splits that train.py and test.py look for.
+_SPLIT_NAMES = {'train': ('train', 'training'), 'test': ('test', 'testing'),
+                'validation': ('val', 'valid', 'validation', 'dev')}
 
 
 def add_flags(parser):
     """Adds the flags of build_folder.py."""
-    parser.add_argument('--images', help='folder of images, subfolders included')
-    parser.add_argument('--masks',
+    parser.add_argument('--images', type=flag_types.path,
+                        help='folder of images, subfolders included')
+    parser.add_argument('--masks', type=flag_types.path,
                         help='folder of one-channel masks whose values are class ids, or of '
                              'colour masks with --palette')
     add_pairing_flags(parser)
-    parser.add_argument('--classes', help='text file, one class name per line, class 0 first; '
-                                          'not needed with a palette that has names')
+    views.add_flags(parser)
+    parser.add_argument('--classes', type=flag_types.path,
+                        help='text file, one class name per line, class 0 first, or the list of '
+                             'Roboflow, labelme or CVAT; not needed with a palette that has names')
     split = parser.add_mutually_exclusive_group(required=True)
-    split.add_argument('--split', help='name of the split to write: train, validation, test')
+    split.add_argument('--split', type=split_name,
+                       help='name of the split to write: train, validation, test')
     split.add_argument('--validation_fraction', type=flag_types.fraction,
                        help='write train and validation, this share of the images held out')
-    parser.add_argument('--seed', type=int,
+    parser.add_argument('--seed', type=flag_types.whole_number,
                         help='chooses what --validation_fraction holds out (default 0)')
-    parser.add_argument('--output_dir', required=True, help='where the data set is written')
-    parser.add_argument('--ignore_label', type=int, default=voc.IGNORE_LABEL,
+    parser.add_argument('--output_dir', type=flag_types.path, required=True,
+                        help='where the data set is written')
+    parser.add_argument('--ignore_label', type=flag_types.whole_number, default=voc.IGNORE_LABEL,
                         help='mask value of pixels without class (default %(default)s)')
     parser.add_argument('--name', default=None,
                         help='name of the data set (default: that of --output_dir)')
@@ -31,16 +42,33 @@ def add_flags(parser):
 
 def add_pairing_flags(parser):
     """Adds the flags beside --images and --masks that say what belongs together and means what."""
-    parser.add_argument('--list_file', metavar='FILE',
+    parser.add_argument('--list_file', metavar='FILE', type=flag_types.path,
                         help='text file that chooses: one stem a line, or image and mask in two '
                              'columns, relative to --images and --masks or to the file itself')
     parser.add_argument('--image_suffix', default='',
                         help='what image stems have beyond those of the masks, as _leftImg8bit')
     parser.add_argument('--mask_suffix', default='',
                         help='what mask stems have beyond those of the images, as _mask')
-    parser.add_argument('--palette',
+    parser.add_argument('--loose_names', action='store_true',
+                        help='match by the words and numbers that not all names of a side have; '
+                             'letter case and zeros before numbers do not count')
+    parser.add_argument('--palette', type=flag_types.path,
                         help='the masks are coloured: voc, or a file of JSON {"name": [r, g, b]} '
                              'or [[r, g, b], ...] or CSV name,r,g,b; void or ignore is no class')
+    parser.add_argument('--map_ids', nargs='+', type=id_maps.parse_item, metavar='VALUE:CLASS',
+                        help='what each value of the masks becomes, as 0:void 1-19:0-18 30-33:19; '
+                             'void is no class. Values that are not named are an error, but for '
+                             'the ignore label')
+
+
+def split_name(text):
+    """Returns the name by which train.py and test.py look for a split, as an argparse type."""
+    for name, others in _SPLIT_NAMES.items():
+        if text.lower() in others and text != name:
+            print('Note: --split %s is written as %s, the name that train.py and test.py look for.'
+                  % (text, name))
+            return name
+    return text
 
 
 def check_flags(args, parser):
@@ -56,40 +84,89 @@ def check_flags(args, parser):
     if not 0 <= args.ignore_label <= descriptor.LARGEST_LABEL:
         parser.error('--ignore_label %d: masks hold 0..%d.'
                      % (args.ignore_label, descriptor.LARGEST_LABEL))
+    for flag in ('images', 'masks'):
+        folder = getattr(args, flag)
+        if folder and _is_inside(args.output_dir, folder):
+            parser.error('--output_dir %s lies in --%s %s: the next build would look for images '
+                         'among its records. Give a folder beside it.'
+                         % (args.output_dir, flag, folder))
+
+
+def _is_inside(path, folder):
+    path, folder = os.path.realpath(path), os.path.realpath(folder)
+    return os.path.commonpath([path, folder]) == folder
 
 
 def read(args):
     """Finds the pairs that the flags name. Returns `contract.Source`; raises `UserError`."""
-    class_names, reader = read_classes(args.classes, args.palette, args.ignore_label)
+    class_names, reader = read_classes(args, args.ignore_label)
     examples = pairs.find(args.images, args.masks, args.list_file, args.image_suffix,
-                          args.mask_suffix)
+                          args.mask_suffix, args.loose_names)
     chosen = [(args.split, examples)]
     if args.validation_fraction is not None:
         chosen = _hold_out(examples, args.validation_fraction, args.seed or 0)
+    view = views.of_args(args)
     return contract.Source(
         args.name or os.path.basename(os.path.abspath(args.output_dir)), class_names,
-        args.ignore_label, [contract.Part(split, part, reader=reader) for split, part in chosen])
+        args.ignore_label, [
+            contract.Part(split, parts.divide(part, view, args.pages, args.tile), reader=reader)
+            for split, part in chosen],
+        color_masks.colors_of(reader, len(class_names)))
 
 
-def read_classes(classes, palette, ignore_label):
-    """Reads what --classes and --palette say.
+def read_classes(args, ignore_label):
+    """Reads what --classes, --palette and --map_ids say.
 
     Args:
-      classes: str, the file of class names, or None with a palette that has names.
-      palette: str as in `color_masks.read_palette`, or None where masks hold ids.
+      args: parsed flags. classes: str, the file of class names, or None. palette: str as in
+        `color_masks.read_palette`, or None where masks hold values. map_ids: list of
+        what `id_maps.parse_item` returns, or None.
       ignore_label: int.
 
     Returns:
-      (list of class names, reader as `contract` says).
+      (list of class names or None, reader as `contract` says).
 
     Raises:
       UserError: a file cannot be read, or they do not fit each other.
     """
-    class_names = descriptor.read_class_names(classes) if classes else None
-    if not palette:
+    mapping = id_maps.merge(args.map_ids) if args.map_ids else None
+    if mapping and args.palette:
+        raise UserError('--palette and --map_ids both say what masks mean; give one. The palette '
+                        'file can name a colour void, and give several to one class.')
+    class_names = class_lists.read(args.classes, mapping) if args.classes else None
+    if args.palette:
+        class_names, colors = color_masks.read_palette(args.palette, class_names, ignore_label)
+        return class_names, color_masks.PaletteReader(colors)
+    if not mapping:
         return class_names, None
-    class_names, colors = color_masks.read_palette(palette, class_names, ignore_label)
-    return class_names, color_masks.PaletteReader(colors)
+    if class_names:
+        id_maps.check(mapping, class_names)
+    return class_names, MappedIdsReader(mapping)
+
+
+class MappedIdsReader:
+    """A reader, as `contract` describes it, of masks whose values --map_ids translates.
+
+    Args:
+      mapping: dict as of `id_maps.merge`.
+    """
+
+    def __init__(self, mapping):
+        self.mapping = mapping
+
+    def __call__(self, example, info):
+        labels, unknown = id_maps.apply(self.mapping, decoding.read_values(example)[0],
+                                        info.ignore_label)
+        if unknown:
+            raise decoding.InvalidExampleError(
+                '%s holds %s, and --map_ids does not say what becomes of %s. Add %d:void, or its '
+                'class.' % (decoding.name_of(example, 'mask'), decoding.shorten(unknown),
+                            'it' if len(unknown) == 1 else 'them', unknown[0]), 'label_values')
+        return labels
+
+    @property
+    def key(self):
+        return 'ids by ' + id_maps.spell(self.mapping)
 
 
 def _hold_out(examples, validation_fraction, seed):

@@ -104,6 +104,19 @@ def as_grey_png(data):
     return b''.join(parts)
 
 
+def palette(data):
+    """Returns the palette of a PNG as bytes, red, green and blue of each entry, or None."""
+    place = data.find(b'PLTE', 0, data.find(b'IDAT') + 1)
+    if not is_png(data) or place < 0:
+        return None
+    return data[place + 4:place + 4 + struct.unpack('>I', data[place - 4:place])[0]]
+
+
+def is_png(data):
+    """Whether bytes start as a PNG does."""
+    return data.startswith(_PNG_SIGNATURE)
+
+
 def png_grey_factor(data):
     """Pillow stretches 2- and 4-bit grey PNGs to 0..255. Returns the int factor to undo."""
     depth, color_type = _png_chunks(data)[0][1][8:10]

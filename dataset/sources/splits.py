@@ -6,11 +6,15 @@ and checked by count and fingerprint.
 import collections
 import hashlib
 import os
+import re
 
 import numpy as np
 
+from common import files
 from common.errors import UserError
 from dataset import voc
+
+_IMAGE_FILE = re.compile(r'(?:.*/)?(.+)\.(?:jpe?g|png)\Z', re.IGNORECASE)
 
 # what: str, for messages. count: int, lines. sha256: str, see `fingerprint`, or
 # None where no copy of the official file was at hand to compute it.
@@ -61,14 +65,15 @@ def list_paths(voc_root, sbd_root):
 def read_ids(path):
     """Returns a list of image ids: the first word of each line, blank lines skipped.
 
+    Of a file, as in `/JPEGImages/2007_000032.jpg /SegmentationClassAug/2007_000032.png`, that is
+    the name without folder and extension.
+
     Raises:
       UserError: the file cannot be read or names no image.
     """
-    try:
-        with open(path, encoding='utf-8-sig') as list_file:
-            ids = [line.split()[0] for line in list_file if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError('The list %s cannot be read: %s' % (path, error))
+    lines = files.read_text(path, 'The list').split('\n')
+    words = [line.split()[0] for line in lines if line.strip()]
+    ids = [_IMAGE_FILE.sub(r'\1', word) for word in words]
     if not ids:
         raise UserError('%s names no image.' % path)
     return ids

@@ -6,7 +6,8 @@ import sys
 from common import flag_types
 from common.errors import UserError
 from dataset import voc
-from dataset.sources import contract, decoding, sbd, splits
+from dataset.sources import (contract, decoding, file_names, sbd, splits,
+                             voc_layouts)
 
 HOW_TO_GET_VOC = ('Give the VOCdevkit/VOC2012 folder of VOCtrainval_11-May-2012.tar (2 GB) as '
                   '--voc_root; python dataset/download_voc2012.py fetches and unpacks it.')
@@ -18,6 +19,9 @@ SPLIT_SOURCES = ('post', 'trainaug', 'voc')
 # Flags that only the post's split reads, with their defaults.
 POST_DEFAULTS = {'validation_fraction': 0.1, 'seed': 0, 'deduplicate': False}
 
+# VOC's own is the first; those who rename or convert its images write the others.
+_IMAGE_ENDINGS = ('.jpg', '.JPG', '.jpeg', '.JPEG', '.png', '.PNG')
+
 # split: str. aliases: tuple of str, further names of it. ids: list of str.
 # source: str, what names the ids, for messages.
 IdList = collections.namedtuple('IdList', ['split', 'aliases', 'ids', 'source'])
@@ -25,11 +29,15 @@ IdList = collections.namedtuple('IdList', ['split', 'aliases', 'ids', 'source'])
 
 def add_flags(parser):
     """Adds the flags of build_voc2012.py."""
-    parser.add_argument('--voc_root', required=True,
+    parser.add_argument('--voc_root', type=flag_types.path, required=True,
                         help='folder with JPEGImages, SegmentationClass and ImageSets')
-    parser.add_argument('--sbd_root',
+    parser.add_argument('--sbd_root', type=flag_types.path,
                         help='folder with img, cls, train.txt, val.txt and train_noval.txt')
-    parser.add_argument('--output_dir', help='where the data set is written')
+    parser.add_argument('--aug_masks', metavar='DIR', type=flag_types.path,
+                        help='folder below --voc_root with PNG masks made of SBD\'s, as '
+                             'SegmentationClassAug, for images without a mask of VOC (voc only)')
+    parser.add_argument('--output_dir', type=flag_types.path,
+                        help='where the data set is written')
     parser.add_argument('--split_source', choices=SPLIT_SOURCES,
                         help='where the lists come from (default: post with --sbd_root, '
                              'voc without or with --train_list)')
@@ -39,7 +47,7 @@ def add_flags(parser):
     parser.add_argument('--validation_fraction', type=flag_types.fraction,
                         help='share of the list held out for validation (post only; default %s)'
                         % POST_DEFAULTS['validation_fraction'])
-    parser.add_argument('--seed', type=int,
+    parser.add_argument('--seed', type=flag_types.whole_number,
                         help='chooses what is held out (post only; default %s)'
                         % POST_DEFAULTS['seed'])
     parser.add_argument('--deduplicate', action='store_true', default=None,
@@ -61,6 +69,9 @@ def check_flags(args, parser):
     if args.split_source != 'voc' and args.train_list:
         parser.error('--train_list %s has no effect with --split_source %s; drop one of them.'
                      % (args.train_list, args.split_source))
+    if args.aug_masks and (args.split_source != 'voc' or args.sbd_root):
+        parser.error('--aug_masks %s stands for the masks of --sbd_root; drop one of them. '
+                     '--train_list chooses the images.' % args.aug_masks)
     if args.seed is not None and not 0 <= args.seed < 2 ** 32:
         parser.error('--seed %d: give 0 to 2**32 - 1.' % args.seed)
     if args.split_source == 'voc' and args.allow_other_lists:
@@ -84,7 +95,8 @@ def read(args):
     for note in notes:
         print(note)
     return contract.Source('PASCAL VOC 2012', voc.CLASS_NAMES, voc.IGNORE_LABEL, [
-        _find_examples(id_list, args.voc_root, args.sbd_root) for id_list in lists])
+        _find_examples(id_list, args.voc_root, args.sbd_root, args.aug_masks)
+        for id_list in lists])
 
 
 def list_ids(args):
@@ -105,18 +117,23 @@ def list_ids(args):
 def _check_layout(args):
     """Raises `UserError` naming the first folder that is needed but not there."""
     lists = os.path.join('ImageSets', 'Segmentation')
+    other = voc_layouts.advice_on_other_data(args.voc_root)
+    if other:
+        raise UserError(other)
     _check_folders(args.voc_root, [lists] if args.list else
-                   ['JPEGImages', 'SegmentationClass', lists], 'VOC2012', HOW_TO_GET_VOC)
+                   ['JPEGImages', 'SegmentationClass', lists], HOW_TO_GET_VOC)
+    if args.aug_masks:
+        _check_folders(os.path.join(args.voc_root, args.aug_masks), [], HOW_TO_GET_VOC)
     if args.sbd_root:
-        _check_folders(args.sbd_root, [] if args.list else ['cls'], 'dataset', HOW_TO_GET_SBD)
+        _check_folders(args.sbd_root, [] if args.list else ['cls'], HOW_TO_GET_SBD)
 
 
-def _check_folders(root, parts, inner, advice):
+def _check_folders(root, parts, advice):
     for folder in [root] + [os.path.join(root, part) for part in parts]:
         if not os.path.isdir(folder):
-            below = os.path.join(root, inner)
+            found = voc_layouts.find_root(root, parts)
             raise UserError('%s is no folder. %s' % (
-                folder, 'Did you mean %s?' % below if os.path.isdir(below) else advice))
+                folder, 'Did you mean %s?' % found if found else advice))
 
 
 def _choose_lists(args):
@@ -187,13 +204,24 @@ def _voc_lists(voc_root, train_list):
     return lists, splits.drop_repeats(notes)
 
 
+def _advice_on_missing(paths, voc_root, sbd_root, aug_masks):
+    links = file_names.advice_on_links(paths)
+    if links:
+        return links.strip()
+    is_mask = os.path.dirname(paths[0]).endswith('SegmentationClass')
+    for folder in () if aug_masks or sbd_root or not is_mask else sorted(os.listdir(voc_root)):
+        if os.path.isfile(os.path.join(voc_root, folder, os.path.basename(paths[0]))):
+            return '%s has it: give --aug_masks %s.' % (os.path.join(voc_root, folder), folder)
+    return HOW_TO_GET_VOC + (' ' + HOW_TO_GET_SBD if sbd_root else '')
+
+
 def _notes_on_list(name, count):
     expected = voc.SPLIT_SIZES.get(name, count)
     return [] if count == expected else [
         'Note: %s.txt lists %d images; the published one lists %d.' % (name, count, expected)]
 
 
-def _find_examples(id_list, voc_root, sbd_root):
+def _find_examples(id_list, voc_root, sbd_root, aug_masks):
     """Finds image and mask of every id; where VOC and SBD have one, VOC's is taken.
 
     VOC's masks are the benchmark's own and mark object borders as void; SBD's have
@@ -203,19 +231,26 @@ def _find_examples(id_list, voc_root, sbd_root):
     for image_id in id_list.ids:
         images = [os.path.join(voc_root, 'JPEGImages', image_id + '.jpg')]
         masks = [os.path.join(voc_root, 'SegmentationClass', image_id + '.png')]
+        if aug_masks:
+            masks.append(os.path.join(voc_root, aug_masks, image_id + '.png'))
         if sbd_root:
             images.append(os.path.join(sbd_root, 'img', image_id + '.jpg'))
             masks.append(os.path.join(sbd_root, 'cls', image_id + sbd.SUFFIX))
-        found = [next(filter(os.path.isfile, paths), None) for paths in (images, masks)]
+        found = [next(filter(os.path.isfile, paths), None) for paths in (
+            [path[:-len('.jpg')] + ending for path in images for ending in _IMAGE_ENDINGS], masks)]
         missing += [(image_id, paths) for paths, path in zip((images, masks), found)
                     if path is None]
-        examples.append(decoding.Example(image_id + '.jpg', *found))
+        examples.append(decoding.Example(image_id + os.path.splitext(found[0] or '')[1], *found))
     if missing:
-        raise UserError('%s names %s, but %s is missing%s. %s%s' % (
-            id_list.source, missing[0][0], ' or '.join(missing[0][1]),
+        image_id, paths = missing[0]
+        raise UserError('%s names %s, but %s is missing%s. %s' % (
+            id_list.source, image_id, ' or '.join(paths),
             ' (and %d files more)' % (len(missing) - 1) if len(missing) > 1 else '',
-            HOW_TO_GET_VOC, ' ' + HOW_TO_GET_SBD if sbd_root else ''))
-    from_sbd = sum(example.mask.endswith(sbd.SUFFIX) for example in examples)
-    note = '%s: %d masks of VOC, %d of SBD.' % (id_list.split, len(examples) - from_sbd, from_sbd)
+            _advice_on_missing(paths, voc_root, sbd_root, aug_masks)))
+    of_voc = os.path.join(voc_root, 'SegmentationClass', '')
+    others = sum(not example.mask.startswith(of_voc) for example in examples)
+    note = '%s: %d masks of VOC, %d of %s.' % (
+        id_list.split, len(examples) - others, others, 'SBD' if sbd_root else aug_masks)
     return contract.Part(id_list.split, examples, aliases=id_list.aliases,
-                         reader=sbd.read_mask if from_sbd else None, note=note if sbd_root else '')
+                         reader=sbd.read_mask if sbd_root and others else None,
+                         note=note if sbd_root or aug_masks else '')

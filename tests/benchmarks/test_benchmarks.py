@@ -63,6 +63,37 @@ def test_the_input_pipeline_is_read_as_training_reads_it(shapes_dir):
     assert 100 < training_memory.input_mib(shapes_dir, num_batches=2) < 4000
 
 
+def test_memory_benchmark_trains_with_its_flags_and_reads_both_data_sets(
+        tiny_backbone, monkeypatch, capsys):
+    import train  # the script: what the benchmark starts in a process of its own
+    build_shapes, started = training_memory.build_shapes, []
+
+    def peak_mib(command):
+        started.append(command)
+        if command[1] == 'train.py':
+            train.main(command[2:])
+        return 2048.0
+    monkeypatch.setattr(training_memory, 'build_shapes',
+                        lambda folder, num_train: build_shapes(folder, num_train // 100))
+    monkeypatch.setattr(measuring, 'peak_mib', peak_mib)
+    training_memory.main(['--batch_size', '2', '--crop_size', '33', '--resnet_model',
+                          tiny_backbone])
+    lines = capsys.readouterr().out.splitlines()
+    assert [command[1] for command in started] == ['-c', '-c', 'train.py']
+    assert 'input pipeline, 2000 images, 300 batches of 8: peak 2048 MiB' in lines
+    assert lines[-1] == ('train.py --batch_size 2 --crop_size 33 --resnet_model %s: peak 2.0 GiB'
+                         % tiny_backbone)
+    assert any(line.startswith('Done: ') for line in lines)
+    assert sum(line.startswith('Computing on ') for line in lines) == 1
+
+
+def test_memory_benchmark_refuses_wrong_flags_before_it_measures(monkeypatch):
+    monkeypatch.setattr(training_memory, 'build_shapes', None)
+    with pytest.raises(SystemExit) as ended:
+        training_memory.main(['--batch', '2'])
+    assert ended.value.code == 2
+
+
 def test_memory_table_has_a_cheaper_neighbour_for_each_flag(tmp_path, monkeypatch, capsys):
     def measure(data, model_dir, flags):
         assert os.path.exists(os.path.join(data, 'dataset.json'))

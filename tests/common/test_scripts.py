@@ -8,10 +8,12 @@ from common.errors import UserError
 @pytest.mark.parametrize('error, message', [
     (UserError('--a 1: give 2'), '--a 1: give 2'),
     (OSError(28, 'No space left on device'), '[Errno 28] No space left on device Make room.'),
+    (OSError(122, 'Disk quota exceeded'), '[Errno 122] Disk quota exceeded Make room.'),
+    (FileExistsError(17, 'File exists'), '[Errno 17] File exists'),
     (KeyboardInterrupt(), 'Stopped.')])
 def test_what_a_user_can_mend_ends_the_process_with_its_message(error, message):
     with pytest.raises(SystemExit) as ended:
-        with scripts.ending_in_one_message('Stopped.', os_error_hint=' Make room.'):
+        with scripts.ending_in_one_message('Stopped.', no_room_hint=' Make room.'):
             raise error
     assert ended.value.code == message
 

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from common.interpreter import command
 from dataset import build_folder, build_shapes, build_voc2012, descriptor, voc
 from dataset.records import encoding
-from dataset.sources import shapes, splits
+from dataset.sources import color_masks, shapes, splits
 from runtime import tf
 from tests.helpers import ROOT
 
@@ -73,7 +74,7 @@ def test_build_folder_flags_take_effect_and_next_command_is_printed(tmp_path, ca
     assert count_records(tmp_path / 'out', 'train') == 2
     printed = capsys.readouterr().out
     assert 'train: 2 images, 2 classes' in printed and '33.33 %' in printed
-    assert 'python train.py --dataset_dir %s' % (tmp_path / 'out') in printed
+    assert command('train.py', '--dataset_dir', str(tmp_path / 'out')) in printed
 
 
 def test_builder_sends_nobody_to_train_without_a_train_split(tmp_path, capsys):
@@ -82,7 +83,7 @@ def test_builder_sends_nobody_to_train_without_a_train_split(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert 'holds validation: train.py needs the split train' in printed and 'Next' not in printed
     build_folder.main(flags)
-    assert 'Next: python train.py' in capsys.readouterr().out
+    assert 'Next: ' + command('train.py') in capsys.readouterr().out
 
 
 def test_build_folder_counts_and_names_files_without_partner(tmp_path):
@@ -93,8 +94,8 @@ def test_build_folder_counts_and_names_files_without_partner(tmp_path):
     with pytest.raises(SystemExit) as error:
         build_folder.main(flags)
     message = str(error.value)
-    assert '7 images without mask: a, b, c, d, e, ...\n' in message
-    assert '1 masks without image: h\n' in message
+    assert '7 images without mask: a.jpg, b.jpg, c.jpg, d.jpg, e.jpg, ...\n' in message
+    assert '1 masks without image: h.png\n' in message
     assert not (tmp_path / 'out').exists()
 
 
@@ -344,8 +345,7 @@ def test_missing_parts_of_sbd_are_named_with_the_way_out(tmp_path, small_flags):
     assert 'SegmentationClass/d.png or ' in str(error.value)
     assert 'cls/d.mat is missing (and 1 files more)' in str(error.value)
     small_flags[small_flags.index('--sbd_root') + 1] = str(tmp_path)
-    (tmp_path / 'dataset').mkdir()
-    with pytest.raises(SystemExit, match='cls is no folder. Did you mean .*/dataset'):
+    with pytest.raises(SystemExit, match='cls is no folder. Did you mean .*/sbd\\?'):
         build_voc2012.main(small_flags)
 
 
@@ -358,9 +358,10 @@ def test_missing_parts_of_sbd_are_named_with_the_way_out(tmp_path, small_flags):
      '--deduplicate has no effect'),
     (['--list', '--allow_other_lists'], '--allow_other_lists has no effect'),
     (['--list', '--sbd_root', 's', '--seed', '-1'], '--seed -1'),
-    (['--list', '--sbd_root', 's', '--validation_fraction', '1'], '1 is not between 0 and 1'),
-    (['--list', '--num_workers', '0'], '0 is not a positive whole number'),
-    (['--list', '--num_shards', '0'], '--num_shards: 0 is not a positive whole number')])
+    (['--list', '--sbd_root', 's', '--validation_fraction', '1'],
+     '1 is not a number between 0 and 1'),
+    (['--list', '--num_workers', '0'], '0 is not a whole number of at least 1'),
+    (['--list', '--num_shards', '0'], '--num_shards: 0 is not a whole number of at least 1')])
 def test_build_voc2012_refuses_flags_without_effect(flags, words, capsys):
     with pytest.raises(SystemExit):
         build_voc2012.main(['--voc_root', 'v'] + flags)
@@ -416,6 +417,36 @@ def test_palette_file_replaces_classes_and_maps_void(tmp_path):
     assert info.class_names == ('ground', 'cat') and info.ignore_label == 9
     for _, labels in read_records(tmp_path / 'out', 'train'):
         np.testing.assert_array_equal(labels, np.resize(np.array([0, 1, 9]), [6, 8]))
+
+
+def test_colours_of_the_palette_are_kept_with_the_data_set(tmp_path, capsys, monkeypatch):
+    flags = write_folder(tmp_path)
+    paint_masks(tmp_path, {0: (9, 9, 9), 1: (0, 200, 0), 9: (1, 2, 3)})
+    (tmp_path / 'palette.csv').write_text('cat,0,200,0\nvoid,1,2,3\nground,9,9,9\n')
+    flags += ['--num_shards', '2', '--palette', str(tmp_path / 'palette.csv')]
+    # A build of the commit before: it kept no colours.
+    with monkeypatch.context() as patched:
+        patched.setattr(color_masks, 'colors_of', lambda *_: None)
+        build_folder.main(flags)
+    assert descriptor.load(str(tmp_path / 'out')).colors is None
+    fingerprint = descriptor.fingerprint(str(tmp_path / 'out'))
+    build_folder.main(flags)
+    assert '2 of 2 shards were there already' in capsys.readouterr().out
+    info = descriptor.load(str(tmp_path / 'out'))
+    assert (info.class_names, info.colors) == (('ground', 'cat'), ((9, 9, 9), (0, 200, 0)))
+    assert descriptor.fingerprint(str(tmp_path / 'out')) == fingerprint
+
+
+def test_a_split_without_palette_keeps_the_colours_that_are_there(tmp_path):
+    flags = write_folder(tmp_path)
+    colored = ['--palette', str(tmp_path / 'palette.csv')]
+    (tmp_path / 'palette.csv').write_text('ground,0,0,0\ncat,1,1,1\nvoid,9,9,9\n')
+    build_folder.main(flags + colored)
+    flags[flags.index('--split') + 1] = 'test'
+    build_folder.main(flags)
+    info = descriptor.load(str(tmp_path / 'out'))
+    assert set(info.splits) == {'train', 'test'}
+    assert info.colors == ((0, 0, 0), (1, 1, 1))
 
 
 def test_palette_decides_with_the_files_whether_shards_are_kept(tmp_path, capsys):
@@ -521,7 +552,7 @@ def test_build_folder_skips_bad_files_only_when_asked(tmp_path):
 @pytest.mark.parametrize('drop, add, words', [
     (['--split'], [], 'one of the arguments --split --validation_fraction'),
     ([], ['--validation_fraction', '0.5'], 'not allowed with argument --split'),
-    (['--split'], ['--validation_fraction', '0'], '0 is not between'),
+    (['--split'], ['--validation_fraction', '0'], '0 is not a number between'),
     ([], ['--seed', '3'], '--seed has no effect without'),
     (['--classes'], [], '--classes is needed'), (['--masks'], [], '--masks are needed'),
     (['--ignore_label'], ['--ignore_label', '256'], '--ignore_label 256: masks hold 0..255')])
@@ -566,9 +597,9 @@ def test_real_camvid_needs_its_own_ignore_label(tmp_path):
             shutil.copy(os.path.join(source, file_name), str(tmp_path / folder))
     (tmp_path / 'classes.txt').write_text('\n'.join('class_%d' % i for i in range(11)))
     flags = ['--images', str(tmp_path / 'images'), '--masks', str(tmp_path / 'masks'),
-             '--classes', str(tmp_path / 'classes.txt'), '--split', 'val',
+             '--classes', str(tmp_path / 'classes.txt'), '--split', 'validation',
              '--output_dir', str(tmp_path / 'out')]
     with pytest.raises(SystemExit, match='holds 11; .*void label'):
         build_folder.main(flags)
     build_folder.main(flags + ['--ignore_label', '11'])
-    assert count_records(tmp_path / 'out', 'val') == 3
+    assert count_records(tmp_path / 'out', 'validation') == 3

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from dataset import building, descriptor
+from common.interpreter import command
+from dataset import build_folder, building, descriptor
 from dataset.sources import contract, decoding, folder, shapes, voc2012
-from tests.helpers.example_files import encoded, noise
+from tests.helpers.example_files import encoded, grid, labels_by_name, noise
 
 
 class Quarters:
@@ -50,7 +51,7 @@ def test_a_format_of_a_few_lines_is_built(tmp_path, capsys):
     assert info.class_names == ('ground', 'cat') and sorted(info.splits) == ['more', 'train']
     printed = capsys.readouterr().out
     assert printed.startswith('one of them\ntrain and more: 1 images, 2 classes')
-    assert '  1 cat               50.00 %' in printed and 'Next: python train.py' in printed
+    assert '  1 cat               50.00 %' in printed and 'Next: ' + command('train.py') in printed
     assert '1 of 1 shards were there already' in printed
 
 
@@ -80,3 +81,51 @@ def test_interrupted_builder_says_how_to_go_on(raised, words):
 def test_sources_keep_the_contract(source):
     for name in ('add_flags', 'check_flags', 'read'):
         assert '    %s(' % name in contract.__doc__ and getattr(source, name).__doc__
+
+
+def write_six(directory, good=()):
+    """Writes six pairs, whose masks are empty files but for the good ones; returns flags."""
+    for folder_name in ('images', 'masks'):
+        (directory / folder_name).mkdir(exist_ok=True)
+    for number in range(6):
+        (directory / 'images' / ('%d.png' % number)).write_bytes(encoded(noise(seed=number)))
+        (directory / 'masks' / ('%d.png' % number)).write_bytes(
+            encoded(grid([0, 1])) if number in good else b'')
+    (directory / 'classes.txt').write_text('ground\ncat\n')
+    return ['--images', str(directory / 'images'), '--masks', str(directory / 'masks'),
+            '--classes', str(directory / 'classes.txt'), '--validation_fraction', '0.5',
+            '--output_dir', str(directory / 'out'), '--num_shards', '1']
+
+
+def test_all_bad_files_of_all_splits_are_named_at_once(tmp_path):
+    flags = write_six(tmp_path)
+    with pytest.raises(SystemExit) as error:
+        build_folder.main(flags)
+    message = str(error.value)
+    for number in range(6):
+        assert message.count('masks/%d.png cannot be decoded' % number) == 1
+    for split in ('train', 'validation'):
+        assert '3 of 3 examples of split %r' % split in message
+        assert (tmp_path / 'out' / (split + '-bad-files.txt')).read_text().count('\n') == 3
+    build_folder.main(write_six(tmp_path, range(6)))
+    assert sorted(descriptor.load(str(tmp_path / 'out')).splits) == ['train', 'validation']
+
+
+def test_a_split_is_not_replaced_beside_one_that_failed_but_its_shards_are_kept(
+        tmp_path, capsys):
+    flags = write_six(tmp_path, range(6))
+    build_folder.main(flags)
+    before = {split: labels_by_name(tmp_path / 'out', split) for split in ('train', 'validation')}
+    held = {int(name[0]) for name in before['validation']}
+    (tmp_path / 'masks' / ('%d.png' % min(set(range(6)) - held))).write_bytes(b'')
+    (tmp_path / 'masks' / ('%d.png' % min(held))).write_bytes(encoded(grid([1, 1, 0])))
+    with pytest.raises(SystemExit, match='1 of 3 examples of split .train.'):
+        build_folder.main(flags)
+    for split, labels in before.items():
+        found = labels_by_name(tmp_path / 'out', split)
+        assert all((found[name] == labels[name]).all() for name in labels)
+    capsys.readouterr()
+    build_folder.main(flags + ['--skip_bad'])
+    assert '1 of 1 shards were there already' in capsys.readouterr().out
+    found = labels_by_name(tmp_path / 'out', 'validation')
+    np.testing.assert_array_equal(found['%d.png' % min(held)], grid([1, 1, 0]))

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from dataset import check, descriptor, voc
+from dataset import check, descriptor, palette, voc
 from dataset.checking import examination
 from dataset.checking.findings import CODES, LISTED_PER_CODE
 from dataset.checking.report import emit
@@ -881,14 +881,14 @@ def test_html_report_shows_figures_findings_and_overlays(tmp_path):
     assert not os.path.exists(str(tmp_path / 'a.html.tmp'))
 
 
-def test_html_pictures_are_image_blend_and_mask_in_the_colours_of_voc(tmp_path):
+def test_html_pictures_are_image_blend_and_mask_in_the_colours_of_the_classes(tmp_path):
     directory = save(tmp_path, {'train': [flat((200, 100, 0), 1), flat((200, 100, 1), 0, 2)]})
     check.main([directory, '--html', str(tmp_path / 'a.html'), '--num_overlays', '1'])
     images = read_page(tmp_path / 'a.html').images[2:]
-    color = voc.color_map()[1].astype(float)
+    color = np.array(palette.OKABE_ITO[1], float)
     expected = [(200, 100, 0), 0.45 * np.array((200, 100, 0)) + 0.55 * color, color]
     if np.array(images[0])[0, 0, 2] == 1:  # the other of the two was drawn
-        color = voc.color_map()[0].astype(float)
+        color = np.array(palette.OKABE_ITO[0], float)
         expected = [(200, 100, 1), 0.45 * np.array((200, 100, 1)) + 0.55 * color, color]
     for image, pixel in zip(images, expected):
         np.testing.assert_allclose(np.array(image)[0, 0], pixel, atol=1)

@@ -28,6 +28,31 @@ def test_save_then_load_gives_the_same_info(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['dataset.json']
 
 
+def test_colours_are_kept_and_a_description_without_is_as_earlier_builders_wrote_it(tmp_path):
+    plain = descriptor.create('größe', ['ground', 'cat'], 7,
+                              {'val': {'num_examples': 2, 'shards': ['x.tfrecord']}})
+    descriptor.save(plain, str(tmp_path))
+    assert 'colors' not in json.loads((tmp_path / 'dataset.json').read_text(encoding='utf-8'))
+    info = descriptor.create('größe', ['ground', 'cat'], 7, plain.splits, [[1, 2, 3], [4, 5, 6]])
+    descriptor.save(info, str(tmp_path))
+    assert descriptor.load(str(tmp_path)) == info and info.colors == ((1, 2, 3), (4, 5, 6))
+    written = json.loads((tmp_path / 'dataset.json').read_text(encoding='utf-8'))
+    assert written['colors'] == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_colours_that_are_added_or_changed_leave_the_fingerprint(tmp_path):
+    splits = {'train': {'num_examples': 3, 'shards': ['a.tfrecord']}}
+    (tmp_path / 'a.tfrecord').write_bytes(b'12345')
+    found = set()
+    for colors in (None, [[1, 2, 3], [4, 5, 6]], [[1, 2, 3], [7, 8, 9]]):
+        descriptor.save(descriptor.create('größe', ['ground', '猫'], 7, splits, colors),
+                        str(tmp_path))
+        found.add(descriptor.fingerprint(str(tmp_path)))
+    assert len(found) == 1
+    descriptor.save(descriptor.create('größe', ['ground', '犬'], 7, splits, colors), str(tmp_path))
+    assert descriptor.fingerprint(str(tmp_path)) not in found
+
+
 def test_load_without_dataset_json_names_directory_and_three_builders(tmp_path):
     with pytest.raises(ValueError) as error:
         descriptor.load(str(tmp_path / 'nowhere'))
@@ -50,6 +75,12 @@ def test_load_without_dataset_json_names_directory_and_three_builders(tmp_path):
      '256 classes are too many'),
     ({'number_of_classes': 3}, 'number_of_classes is 3, but class_names lists 2'),
     ({'splits': {}}, 'no split'),
+    ({'colors': [[1, 2, 3]]}, 'it must list 2 different'),
+    ({'colors': [[1, 2, 3], [1, 2, 3]]}, 'it must list 2 different'),
+    ({'colors': [[1, 2, 3], [1, 2, 256]]}, '256'),
+    ({'colors': [[1, 2, 3], [1, 2]]}, 'it must list 2 different'),
+    ({'colors': [[1, 2, 3], [1, 2, True]]}, 'True'),
+    ({'colors': 'red'}, "'red'"),
     ({'splits': {'train': {'num_examples': 3}}}, "Split 'train' must hold"),
     ({'splits': {'train': {'num_examples': 0, 'shards': ['a']}}}, 'positive'),
     ({'splits': {'train': {'num_examples': 3, 'shards': ['../a']}}}, 'file names of this'),

@@ -98,7 +98,7 @@ def test_three_files_become_the_folders_that_the_builder_reads(server, tmp_path,
     assert found.pop('train_noval.txt') == LIST and found == expected_files()
     out = str(tmp_path / 'out')
     assert capsys.readouterr().out.endswith(
-        'Next: python dataset/build_voc2012.py --voc_root %s/VOCdevkit/VOC2012 --sbd_root '
+        'python dataset/build_voc2012.py --voc_root %s/VOCdevkit/VOC2012 --sbd_root '
         '%s/benchmark_RELEASE/dataset --output_dir data/voc2012\n' % (out, out))
 
 

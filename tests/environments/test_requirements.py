@@ -2,18 +2,30 @@
 import os
 import re
 
-import importlib_metadata
 import pytest
 
 from tests.helpers import ROOT
 
+try:
+    import importlib.metadata as importlib_metadata
+except ImportError:  # Python 3.7
+    import importlib_metadata
+
 GPU = 'requirements.txt'
 CPU = 'environments/requirements-cpu.txt'
-FILES = [GPU, CPU, 'environments/requirements-common.txt']
-TENSORFLOW = {GPU: 'tensorflow-gpu', CPU: 'intel-tensorflow'}
+TF2_GPU = 'environments/requirements-tf2-gpu.txt'
+TF2_CPU = 'environments/requirements-tf2.txt'
+FILES = [GPU, CPU, 'environments/requirements-common.txt', TF2_GPU, TF2_CPU]
+# By the package that only an environment of the file holds.
+BUILDS = {'tensorflow-gpu': GPU, 'intel-tensorflow': CPU, 'nvidia-cudnn-cu12': TF2_GPU,
+          'tf-keras': TF2_CPU}
 DESIGN_SET = ['tf-slim', 'numpy', 'pillow', 'scipy', 'matplotlib', 'jupyter', 'tqdm', 'requests',
               'google-crc32c', 'onnx', 'onnxruntime', 'tf2onnx']
-PIN = re.compile(r'([a-z0-9-]+)==([0-9]+(?:\.[a-z0-9]+)*)')
+FIRST = {GPU: ['tensorflow-gpu'] + DESIGN_SET, CPU: ['intel-tensorflow'] + DESIGN_SET,
+         TF2_CPU: ['tensorflow', 'tf-keras'] + DESIGN_SET + ['tensorboard']}
+MACOS = ['appnope']  # which ipykernel needs there alone
+PIN = re.compile(r'([a-z0-9-]+)(?:\[and-cuda\])?==([0-9]+(?:\.[a-z0-9]+)*)'
+                 r'(?:; platform_system == "Darwin")?')
 
 
 def read_lines(name):
@@ -49,16 +61,16 @@ def test_every_requirement_is_pinned_exactly(name):
     assert read_pins(name, follow=False)
 
 
-@pytest.mark.parametrize('name', sorted(TENSORFLOW))
+@pytest.mark.parametrize('name', [GPU, CPU, TF2_CPU])
 def test_no_package_is_pinned_twice(name):
     packages = [package for package, _ in read_pins(name)]
     assert sorted(packages) == sorted(set(packages))
 
 
-@pytest.mark.parametrize('name', sorted(TENSORFLOW))
+@pytest.mark.parametrize('name', sorted(FIRST))
 def test_design_set_comes_first(name):
     packages = [package for package, _ in read_pins(name, follow=False)]
-    assert packages == [TENSORFLOW[name]] + DESIGN_SET
+    assert packages[:len(FIRST[name])] == FIRST[name]
 
 
 def test_design_asks_for_tensorflow_gpu_1_15():
@@ -68,6 +80,13 @@ def test_design_asks_for_tensorflow_gpu_1_15():
 def test_cpu_file_differs_only_in_the_tensorflow_build():
     gpu, cpu = (set(read_pins(name)) for name in (GPU, CPU))
     assert {package for package, _ in gpu ^ cpu} == {'tensorflow-gpu', 'intel-tensorflow'}
+
+
+def test_cuda_file_of_tensorflow_2_adds_the_packages_of_cuda_alone():
+    gpu, cpu = (read_pins(name) for name in (TF2_GPU, TF2_CPU))
+    assert 'tensorflow[and-cuda]==2.21.0' in read_lines(TF2_GPU) and dict(cpu) == dict(
+        (package, version) for package, version in gpu if not package.startswith('nvidia-'))
+    assert all('cu12' in package for package in set(dict(gpu)) - set(dict(cpu)))
 
 
 @pytest.mark.parametrize('name', FILES)
@@ -80,12 +99,14 @@ def test_no_url_and_no_host_name(name):
 
 def test_installed_versions_match_the_pins():
     installed = installed_versions()
-    names = [name for name, build in sorted(TENSORFLOW.items()) if build in installed]
+    names = [name for build, name in BUILDS.items() if build in installed]
     if not names:
-        pytest.skip('neither %s is installed here; make env builds the pinned environment'
-                    % ' nor '.join(sorted(TENSORFLOW.values())))
+        pytest.skip('none of %s is installed here; make env builds the pinned environment'
+                    % ', '.join(BUILDS))
+    if TF2_GPU in names:
+        names.remove(TF2_CPU)
     assert len(names) == 1, 'two TensorFlow builds overwrite each other'
     different = {package: (version, installed.get(package))
                  for package, version in read_pins(names[0])
-                 if installed.get(package) != version}
+                 if package not in MACOS and installed.get(package) != version}
     assert not different, 'package: (pinned, installed) %s' % different

@@ -1,11 +1,13 @@
 """figures.py: what the pictures of an evaluation show."""
 import io
+import warnings
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from common import lettering
 from evaluation import figures
 
 
@@ -29,9 +31,25 @@ def test_confusion_shows_each_labels_shares(saved, num_classes):
     expected = np.zeros([num_classes, num_classes])
     expected[0, :2] = 0.75, 0.25
     np.testing.assert_array_equal(axes.images[0].get_array(), expected)
-    # Too many names would overlap.
-    shown = [label.get_text() for label in axes.get_yticklabels()]
-    assert (shown == list(names)) == (num_classes == 2)
+    for axis in (axes.xaxis, axes.yaxis):
+        shown = axis.get_ticklabels()
+        assert [label.get_text() for label in shown] == list(names)
+        boxes = [label.get_window_extent() for label in shown]
+        # None covers its neighbour.
+        assert all(not one.overlaps(other) for one, other in zip(boxes, boxes[1:]))
+
+
+@pytest.mark.parametrize('count', [7, 100])
+def test_confusion_names_any_class_without_a_warning(saved, count):
+    names = tuple(['_background_', '$x$', 'a$_$', '猫', 'two\nlines', '<b>', 'W' * 255] + [
+        'long name %s %d' % ('n' * 99, index) for index in range(7, count)])
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        figures.confusion_png(np.eye(count, dtype=int), names)
+    shown = [label.get_text() for label in saved[0].axes[0].get_xticklabels()]
+    assert shown == list(lettering.labels(names)) and shown[:3] == list(names[:3])
+    # The matrix keeps its room.
+    assert saved[0].axes[0].get_window_extent().width >= 10 * count
 
 
 def test_calibration_shows_accuracy_over_confidence_where_there_are_pixels(saved):

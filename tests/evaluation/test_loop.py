@@ -4,7 +4,7 @@ import pytest
 import network
 from dataset import descriptor
 from evaluation import graph, loop
-from inference import restored
+from experiment import loading
 from preprocessing.failures import OutOfMemoryError
 from runtime import tf
 from tests.helpers import tiny_runs
@@ -16,7 +16,7 @@ def run(shapes_dir, tmp_path_factory):
     folder = str(tmp_path_factory.mktemp('run'))
     with tiny_runs.tiny_network():
         tiny_runs.write_run(folder, shapes_dir)
-        yield restored.load_run(folder)
+        yield loading.load_run(folder)
 
 
 @pytest.mark.parametrize('error, raised', [

@@ -110,19 +110,19 @@ def test_switches_turn_augmentation_off():
 @pytest.mark.parametrize('flags, shown', [
     (['--weight_decay', '0.1'], '--weight_decay'),
     (['--batch', '4'], '--batch'),  # no abbreviations
-    (['--crop_size=abc'], "'abc'"),
-    (['--crop_size', '0'], '0 is not a positive whole number'),
-    (['--batch_size', '-3'], '-3 is not a positive whole number'),
-    (['--max_steps', '1.5'], "'1.5'"),
-    (['--seed', 'x'], "'x'"),
-    (['--min_scale', 'big'], "'big'"),
+    (['--crop_size=abc'], '--crop_size: abc is not a whole number of at least 1'),
+    (['--crop_size', '0'], '0 is not a whole number of at least 1'),
+    (['--batch_size', '-3'], '-3 is not a whole number of at least 1'),
+    (['--max_steps', '1.5'], '1.5 is not a whole number of at least 1'),
+    (['--seed', 'x'], 'x is not a whole number\n'),
+    (['--min_scale', 'big'], 'big is not a number\n'),
     (['--starting_learning_rate', '-0.1'], '-0.1 is not a number of at least 0'),
     (['--l2_regularizer', 'nan'], 'nan is not'),
     (['--l2_regularizer', 'inf'], 'inf is not'),
-    (['--batch_norm_decay', '1'], '1 is not in [0, 1)'),
-    (['--batch_norm_decay', 'nan'], 'nan is not in [0, 1)'),
+    (['--batch_norm_decay', '1'], '1 is not a number of at least 0 and below 1'),
+    (['--batch_norm_decay', 'nan'], 'nan is not a number of at least 0 and below 1'),
     (['--multi_grid', '1', '2'], '--multi_grid'),
-    (['--aspp_rates', '6', '12', '0'], '0 is not a positive whole number'),
+    (['--aspp_rates', '6', '12', '0'], '0 is not a whole number of at least 1'),
     (['--output_stride', '4'], 'choose from 8, 16, 32'),
     (['--warmup_steps', '-1'], '-1 is not a whole number of at least 0'),
     (['--recipe', 'pasta'], "'pasta' (choose from 'post'"),
@@ -132,11 +132,13 @@ def test_switches_turn_augmentation_off():
      '--learning_rate_boundaries 9 5: give them in rising order'),
     (['--accumulate_steps', '3'], '--batch_size 8 --accumulate_steps 3'),
     (['--freeze_batch_norm'], '--freeze_batch_norm without --init_from'),
-    (['--recipe', 'paper_stage2'], '--freeze_batch_norm without --init_from'),
+    (['--recipe', 'paper_stage2'], '--recipe paper_stage2 without --init_from'),
     (['--allow_missing', 'DeepLab_v3'], '--allow_missing DeepLab_v3 without --init_from'),
     (['--hard_example_steps', '9'], '--hard_example_steps 9 without --hard_example_fraction'),
     (['--input_normalization', 'none'], "'none' (choose from 'mean', 'inception')"),
     (['--resnet_model', 'vgg'], "'vgg' (choose from 'resnet_v2_101'"),
+    (['--max_scale', 'nan'], 'nan is not a number'),
+    (['--max_scale', 'inf'], 'inf is not a number'),
     (['stray'], 'stray'),
 ])
 def test_wrong_flags_are_refused_showing_the_value(capsys, flags, shown):
@@ -144,7 +146,7 @@ def test_wrong_flags_are_refused_showing_the_value(capsys, flags, shown):
 
 
 @pytest.mark.parametrize('low, high', [
-    ('2', '0.5'), ('0', '1'), ('-1', '1'), ('nan', '1'), ('1', 'nan'), ('0.5', 'inf')])
+    ('2', '0.5'), ('0', '1'), ('-1', '1')])
 def test_impossible_scales_are_refused_showing_both(capsys, low, high):
     message = refuse(capsys, '--min_scale', low, '--max_scale', high)
     assert '--min_scale %s --max_scale %s' % (low, high) in message
@@ -297,7 +299,8 @@ def test_every_flag_but_the_free_ones_is_checked_on_resume(run):
     assert set(vars(args)) - refused == {
         'max_steps', 'eval_every_steps', 'save_every_steps', 'summary_every_steps', 'gpu_id',
         'model_dir', 'dataset_dir', 'recipe', 'resume', 'allow_missing', 'log_every_steps',
-        'keep_checkpoints', 'patience', 'time_limit', 'num_threads'}
+        'keep_checkpoints', 'patience', 'time_limit', 'num_threads',
+        'allow_unsupported_gpu'}
 
 
 def test_resuming_names_each_changed_flag(run):

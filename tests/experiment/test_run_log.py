@@ -83,3 +83,14 @@ def test_no_step_goes_backwards_in_tensorboard(tmp_path, monkeypatch):
     scalars = events.Scalars('loss')
     assert [scalar.step for scalar in scalars] == list(range(1, 10))
     assert [scalar.value for scalar in scalars] == [1, 2, 3, 34, 35, 36, 67, 68, 69]
+
+
+def test_tags_of_classes_reach_tensorboard_whatever_their_names(tmp_path):
+    names = ['_background_', '$x$', '猫', '<b>', 'x' * 255, 'two\nlines', '\ud800']
+    log = run_log.RunLog(str(tmp_path), 0)
+    log.add(1, {run_log.iou_tag(name): 0.5 for name in names})
+    log.close()
+    events = event_accumulator.EventAccumulator(str(tmp_path)).Reload()
+    expected = {'validation_iou/' + name for name in names[:5] + ['two\\nlines', '\\ud800']}
+    assert set(events.Tags()['scalars']) == expected
+    assert set(run_log.read_metrics(str(tmp_path))[0]) == expected | {'step'}

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from dataset import descriptor
+from dataset.records import example_proto, shards
 from dataset.sources import decoding
 
 INFO = descriptor.create('toy', ('ground', 'cat', 'dog'), 255)
@@ -71,6 +72,84 @@ def png_file(pixels, depth, color_type, chunks=b'', interlaced=False):
                          color_type, 0, 0, int(interlaced))
     return (b'\x89PNG\r\n\x1a\n' + png_chunk(b'IHDR', header) + chunks
             + png_chunk(b'IDAT', zlib.compress(rows)) + png_chunk(b'IEND', b''))
+
+
+def tiff_file(samples, order='<', compression=1, planar=1, predictor=1, rows=None, bits=None,
+              width=None, tile=None, **tags):
+    """Writes a TIFF by hand, of kinds that Pillow does not write.
+
+    Args:
+      samples: [height, width, bands] of uint8, uint16, uint32 or float32; with `bits`
+        and `width`, bytes of packed rows.
+      order: '<' or '>'. compression: 1, none, or 8, deflate. planar: 2 for bands one by one.
+        predictor: 2 for differences. rows: per strip; all by default. tile: int, its side.
+      tags: by number, as t262=0; ints.
+    """
+    height, bands = samples.shape[0], samples.shape[2]
+    data = bytearray((b'II*\0' if order == '<' else b'MM\0*') + bytes(4))
+    offsets, sizes = [], []
+    for plane in [samples] if planar == 1 else np.split(samples, bands, axis=2):
+        if predictor == 2:
+            plane = np.concatenate([plane[:, :1], np.diff(plane, axis=1)], axis=1)
+        if tile:
+            plane = np.pad(plane, [(0, -side % tile) for side in plane.shape[:2]] + [(0, 0)],
+                           'edge')
+        for top in range(0, height, tile or rows or height):
+            for left in range(0, plane.shape[1], tile or plane.shape[1]):
+                part = plane[top:top + (tile or rows or height),
+                             left:left + (tile or plane.shape[1])]
+                part = part.astype(part.dtype.newbyteorder(order)).tobytes()
+                offsets.append(len(data))
+                data += zlib.compress(part) if compression == 8 else part
+                sizes.append(len(data) - offsets[-1])
+    entries = {256: width or samples.shape[1], 257: height, 259: compression,
+               258: [bits or samples.dtype.itemsize * 8] * bands, 262: 1, 277: bands, 284: planar,
+               317: predictor, 339: [3 if samples.dtype.kind == 'f' else 1] * bands}
+    entries.update({322: tile, 323: tile, 324: offsets, 325: sizes} if tile else
+                   {273: offsets, 278: rows or height, 279: sizes})
+    entries.update({int(tag[1:]): value for tag, value in tags.items()})
+    return bytes(data[:4] + struct.pack(order + 'I', len(data)) + data[8:]) + _directory(
+        entries, len(data), order)
+
+
+def _directory(entries, start, order):
+    """Returns a TIFF directory at byte `start`; all values are of the type LONG."""
+    fields, tables, place = [], b'', start + 2 + 12 * len(entries) + 4
+    for tag, value in sorted(entries.items()):
+        values = list(value) if isinstance(value, (list, tuple)) else [value]
+        packed = struct.pack('%s%dI' % (order, len(values)), *values)
+        if len(values) > 1:
+            tables, packed = tables + packed, struct.pack(order + 'I', place + len(tables))
+        fields.append(struct.pack(order + '2HI', tag, 4, len(values)) + packed)
+    return struct.pack(order + 'H', len(entries)) + b''.join(fields) + bytes(4) + tables
+
+
+def turned(pixels, orientation):
+    """Returns pixels upright that are stored in an EXIF orientation, as its standard says."""
+    return {1: pixels, 2: pixels[:, ::-1], 3: pixels[::-1, ::-1], 4: pixels[::-1],
+            5: pixels.swapaxes(0, 1), 6: np.rot90(pixels, -1),
+            7: pixels[::-1, ::-1].swapaxes(0, 1), 8: np.rot90(pixels)}[orientation]
+
+
+def with_orientation(pixels, image_format, orientation):
+    """Returns the bytes of a file that names an EXIF orientation."""
+    if image_format == 'TIFF':
+        return encoded(pixels, 'TIFF', tiffinfo={0x0112: orientation})
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(pixels, image_format, exif=exif.tobytes())
+
+
+def read_examples(directory, split='train'):
+    """Returns a list of (file name, image uint8 [h, w, 3], labels uint8 [h, w]) of a data set."""
+    found = []
+    for path in descriptor.shard_paths(descriptor.load(str(directory)), str(directory), split):
+        for record in shards.iterate_shard(path):
+            features = example_proto.parse(record)
+            image, labels = [pixels_of(features[part + '/encoded'][0])
+                             for part in ('image', 'label')]
+            found.append((features['image/filename'][0].decode(), image, labels))
+    return found
 
 
 def write_pairs(directory, names, masks=None):
@@ -138,3 +217,17 @@ def waits(example, info):
 
 
 waits.key = 'waits'
+
+
+def labels_by_name(directory, split='train'):
+    """Returns a dict from file name to labels, uint8 [height, width], of a built split's records.
+
+    Reads them without the code that wrote them, but for the layout of shards.
+    """
+    found = {}
+    for path in descriptor.shard_paths(descriptor.load(str(directory)), str(directory), split):
+        for record in shards.iterate_shard(path):
+            features = example_proto.parse(record)
+            found[features['image/filename'][0].decode()] = pixels_of(
+                features['label/encoded'][0])
+    return found

@@ -1,15 +1,17 @@
-"""media.py: which inputs are meant, what they are called, frames in and videos out."""
+"""media.py: which inputs are meant, what they are called, and pictures as they are read."""
 import os
-import subprocess
+import sys
+import types
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
 
 from common.errors import UserError
 from inference import media
+from inference.output_folder import OutputFolder
 from tests.helpers.example_files import encoded, noise
+from tests.helpers.example_videos import shared_case
 
 
 def make(folder, *names):
@@ -20,18 +22,38 @@ def make(folder, *names):
         path.write_bytes(b'')
 
 
-def names_of(inputs, own_folders=()):
-    return [item.name for item in media.find_inputs([str(given) for given in inputs],
-                                                    [str(folder) for folder in own_folders])]
+def find(inputs, output='/nowhere'):
+    return media.find_inputs([str(given) for given in inputs], OutputFolder(str(output)))
+
+
+def names_of(inputs, output='/nowhere'):
+    return [item.name for item in find(inputs, output).items]
 
 
 def test_folders_are_searched_for_pictures_and_videos_and_keep_relative_paths(tmp_path):
     make(tmp_path, 'b.JPG', 'a.png', 'day/2/c.tiff', 'day/clip.mp4', 'notes.txt', '.hidden.png',
          '.git/d.png', 'Thumbs.db')
-    items = media.find_inputs([str(tmp_path)])
+    items, notes = find([tmp_path])
     assert [item.name for item in items] == ['a', 'b', 'day/clip', 'day/2/c']
     assert [os.path.relpath(item.path, str(tmp_path)) for item in items] == [
         'a.png', 'b.JPG', 'day/clip.mp4', 'day/2/c.tiff']
+    assert notes == ['2 files in the folders are neither pictures nor videos and were left out: '
+                     '%s, %s.' % (tmp_path / 'Thumbs.db', tmp_path / 'notes.txt')]
+
+
+def test_many_files_that_are_left_out_make_one_short_line(tmp_path):
+    make(tmp_path, 'a.png', *('%d.txt' % index for index in range(12)))
+    notes = find([tmp_path]).notes
+    assert len(notes) == 1 and notes[0].startswith('12 files')
+    assert notes[0].endswith(' and 7 more.') and notes[0].count('.txt') == 5
+
+
+def test_files_of_phones_and_cameras_are_inputs(tmp_path):
+    names = ['1.HEIC', '2.heif', '3.avif', '4.3gp', '5.MTS', '6.ts', '7.flv', '8.m2ts', '9.ogv']
+    make(tmp_path, *names)
+    items, notes = find([tmp_path])
+    assert [os.path.basename(item.path) for item in items] == names and not notes
+    assert [media.is_video(item.path) for item in items] == [False] * 3 + [True] * 6
 
 
 def test_patterns_keep_the_path_behind_their_fixed_part(tmp_path):
@@ -65,204 +87,171 @@ def test_links_that_lead_back_are_not_followed_for_ever(tmp_path):
     assert names_of([tmp_path]) == ['x/a']
 
 
-def test_results_of_an_earlier_run_are_no_inputs(tmp_path):
-    make(tmp_path, 'a.jpg', 'index/a.png', 'overlay/a.png')
-    own = [tmp_path / 'index', tmp_path / 'overlay']
-    assert names_of([tmp_path], own) == ['a']
-    for given in ('overlay/a.png', 'index', 'overlay/*'):
-        with pytest.raises(UserError, match='a.png is in a folder of results.*output_dir'):
-            names_of([tmp_path / given], own)
-
-
 def test_inputs_that_are_not_there_are_all_named(tmp_path):
     make(tmp_path, 'a.jpg', 'folder/notes.txt')
+    os.mkfifo(str(tmp_path / 'pipe.png'))
     with pytest.raises(UserError) as error:
-        names_of([tmp_path / 'a.jpg', tmp_path / 'b.jpg', tmp_path / '*.png', tmp_path / 'folder'])
-    assert 'b.jpg is not there' in str(error.value) and '*.png is not there' in str(error.value)
+        names_of([tmp_path / 'a.jpg', tmp_path / 'b.jpg', tmp_path / '*.bmp', tmp_path / 'folder',
+                  tmp_path / 'pipe.png'])
+    assert 'b.jpg is not there' in str(error.value) and '*.bmp is not there' in str(error.value)
     assert 'folder holds no picture and no video' in str(error.value)
+    assert 'pipe.png is no file and no folder' in str(error.value)
     assert 'a.jpg is' not in str(error.value)
 
 
-def clip(path, count=7, height=30, width=40, fps=12.5, **options):
-    """Writes a video whose frames are grey, brighter by 20 from each to the next."""
-    writer = imageio_ffmpeg.write_frames(str(path), (width, height), fps=fps, macro_block_size=2,
-                                         ffmpeg_log_level='error', **options)
-    writer.send(None)
-    for index in range(count):
-        writer.send(np.full([height, width, 3], 20 * index, np.uint8).tobytes())
-    writer.close()
+def write_result(output, *parts):
+    """Writes a file as predict.py does."""
+    with open(output.place(*parts), 'wb'):
+        pass
+
+
+def test_results_of_an_earlier_run_are_no_inputs(tmp_path):
+    make(tmp_path, 'a.jpg')
+    output = OutputFolder(str(tmp_path))
+    for folder in ('index', 'overlay'):
+        write_result(output, folder, 'a.png')
+    assert names_of([tmp_path], tmp_path) == ['a'] and not find([tmp_path], tmp_path).notes
+    assert names_of([tmp_path / '**' / '*.*'], tmp_path) == ['a']
+    for given in ('overlay/a.png', 'index', 'overlay/*'):
+        with pytest.raises(UserError, match='nothing but results of an earlier run.*output_dir'):
+            names_of([tmp_path / given], tmp_path)
+
+
+def test_own_folders_that_are_called_as_those_of_results_are_inputs(tmp_path):
+    make(tmp_path, 'a.png', 'frames/b.png', 'index/c.png', 'deep/index/d.png')
+    write_result(OutputFolder(str(tmp_path)), 'index', 'a.png')
+    items, notes = find([tmp_path], tmp_path)
+    assert [item.name for item in items] == ['a', 'deep/index/d', 'frames/b', 'index/c']
+    assert not notes
+
+
+def test_a_file_of_somebody_else_keeps_its_place_and_the_result_gets_a_number(tmp_path):
+    make(tmp_path, 'a.png', 'b.png', 'index/a.png', 'overlay/b.mp4')
+    items, notes = find([tmp_path], tmp_path)
+    assert [item.name for item in items] == ['a-2', 'b-2', 'index/a', 'overlay/b']
+    assert notes == ['2 results get a number, because files that are no results have their names: '
+                     'a-2, b-2.']
+
+
+def test_the_longest_name_leaves_room_for_those_of_results(tmp_path):
+    make(tmp_path, 'a' * 251 + '.png', 'a' * 250 + '.jpeg', 'a' * 251 + '.bmp',
+         'e\u0301' * 80 + '/b.png')
+    names = names_of([tmp_path])
+    assert names == ['a' * 200 + '.jpeg', 'a' * 200 + '.bmp', 'a' * 200 + '.png',
+                     'e\u0301' * 66 + 'e/b']
+    for name in names:
+        os.makedirs(os.path.dirname(str(tmp_path / 'out' / name)), exist_ok=True)
+        (tmp_path / 'out' / (name + '.jpeg.npz.tmp')).write_bytes(b'')
+
+
+def test_names_that_are_no_utf_8_are_kept(tmp_path):
+    path = os.path.join(os.fsencode(str(tmp_path)), b'\xff' * 220 + b'.png')
+    with open(path, 'wb'):
+        pass
+    item, = find([tmp_path]).items
+    assert os.fsencode(item.path) == path and 0 < len(item.name) <= 200
+
+
+def test_links_to_nothing_and_to_themselves_are_inputs_that_fail(tmp_path):
+    make(tmp_path, 'a.png')
+    os.symlink('nowhere.png', str(tmp_path / 'broken.png'))
+    os.symlink('loop.png', str(tmp_path / 'loop.png'))
+    items = find([tmp_path]).items
+    assert [item.name for item in items] == ['a', 'broken', 'loop']
+    for item, message in zip(items, ('it is empty', 'No such file', 'Too many levels')):
+        with pytest.raises(UserError, match='%s cannot be decoded: %s' % (item.path, message)):
+            media.read_picture(item.path)
+
+
+def test_a_folder_that_cannot_be_listed_is_an_input_that_fails(tmp_path, monkeypatch):
+    make(tmp_path, 'a.png', 'closed/b.png')
+    scandir = os.scandir
+
+    def refused(path):
+        if os.path.basename(path) == 'closed':
+            raise PermissionError(13, 'Permission denied', path)
+        return scandir(path)
+
+    # The tests may be run by root, who may list every folder.
+    monkeypatch.setattr(os, 'scandir', refused)
+    items = find([tmp_path]).items
+    assert [item.name for item in items] == ['a', 'closed']
+    assert not media.is_video(items[1].path)
+    with pytest.raises(UserError, match='closed cannot be decoded'):
+        media.read_picture(items[1].path)
+
+
+def test_folders_named_like_pictures_are_folders_and_pipes_are_left_out(tmp_path):
+    make(tmp_path, 'x.jpg/a.png', 'x.jpg/y.mp4/b.png')
+    os.mkfifo(str(tmp_path / 'pipe.png'))
+    items, notes = find([tmp_path])
+    assert [item.name for item in items] == ['x.jpg/a', 'x.jpg/y.mp4/b']
+    assert len(notes) == 1 and 'pipe.png' in notes[0]
+    assert names_of([tmp_path / '*']) == ['x.jpg/a', 'x.jpg/y.mp4/b']
+
+
+def animation(path, count=3, **options):
+    frames = [Image.fromarray(noise(20, 30, seed=index)) for index in range(count)]
+    frames[0].save(str(path), save_all=True, append_images=frames[1:], **options)
     return str(path)
 
 
-@pytest.mark.parametrize('extension, codec', [('mp4', 'libx264'), ('avi', 'mpeg4'),
-                                              ('mov', 'libx264')])
-def test_videos_are_read_frame_by_frame(tmp_path, monkeypatch, extension, codec):
-    # The colon is part of the name, not the end of a protocol's.
-    path = os.path.basename(clip(tmp_path / ('a:b.' + extension), codec=codec))
-    monkeypatch.chdir(tmp_path)
-    assert media.is_video(path)
-    video = media.open_video(path)
-    assert (video.height, video.width, video.num_frames) == (30, 40, 7)
-    assert video.frames_per_second == 12.5 and video.durations is None
-    frames = list(video.frames)
-    assert len(frames) == 7 and {frame.shape for frame in frames} == {(30, 40, 3)}
-    np.testing.assert_allclose([frame.mean() for frame in frames], np.arange(7) * 20, atol=6)
+@pytest.mark.parametrize('name, options', [
+    ('a.gif', {}), ('a.webp', {'lossless': True}), ('a.png', {}), ('a.apng', {'format': 'PNG'})])
+def test_what_moves_is_a_video_and_what_does_not_a_picture(tmp_path, name, options):
+    assert media.is_video(animation(tmp_path / name, duration=50, **options))
+    assert not media.is_video(animation(tmp_path / name, 1, **options))
 
 
-def test_a_video_that_stands_on_its_side_is_read_upright(tmp_path):
-    path, turned = clip(tmp_path / 'a.mp4'), str(tmp_path / 'turned.mp4')
-    subprocess.check_call([imageio_ffmpeg.get_ffmpeg_exe(), '-v', 'error', '-i', path, '-c',
-                           'copy', '-metadata:s:v:0', 'rotate=90', turned])
-    video = media.open_video(turned)
-    assert (video.height, video.width) == (40, 30)
-    assert next(video.frames).shape == (40, 30, 3)
-    video.frames.close()
+def test_pages_are_no_animation_and_are_counted(tmp_path):
+    path = animation(tmp_path / 'a.tif', 4)
+    assert not media.is_video(path) and media.num_pages(path) == 4
+    np.testing.assert_array_equal(media.read_picture(path), noise(20, 30, seed=0))
+    make(tmp_path, 'empty.tif')
+    assert media.num_pages(animation(tmp_path / 'b.gif', 2)) == 1
+    assert media.num_pages(str(tmp_path / 'empty.tif')) == 1
 
 
-@pytest.mark.parametrize('damage, message', [
-    (lambda data: data[:len(data) * 2 // 3], 'partial file|corrupt'),
-    (lambda data: b'', 'cannot be decoded as a video'),
-    (lambda data: b'a text', 'cannot be decoded as a video')])
-def test_damaged_videos_are_refused_before_any_frame_is_read(tmp_path, damage, message):
-    path = tmp_path / 'a.mp4'
-    clip(path, count=60, output_params=['-movflags', '+faststart'])
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(UserError, match=message) as error:
-        media.open_video(str(path))
-    assert str(path) in str(error.value)
+def test_a_file_whose_name_says_nothing_is_a_video_where_it_is_no_picture(tmp_path):
+    (tmp_path / 'a.dat').write_bytes(encoded(noise()))
+    (tmp_path / 'b.dat').write_bytes(b'\0\0\0\x20ftypisom')
+    (tmp_path / 'c.png').write_bytes(b'\0\0\0\x20ftypisom')
+    assert [media.is_video(str(tmp_path / name)) for name in ('a.dat', 'b.dat', 'c.png')] == [
+        False, True, False]
 
 
-def test_videos_without_ffmpeg_are_refused_saying_what_to_install(tmp_path, monkeypatch):
-    def none():
-        raise RuntimeError('No ffmpeg exe')
-
-    monkeypatch.setattr(imageio_ffmpeg, 'get_ffmpeg_exe', none)
-    with pytest.raises(UserError, match='a.mp4: videos need ffmpeg.*imageio-ffmpeg'):
-        media.open_video(str(tmp_path / 'a.mp4'))
-
-
-def gif(path, count=4, durations=(100, 250, 30, 70), **options):
-    frames = [Image.fromarray(noise(20, 30, seed=index) // 64 * 64) for index in range(count)]
-    frames[0].save(str(path), save_all=True, append_images=frames[1:],
-                   duration=list(durations[:count]), **options)
-    return str(path)
+@pytest.mark.parametrize('name', ['a.HEIC', 'b.heif', 'c.avif'])
+def test_pictures_of_phones_that_cannot_be_read_have_a_way_out(tmp_path, name):
+    (tmp_path / name).write_bytes(b'\0\0\0\x18ftypheic' + bytes(100))
+    with pytest.raises(UserError, match='%s cannot be decoded.*export it as JPEG, or install '
+                                        'pillow-heif' % name):
+        media.read_picture(str(tmp_path / name))
 
 
-def test_gif_of_several_frames_is_a_video_with_its_own_timing(tmp_path):
-    path = gif(tmp_path / 'a.gif', loop=3)
-    assert media.is_video(path)
-    video = media.open_video(path)
-    assert video[:3] == (20, 30, 4) and video.frames_per_second is None
-    assert video.durations == [100, 250, 30, 70] and video.loop == 3
-    assert media.video_extension(video) == '.gif'
-    for index, frame in enumerate(video.frames):
-        np.testing.assert_array_equal(frame, noise(20, 30, seed=index) // 64 * 64)
+def test_pillow_heif_is_used_where_it_is_installed(monkeypatch):
+    called = []
+    monkeypatch.setitem(sys.modules, 'pillow_heif',
+                        types.SimpleNamespace(register_heif_opener=lambda: called.append(1)))
+    media.add_readers()
+    assert called == [1]
+    monkeypatch.setitem(sys.modules, 'pillow_heif', None)
+    media.add_readers()
 
 
-def test_gif_of_one_frame_is_a_picture(tmp_path):
-    path = gif(tmp_path / 'a.gif', 1)
-    assert not media.is_video(path)
-    np.testing.assert_array_equal(media.read_picture(path), noise(20, 30) // 64 * 64)
+def test_a_huge_picture_is_refused_naming_it(tmp_path, monkeypatch):
+    (tmp_path / 'a.png').write_bytes(encoded(noise(60, 80)))
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 1000)
+    item = media.Item(str(tmp_path / 'a.png'), 'a')
+    assert media.by_size([item]) == [item] and not media.is_video(item.path)
+    with pytest.raises(UserError, match='a.png cannot be decoded: .*4800 pixels'):
+        media.read_picture(item.path)
 
 
-def test_transparent_parts_of_a_gif_are_white(tmp_path):
-    frames = [Image.new('RGBA', (8, 6), (200, 0, 0, 255)) for _ in range(2)]
-    for index, frame in enumerate(frames):
-        frame.paste((0, 0, 0, 0), (index, 0, index + 2, 2))
-    path = str(tmp_path / 'a.gif')
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=50, disposal=2)
-    for index, frame in enumerate(media.open_video(path).frames):
-        assert tuple(frame[0, index + 1]) == (255, 255, 255)
-        assert tuple(frame[5, 5]) == (200, 0, 0)
-
-
-def test_damaged_gif_is_refused_naming_it(tmp_path):
-    path = tmp_path / 'a.gif'
-    gif(path)
-    data = path.read_bytes()
-    path.write_bytes(data[:len(data) // 2])
-    with pytest.raises(UserError, match='a.gif cannot be decoded'):
-        list(media.open_video(str(path)).frames)
-    path.write_bytes(b'GIF89a')
-    with pytest.raises(UserError, match='a.gif cannot be decoded'):
-        media.is_video(str(path))
-
-
-def pictures(count, size=(31, 21)):
-    return (Image.new('RGB', size, (20 * index,) * 3) for index in range(count))
-
-
-def test_video_is_written_with_even_sides_and_the_timing_it_had(tmp_path, monkeypatch):
-    video = media.open_video(clip(tmp_path / 'a.mp4'))
-    video.frames.close()
-    monkeypatch.chdir(tmp_path)
-    media.write_video(pictures(7), 'b:c.mp4', video)
-    written = media.open_video('b:c.mp4')
-    assert (written.height, written.width, written.num_frames) == (22, 32, 7)
-    assert written.frames_per_second == 12.5
-    frames = list(written.frames)
-    np.testing.assert_allclose([frame[:20, :30].mean() for frame in frames], np.arange(7) * 20,
-                               atol=6)
-    assert (frames[0][:, 31] > 200).all() and (frames[0][21] > 200).all()
-
-
-def test_gif_is_written_with_the_timing_it_had(tmp_path):
-    media.write_video(pictures(4), str(tmp_path / 'b.gif'),
-                      media.open_video(gif(tmp_path / 'a.gif', loop=0)))
-    written = media.open_video(str(tmp_path / 'b.gif'))
-    assert (written.height, written.width, written.num_frames) == (21, 31, 4)
-    assert written.durations == [100, 250, 30, 70] and written.loop == 0
-    for index, frame in enumerate(written.frames):
-        assert (frame == 20 * index).all()
-
-
-@pytest.mark.parametrize('make_input, name', [(clip, 'a.mp4'), (gif, 'a.gif')])
-def test_a_video_that_was_not_finished_is_not_there(tmp_path, make_input, name):
-    def stopped():
-        yield from pictures(2)
-        raise UserError('stopped')
-
-    video = media.open_video(make_input(tmp_path / name))
-    folder = tmp_path / 'out'
-    folder.mkdir()
-    with pytest.raises(UserError, match='stopped'):
-        media.write_video(stopped(), str(folder / name), video)
-    assert os.listdir(str(folder)) == []
-
-
-def test_a_video_that_ffmpeg_did_not_finish_is_not_kept(tmp_path, monkeypatch):
-    video = media.open_video(clip(tmp_path / 'a.mp4'))
-    video.frames.close()
-    monkeypatch.setattr(media, 'count_frames', lambda path: 6)
-    with pytest.raises(UserError, match='does not hold the 7 frames'):
-        media.write_video(pictures(7), str(tmp_path / 'b.mp4'), video)
-    assert os.listdir(str(tmp_path)) == ['a.mp4']
-
-
-def test_a_video_goes_to_ffmpeg_frame_by_frame(tmp_path, monkeypatch):
-    events = []
-
-    class Watched:
-        def __init__(self, *args, **options):
-            self.writer = write_frames(*args, **options)
-            self.close = self.writer.close
-
-        def send(self, frame):
-            if frame is not None:
-                events.append('written')
-            self.writer.send(frame)
-
-    def told():
-        for picture in pictures(3):
-            events.append('made')
-            yield picture
-
-    video = media.open_video(clip(tmp_path / 'a.mp4', count=3))
-    video.frames.close()
-    write_frames = imageio_ffmpeg.write_frames
-    monkeypatch.setattr(imageio_ffmpeg, 'write_frames', Watched)
-    media.write_video(told(), str(tmp_path / 'b.mp4'), video)
-    assert events == ['made', 'written'] * 3
+def test_a_phone_folder_is_found_whole():
+    items, notes = find([shared_case('phone_folder')])
+    assert [item.name for item in items] == ['clip', 'phone/IMG_1', 'phone/IMG_2', 'phone/cam',
+                                             'phone/old']
+    assert not notes
 
 
 def test_pictures_of_any_mode_are_read_upright_as_rgb(tmp_path):

@@ -33,10 +33,12 @@ def test_flags_that_do_not_go_together_are_refused(argv, message):
 
 
 @pytest.mark.parametrize('argv, message', [
-    (['--scales', '0'], 'not above 0'), (['--scales', '-1'], 'not above 0'),
-    (['--scales', 'nan'], 'not above 0'), (['--window', '7'], '7 is less than 33'),
+    (['--scales', '0'], 'not a number above 0 and at most 8'),
+    (['--scales', '-1'], 'not a number above 0 and at most 8'),
+    (['--scales', 'nan'], 'not a number above 0 and at most 8'),
+    (['--window', '7'], '7 is not a whole number of at least 33'),
     (['--overlap', '-1'], '-1 is not a whole number of at least 0'),
-    (['--window', 'x'], "value: 'x'"),
+    (['--window', 'x'], 'x is not a whole number of at least 33'),
     (['--save_submission', 'comp7'], 'comp5')])
 def test_values_that_make_no_sense_are_refused(argv, message, capsys):
     with pytest.raises(SystemExit):

@@ -1,79 +1,13 @@
-"""restored.py: names of classes whose data set may be gone, rounding, scales and windows."""
-import argparse
-
+"""restored.py: rounding, scales and windows."""
 import numpy as np
 import pytest
 from scipy import ndimage, special
 
 import network
-from common.errors import UserError
-from dataset import descriptor, voc
+from experiment import loading
 from inference import options, restored
 from runtime import tf
 from tests.helpers import tiny_runs
-
-
-def run_flags(number_of_classes, dataset_dir='/nowhere'):
-    return argparse.Namespace(number_of_classes=number_of_classes, dataset_dir=str(dataset_dir))
-
-
-def save_info(folder, names, ignore_label=255):
-    splits = {'train': {'num_examples': 1, 'shards': ['a.tfrecord']}}
-    descriptor.save(descriptor.create('toy', names, ignore_label, splits), str(folder))
-
-
-def test_names_are_those_of_the_data_set_where_it_fits(tmp_path):
-    save_info(tmp_path, ('ground', 'cat', 'dog'), 11)
-    assert restored.class_names_of(run_flags(3, tmp_path)) == (('ground', 'cat', 'dog'), 11)
-    assert restored.class_names_of(run_flags(2, tmp_path)) == (('class 0', 'class 1'), 255)
-
-
-@pytest.mark.parametrize('content', [None, 'no JSON'])
-def test_names_do_without_a_data_set_that_is_gone_or_damaged(tmp_path, content):
-    if content:
-        (tmp_path / 'dataset.json').write_text(content)
-    assert restored.class_names_of(run_flags(21, tmp_path)) == (voc.CLASS_NAMES, 255)
-    assert restored.class_names_of(run_flags(1, tmp_path)) == (('class 0',), 255)
-
-
-def test_names_of_a_file_go_before_all_others(tmp_path):
-    save_info(tmp_path, ('ground', 'cat', 'dog'), 11)
-    path = tmp_path / 'classes.txt'
-    path.write_text('# ours\nBoden\n\nKatze  # miau\nHund\n')
-    assert restored.class_names_of(run_flags(3, tmp_path), str(path)) == (
-        ('Boden', 'Katze', 'Hund'), 11)
-
-
-def test_run_of_the_post_has_vocs_names(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # away from what the post's flags name: dataset/tfrecords
-    (tmp_path / 'data.json').write_text('{"number_of_classes": 21, "output_stride": 16}')
-    for extension in ('.index', '.data-00000-of-00001'):
-        (tmp_path / ('model.ckpt' + extension)).write_bytes(b'')
-    run = restored.load_run(str(tmp_path), 8)
-    assert run.class_names == voc.CLASS_NAMES and run.ignore_label == voc.IGNORE_LABEL
-    assert run.args.output_stride == 8 and run.args.align_corners is False
-    assert run.checkpoint == str(tmp_path / 'model.ckpt')
-
-
-def test_checkpoint_without_the_settings_of_its_run_is_refused(tmp_path):
-    for extension in ('.index', '.data-00000-of-00001'):
-        (tmp_path / ('model.ckpt' + extension)).write_bytes(b'')
-    with pytest.raises(UserError, match='No config.json beside .*model.ckpt'):
-        restored.load_run(str(tmp_path))
-
-
-@pytest.mark.parametrize('content, message', [
-    ('a\nb\n', 'holds 2 names, but the checkpoint has 3 classes'),
-    ('a\nb\na\n', 'occur more than once: a'),
-    (b'\xff\xfe\x00', 'cannot be read'),
-    (None, 'cannot be read')])
-def test_a_file_of_names_that_does_not_fit_is_refused(tmp_path, content, message):
-    path = tmp_path / 'classes.txt'
-    if content is not None:
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(UserError, match=message) as error:
-        restored.class_names_of(run_flags(3), str(path))
-    assert str(path) in str(error.value)
 
 
 def test_rounding_keeps_the_largest_probability_at_the_label():
@@ -94,7 +28,7 @@ def run(shapes_dir, tmp_path_factory):
     folder = str(tmp_path_factory.mktemp('run'))
     with tiny_runs.tiny_network():
         tiny_runs.write_run(folder, shapes_dir)
-        yield restored.load_run(folder)
+        yield loading.load_run(folder)
 
 
 def resized(images, height, width):

@@ -1,10 +1,12 @@
 """The notebooks: committed clean, run from top to bottom, and right in what they show."""
+import io
 import json
 import os
 import shlex
 import subprocess
 import sys
 import test
+import warnings
 
 import nbformat
 import numpy as np
@@ -16,10 +18,13 @@ from nbclient import NotebookClient
 from PIL import Image
 
 import network
+from common import lettering
 from common.errors import UserError
+from dataset import descriptor
+from dataset.sources import shapes
 from evaluation.scores import TITLES
 from experiment import checkpoints, config, train_flags, weights
-from notebooks import layers
+from notebooks import illustrations, layers, plots
 from resnet import architecture
 from runtime import tf
 from tests.helpers import ROOT, pseudo_random
@@ -193,15 +198,39 @@ def test_own_images_need_no_data_set_until_the_scores(run_dir, tmp_path, monkeyp
     monkeypatch.setenv('DEEPLAB_IMAGES', str(tmp_path / '*.png'))
     monkeypatch.setattr(sys, 'path', list(sys.path))
     drawn = []
-    monkeypatch.setattr(plt.Figure, 'legend', lambda self, handles, **_: drawn.append(
-        [handle.get_label() for handle in handles]))
+    monkeypatch.setattr(lettering, 'legend',
+                        lambda figure, handles, names, **_: drawn.append(names))
     with pytest.raises(SystemExit, match='Scores need labels'):
         run_here('inference')
     printed = capsys.readouterr().out
     assert 'Input: wide.png, 20 x 513' in printed
-    assert 'Classes: class 0, class 1, class 2' in printed
-    assert len(drawn) == 2 and all(
-        name in ['class %d' % label for label in range(6)] for names in drawn for name in names)
+    assert 'Classes: background, circle, square' in printed
+    assert len(drawn) == 2 and all(name in shapes.CLASS_NAMES for names in drawn for name in names)
+
+
+def test_figures_of_the_notebooks_show_any_name_in_its_colour_without_a_warning():
+    plt.switch_backend('Agg')
+    names = ('_background_', '$x$', 'a$_$', '猫', 'two\nlines', 'W' * 255)
+    colors = tuple((label, 40 * label, 9) for label in range(6))
+    info = descriptor.create('toy', names, 255, colors=colors)
+    image, labels = np.zeros([6, 6, 3], np.uint8), np.arange(6).repeat(6).reshape(6, 6)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        plots.show_predictions([('猫$a$.png', image, labels, labels, labels / 9.)], info)
+        plots.show_variants(image, labels, [('a', labels), ('b', labels)], info)
+        illustrations.draw_decimation(image, labels, [('a', image, 'b', labels)], info)
+        plots.plot_scores(np.full(6, 0.5), np.full(3, 0.5), 0.5, info)
+        figures = list(map(plt.figure, plt.get_fignums()))
+        for figure in figures:
+            figure.savefig(io.BytesIO(), bbox_inches='tight')
+    shown = [[text.get_text() for text in figure.legends[0].get_texts()] for figure in figures[:3]]
+    assert shown == [list(lettering.labels(names))] * 3
+    assert [label.get_text() for label in figures[3].axes[0].get_yticklabels()] == shown[0]
+    for drawn in (figures[0].axes[1], figures[0].axes[2]):
+        np.testing.assert_array_equal(drawn.images[0].get_array()[:, 0], colors)
+    np.testing.assert_allclose([bar.get_facecolor()[:3] for bar in figures[3].axes[0].patches],
+                               np.divide(colors, 255))
+    plt.close('all')
 
 
 @pytest.mark.parametrize('settings, message', [

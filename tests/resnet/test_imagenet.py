@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from common import http
+from common.interpreter import command
 from resnet import architecture, download, imagenet, resnet_v2
 from runtime import nets, slim, tf
 from tests.helpers import ROOT
@@ -369,7 +370,7 @@ def test_missing_archive_and_dead_host_say_what_to_do_by_hand(server, tmp_path):
         with pytest.raises(http.DownloadError) as error:
             imagenet.ensure(TINY, str(tmp_path), base_url=base_url)
         assert base_url + ARCHIVE in str(error.value)
-        assert ('python resnet/download.py --resnet_model %s --file %s' % (TINY, ARCHIVE[1:])
+        assert (command('resnet/download.py', '--resnet_model', TINY, '--file', ARCHIVE[1:])
                 in str(error.value))
         assert not os.listdir(str(tmp_path))
 
@@ -407,8 +408,8 @@ def test_script_installs_and_prints_prefix_sum_and_next_command(shapes, tmp_path
     prefix = str(tmp_path / TINY / (TINY + '.ckpt'))
     printed = capsys.readouterr().out
     assert prefix in printed and sha256(data) in printed
-    assert printed.endswith('Next: python train.py --resnet_model %s --init_from %s\n'
-                            % (TINY, prefix))
+    assert printed.endswith('Next: %s\n' % command('train.py', '--resnet_model', TINY,
+                                                   '--init_from', prefix))
     monkeypatch.setattr(imagenet, 'CHECKPOINTS_DIR', str(tmp_path / 'default'))
     download.main(flags)
     assert capsys.readouterr().out.endswith('--init_from imagenet\n')

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
+from dataset import palette
+from experiment import loading
 from inference import media, restored
 from runtime import tf
 from serving import client, formats, layout
@@ -25,7 +27,7 @@ def run(tmp_path_factory, shapes_dir):
     folder = str(tmp_path_factory.mktemp('runs'))
     with tiny_runs.tiny_network():
         tiny_runs.write_run(folder, shapes_dir)
-        yield restored.load_run(folder)
+        yield loading.load_run(folder)
 
 
 @pytest.fixture(scope='module')
@@ -141,13 +143,14 @@ def test_files_that_read_alike_are_sent_as_they_are_to_the_signature(server, pic
         data = picture_file.read()
     assert request['instances'] == [
         {'image_bytes': {'b64': client.base64.b64encode(data).decode()}}]
-    assert sorted(os.listdir(str(tmp_path / 'out'))) == ['index', 'overlay']
+    assert sorted(os.listdir(str(tmp_path / 'out'))) == ['.results', 'index', 'overlay']
 
 
 def test_the_legend_has_the_names_that_are_given(server, picture, tmp_path, names, monkeypatch):
     legends = []
-    monkeypatch.setattr(client.drawing, 'overlay', lambda image, labels, names, ignored: (
-        legends.append((names[1], names[4], ignored)) or Image.fromarray(image)))
+    monkeypatch.setattr(client.drawing, 'overlay', lambda image, labels, info: (
+        legends.append((info.class_names[1], info.class_names[4], info.ignore_label))
+        or Image.fromarray(image)))
     (tmp_path / 'names.txt').write_text('# of ours\n' + '\n'.join('abcdef'))
     for more in (['--export_json', names], ['--classes', str(tmp_path / 'names.txt')], []):
         client.main(['--url', server.url, '--input', picture, '--output_dir',
@@ -243,3 +246,19 @@ def test_the_client_needs_no_tensorflow(server, picture, tmp_path):
     assert result.stdout.decode() == '1 pictures: %s\n' % (tmp_path / 'out')
     with Image.open(str(tmp_path / 'out' / 'index' / 'picture.png')) as index:
         assert set(np.unique(np.array(index))) == {1, 4}
+
+
+@pytest.mark.parametrize('colors, expected', [
+    ([[3, 2, 1]] + [[9, 60 * label, 8] for label in range(1, 5)] + [[250, 250, 0]],
+     [(9, 60, 8), (9, 240, 8)]),
+    (None, palette.OKABE_ITO[1:5:3])])
+def test_overlays_have_the_colours_of_the_export_or_the_default(server, picture, tmp_path, colors,
+                                                                expected):
+    path = tmp_path / 'export.json'
+    path.write_text(json.dumps(dict(
+        {'class_names': NAMES, 'ignore_label': 255}, **{'colors': colors} if colors else {})))
+    client.main(['--url', server.url, '--input', picture, '--output_dir', str(tmp_path / 'out'),
+                 '--export_json', str(path)])
+    sheet = np.array(Image.open(str(tmp_path / 'out' / 'overlay' / 'picture.png')))
+    for color in expected:  # the swatches of classes 1 and 4
+        assert (sheet == color).all(axis=2).sum() > 50

@@ -105,7 +105,7 @@ def test_jpeg_transparent_deep_and_damaged_masks_are_errors(palette):
     for data, code, words in (
             (png(pixels, image_format='JPEG'), 'mask_jpeg', 'is a JPEG'),
             (png(alpha), 'mask_palette', 'has 1 transparent pixels'),
-            (png(np.zeros([2, 2], np.int32)), 'mask_palette', 'mode I;'),
+            (png(np.zeros([2, 2], np.int32), image_format='TIFF'), 'mask_palette', 'mode I;'),
             (png(pixels)[:60], 'mask_undecodable', 'cannot be decoded'),
             (b'', 'mask_undecodable', 'cannot be decoded')):
         with pytest.raises(decoding.InvalidExampleError, match='mask of a.jpg .*' + words) as error:
@@ -192,3 +192,34 @@ def test_real_voc_masks_as_colors_give_their_palette_indices():
         np.testing.assert_array_equal(read(colors, palette), indices)
         seen |= set(np.unique(indices))
     assert {0, 15, 255} <= seen
+
+
+@pytest.mark.parametrize('text', [
+    'name,r,g,b\nsky,1,2,3\nroad #1,4,5,6\n', 'name,b,g,r\nsky,3,2,1\nroad #1,6,5,4\n',
+    'Red, Green, Blue, Label\n1, 2, 3, sky\n4, 5, 6, road #1\n',
+    '# label:color_rgb:parts:actions\nsky:1,2,3::\nroad #1:4,5,6:lane:\n',
+    'sky,1,2,3\n# no class\nroad #1,4,5,6\n'])
+def test_columns_are_read_by_their_header_and_cvats_file_is_understood(tmp_path, text):
+    (tmp_path / 'palette').write_text(text)
+    names, palette = color_masks.read_palette(str(tmp_path / 'palette'), None, 255)
+    assert names == ['sky', 'road #1']
+    assert palette.codes.tolist() == [0x010203, 0x040506] and palette.labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize('text, words', [
+    ('name,x,y,z\nsky,1,2,3\n', "row 1, 'name,x,y,z', is a header that does not name each of r"),
+    ('sky,one,two,three\n', 'is a header'), ('name,r,g,g\nsky,1,2,3\n', 'is a header'),
+    ('sky:1,2,3::\nroad:::\n', "label 'road' has no colour"),
+    ('sky,1,2,3\nsea,a,b,c\n', 'invalid literal')])
+def test_a_header_that_says_something_else_is_refused(tmp_path, text, words):
+    (tmp_path / 'palette').write_text(text)
+    with pytest.raises(UserError, match=words):
+        color_masks.read_palette(str(tmp_path / 'palette'), None, 255)
+
+
+def test_a_palette_in_utf_16_is_read_and_latin_1_is_refused(tmp_path):
+    (tmp_path / 'palette').write_text('größe,1,2,3\n', encoding='utf-16')
+    assert color_masks.read_palette(str(tmp_path / 'palette'), None, 255)[0] == ['größe']
+    (tmp_path / 'palette').write_text('größe,1,2,3\n', encoding='latin-1')
+    with pytest.raises(UserError, match='--palette .*line 1 is not UTF-8'):
+        color_masks.read_palette(str(tmp_path / 'palette'), None, 255)

@@ -95,7 +95,7 @@ REWRITTEN = {
     'bmp': encoded(picture(), 'BMP'),
     'tiff': encoded(picture(), 'TIFF', compression='tiff_lzw'),
     'ppm': encoded(picture(), 'PPM'),
-    'rgb of 16 bits': png_file((noise(16, 16) * 257).astype('>u2'), 16, 2),
+    'rgb of 16 bits': png_file(noise(16, 16).astype('>u2') * 257, 16, 2),
     'animated': encoded(picture(), 'PNG', save_all=True, append_images=[picture().rotate(90)]),
 }
 
@@ -181,8 +181,9 @@ def test_sixteen_bit_grey_is_scaled_by_its_range(kind, tf_decode):
         data = encoded(Image.frombytes('I;16B', (6, 1), values.astype('>u2').tobytes()), 'TIFF')
     else:
         data = encoded(values.astype(np.int32), 'TIFF')
-    mode = {'TIFF': 'I;16', 'big-endian TIFF': 'I;16B'}.get(kind, 'I')
-    assert Image.open(io.BytesIO(data)).mode == mode
+    # Pillow 9 opens a PNG of 16 bits with 32, later ones with 16.
+    modes = {'TIFF': ['I;16'], 'big-endian TIFF': ['I;16B'], 'integer TIFF': ['I']}
+    assert Image.open(io.BytesIO(data)).mode in modes.get(kind, ['I', 'I;16'])
     stored, stored_format, _ = decoding.read_image(pair(data))
     assert stored_format == 'png'
     # v * 255 / 65535 = v / 257, rounded.
@@ -296,7 +297,7 @@ def test_grey_masks_are_stored_as_tensorflow_reads_them(options, tf_decode):
 
 def test_one_bit_and_integer_masks_keep_their_ids(tf_decode):
     ids = grid([0, 1])
-    masks = [encoded(Image.fromarray(ids.astype(bool))), encoded(ids.astype(np.int32)),
+    masks = [encoded(Image.fromarray(ids.astype(bool))), encoded(ids.astype(np.int32), 'TIFF'),
              encoded(ids.astype(np.uint16), 'TIFF'), encoded(ids, 'BMP')]
     assert [Image.open(io.BytesIO(mask)).mode for mask in masks] == ['1', 'I', 'I;16', 'L']
     for mask in masks:

@@ -1,5 +1,6 @@
 """dataset/sources/pairs.py: files find their partners, and those that do not are named."""
 import os
+import re
 
 import pytest
 
@@ -32,7 +33,8 @@ def test_files_match_by_stem_and_hidden_ones_are_left_out(tmp_path):
                          ['a.png', 'b.png'])
     examples = pairs.find(*folders)
     assert names(examples) == ['a.png', 'b.jpg']
-    assert examples[1][1:] == (os.path.join(folders[0], 'b.jpg'), os.path.join(folders[1], 'b.png'))
+    assert examples[1][1:3] == (os.path.join(folders[0], 'b.jpg'),
+                                os.path.join(folders[1], 'b.png'))
 
 
 def test_nested_folders_match_by_path_and_keep_it_in_the_name(tmp_path):
@@ -46,8 +48,8 @@ def test_nested_folders_match_by_path_and_keep_it_in_the_name(tmp_path):
 def test_same_name_in_another_folder_is_no_partner(tmp_path):
     with pytest.raises(UserError) as error:
         pairs.find(*write_both(tmp_path, ['day/1.jpg'], ['night/1.png']))
-    assert '1 images without mask: day/1\n' in str(error.value)
-    assert '1 masks without image: night/1\n' in str(error.value)
+    assert '1 images without mask: day/1.jpg\n' in str(error.value)
+    assert '1 masks without image: night/1.png\n' in str(error.value)
 
 
 def test_two_files_of_one_stem_are_ambiguous(tmp_path):
@@ -74,7 +76,7 @@ def test_a_common_suffix_of_masks_is_suggested_and_works(tmp_path, ending):
         pairs.find(*folders)
     message = str(error.value)
     assert 'Give --mask_suffix %s: with it all 2 images have a partner' % ending in message
-    assert '2 images without mask: x/a, x/ab\n' in message
+    assert '2 images without mask: x/a.jpg, x/ab.jpg\n' in message
     examples = pairs.find(*folders, mask_suffix=ending)
     assert names(examples) == ['x/a.jpg', 'x/ab.jpg']
     assert examples[0].mask.endswith('a%s.png' % ending)
@@ -84,7 +86,8 @@ def test_suffixes_of_images_are_suggested_too_and_both_combine(tmp_path, capsys)
     folders = write_both(tmp_path, ['a_leftImg8bit.png', 'b_leftImg8bit.png'],
                          ['a_gtFine_labelIds.png', 'b_gtFine_labelIds.png', 'a_gtFine_color.png',
                           'b_gtFine_color.png'])
-    with pytest.raises(UserError, match='--mask_suffix _gtFine_(color|labelIds): '):
+    with pytest.raises(UserError, match='(?s)several masks.*: _gtFine_color, _gtFine_labelIds. '
+                                        'Where one kind holds all classes, .*--mask_suffix'):
         pairs.find(*folders, image_suffix='_leftImg8bit')
     examples = pairs.find(*folders, image_suffix='_leftImg8bit', mask_suffix='_gtFine_labelIds')
     assert names(examples) == ['a_leftImg8bit.png', 'b_leftImg8bit.png']
@@ -176,3 +179,108 @@ def test_real_camvid_pairs_match(split, count):
     if not os.path.isdir(folders[0]):
         pytest.skip('needs %s, which is not part of a clone' % os.path.normpath(folders[0]))
     assert len(pairs.find(*folders)) == count
+
+
+def follow_hint(folders, **flags):
+    """Follows the one flag that the message of an unmatched folder names; returns the pairs."""
+    with pytest.raises(UserError) as error:
+        pairs.find(*folders, **flags)
+    flag, value = re.search(r'Give --(\w+)(?: (\S+))?: ', str(error.value)).groups()
+    examples = pairs.find(*folders, **dict(flags, **{flag: value or True}))
+    return [(example.filename, os.path.basename(example.mask)) for example in examples]
+
+
+@pytest.mark.parametrize('images, masks', [
+    (['1.jpg', '2.jpg'], ['mask_1.png', 'mask_2.png']),
+    (['um_000007.png', 'um_000012.png'], ['um_lane_000007.png', 'um_lane_000012.png']),
+    (['um_7.png', 'umm_7.png'], ['um_road_7.png', 'umm_road_7.png']),
+    (['a_rgb.jpg', 'b_rgb.jpg'], ['a_label.png', 'b_label.png']),
+    (['IMG_1.JPG', 'Img_2.jpg'], ['img_1.png', 'IMG_2.png']),
+    (['1.jpg', '10.jpg'], ['0001.png', '0010.png']),
+    (['train/x1.jpg', 'train/x2.jpg'], ['train_labels/x1_L.png', 'train_labels/x2_L.png'])])
+def test_prefixes_two_suffixes_case_and_zeros_get_a_hint_that_works(tmp_path, images, masks):
+    assert follow_hint(write_both(tmp_path, images, masks)) == list(
+        zip(images, map(os.path.basename, masks)))
+
+
+def test_the_hint_for_one_folder_pairs_images_with_masks(tmp_path):
+    folder = write(tmp_path, 'a.jpg', 'a_mask.png', 'b.jpg', 'b_mask.png', '_classes.csv')
+    assert follow_hint([folder, folder]) == [('a.jpg', 'a_mask.png'), ('b.jpg', 'b_mask.png')]
+
+
+@pytest.mark.parametrize('masks', [
+    ['a_cat.png', 'a_dog.png', 'b_cat.png', 'b_dog.png'],
+    ['acat.png', 'adog.png', 'bcat.png', 'bdog.png'],
+    ['a_mask.png', 'a_mask_1.png', 'b_mask.png']])
+def test_no_hint_drops_masks_of_an_image(tmp_path, masks):
+    with pytest.raises(UserError) as error:
+        pairs.find(*write_both(tmp_path, ['a.jpg', 'b.jpg'], masks))
+    assert 'several masks to one image, whose names end with: ' in str(error.value)
+    assert 'merge them to one mask' in str(error.value) and 'Give' not in str(error.value)
+
+
+def test_plain_masks_beside_others_are_chosen_by_a_list(tmp_path):
+    folders = write_both(tmp_path, ['a.jpg', 'b.jpg'],
+                         ['a.png', 'a_color.png', 'b.png', 'b_color.png'])
+    with pytest.raises(UserError, match='end with: nothing, _color. .*, or the plain one with a '
+                                        '--list_file of stems'):
+        pairs.find(*folders)
+    (tmp_path / 'list.txt').write_text('a\nb\n')
+    assert [os.path.basename(example.mask) for example in pairs.find(
+        *folders, list_file=str(tmp_path / 'list.txt'))] == ['a.png', 'b.png']
+
+
+def test_no_image_is_its_own_mask(tmp_path):
+    folders = write_both(tmp_path, ['a.png'], [])
+    os.mkdir(str(tmp_path / 'masks'))
+    os.link(str(tmp_path / 'images' / 'a.png'), str(tmp_path / 'masks' / 'a.png'))
+    with pytest.raises(UserError, match='images/a.png is image and mask at once: .*masks/a.png is'):
+        pairs.find(folders[0], str(tmp_path / 'masks'))
+    (tmp_path / 'list.txt').write_text('images/a.png images/a.png\n')
+    with pytest.raises(UserError, match='a.png is image and mask at once: both are one file'):
+        pairs.find(None, None, list_file=str(tmp_path / 'list.txt'))
+
+
+def test_composed_and_decomposed_names_pair_and_keep_their_order(tmp_path):
+    # Sorted as they are written, 'e' + accent stands before 'f', and composed 'é' after 'z'.
+    images = ['e\u0301t.jpg', 'f.jpg', 'z.jpg', '\u00e9a.jpg']
+    folders = write_both(tmp_path, images, ['\u00e9t.png', 'f.png', 'z.png', 'e\u0301a.png'])
+    examples = pairs.find(*folders)
+    assert names(examples) == images
+    assert [os.path.basename(example.mask) for example in examples] == [
+        '\u00e9t.png', 'f.png', 'z.png', 'e\u0301a.png']
+    (tmp_path / 'list.txt').write_text('\u00e9t.jpg\n', encoding='utf-8')
+    assert names(pairs.find(*folders, list_file=str(tmp_path / 'list.txt'))) == images[:1]
+
+
+def test_listed_names_may_hold_spaces_or_begin_with_a_hash(tmp_path):
+    folders = write_both(tmp_path, ['benign (1).png', 'benign (2).png', '#1.png'],
+                         ['benign (1).png', 'benign (2).png', '#1.png'])
+    list_file = tmp_path / 'list.txt'
+    list_file.write_text('# chosen\nbenign (2).png\n#1\n./benign (1)\n')
+    assert names(pairs.find(*folders, list_file=str(list_file))) == [
+        'benign (2).png', '#1.png', 'benign (1).png']
+    list_file.write_text('benign (2).png\nbenign (3).png\n')
+    with pytest.raises(UserError, match='1 masks without image: benign .3..png'):
+        pairs.find(*folders, list_file=str(list_file))
+
+
+def test_listed_names_without_mask_get_the_hint_too(tmp_path):
+    folders = write_both(tmp_path, ['a.jpg', 'b.jpg'], ['a_gt.png', 'b_gt.png'])
+    (tmp_path / 'list.txt').write_text('b\n')
+    assert follow_hint(folders, list_file=str(tmp_path / 'list.txt')) == [('b.jpg', 'b_gt.png')]
+
+
+def test_listed_names_may_have_the_suffix_of_the_images(tmp_path):
+    folders = write_both(tmp_path, ['a_rgb.png', 'b_rgb.png'], ['a.png', 'b.png'])
+    (tmp_path / 'list.txt').write_text('b_rgb.png\na\n')
+    assert names(pairs.find(*folders, list_file=str(tmp_path / 'list.txt'),
+                            image_suffix='_rgb')) == ['b_rgb.png', 'a_rgb.png']
+
+
+def test_listed_links_without_content_are_explained(tmp_path):
+    write(tmp_path, 'a.jpg')
+    os.symlink('gone.png', str(tmp_path / 'a.png'))
+    (tmp_path / 'list.txt').write_text('a.jpg a.png\n')
+    with pytest.raises(UserError, match='a.png is a link to gone.png, which is not there. Fetch'):
+        pairs.find(None, None, list_file=str(tmp_path / 'list.txt'))

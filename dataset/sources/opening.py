@@ -1,0 +1,216 @@
+"""Opens files with Pillow, whichever version it is: the right page, upright, to the last byte."""
+import collections
+import functools
+import io
+import os
+import warnings
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from dataset.sources import bands, jpeg_png, stored_values, views
+
+# data: bytes of the file. image: `PIL.Image`, loaded, upright unless the view says otherwise.
+# format: str, as Pillow calls it. orientation: int, 1 to 8, what the file says of it. is_changed:
+# bool, whether the image is not simply what the file holds. num_pages: int. tags: dict from
+# number to value, those of a TIFF. is_chosen: bool, whether bands or range are the view's.
+Opened = collections.namedtuple(
+    'Opened', ['data', 'image', 'format', 'orientation', 'is_changed', 'num_pages', 'tags',
+               'is_chosen'], defaults=(False,))
+
+_WIDTH, _HEIGHT, _ORIENTATION = 0x0100, 0x0101, 0x0112
+_SUBFILE, _REDUCED_OR_MASK = 254, 1 | 4
+_CHANNEL_DEFINITION, _CODESTREAM = b'cdef', b'jp2c'  # boxes of a JPEG 2000 file
+_BMP_BITS = 28
+_PNG_DEPTH = 24  # the byte of a PNG that holds its bits per sample
+_UPRIGHT = {2: Image.FLIP_LEFT_RIGHT, 3: Image.ROTATE_180, 4: Image.FLIP_TOP_BOTTOM,
+            5: Image.TRANSPOSE, 6: Image.ROTATE_270, 7: Image.TRANSVERSE, 8: Image.ROTATE_90}
+_AS_STORED = {**_UPRIGHT, 6: Image.ROTATE_90, 8: Image.ROTATE_270}
+# Formats whose files may be a stack or an animation. A second picture in a JPEG is a depth map
+# or a preview.
+_OF_PAGES = ('TIFF', 'GIF', 'PNG', 'WEBP')
+
+
+def open_source(source, view=views.AS_IT_IS):
+    """Opens the path (str) or the bytes of a file.
+
+    Raises:
+      Exception: nearly anything, on files that are damaged, too large or no image.
+    """
+    if view.box is None:
+        return open_bytes(source if isinstance(source, bytes) else _read(source), view)
+    # Whoever asks for tiles knows that the image is large.
+    Image.MAX_IMAGE_PIXELS = None
+    whole = view._replace(box=None)
+    if isinstance(source, bytes):
+        opened = open_bytes(source, whole)
+    else:
+        status = os.stat(source)
+        opened = _last_opened(source, status.st_size, status.st_mtime_ns, whole)
+    return opened._replace(image=opened.image.crop(view.box), is_changed=True)
+
+
+def _read(path):
+    with open(path, 'rb') as image_file:
+        return image_file.read()
+
+
+@functools.lru_cache(maxsize=2)
+def _last_opened(path, size, changed, view):
+    """The image and the mask that the last tile was cut from: the next is mostly of the same."""
+    return open_bytes(_read(path), view)
+
+
+def open_bytes(data, view=views.AS_IT_IS):
+    """As `open_source`, without the view's box."""
+    if view.bands or view.value_range:
+        return open_bands(data, view)
+    with warnings.catch_warnings():
+        # Pillow's warnings about metadata would appear among the progress bars.
+        warnings.simplefilter('ignore')
+        image = Image.open(io.BytesIO(data))
+        file_format, pages = image.format, _pages(image)
+        if view.page is not None:
+            image.seek(pages[view.page])
+        tags = dict(getattr(image, 'tag_v2', {}))
+        # A TIFF loses it while loading, a PNG may hold it behind the pixels.
+        orientation = _orientation(image, tags) if file_format == 'TIFF' else 1
+        image.load()
+        if file_format != 'TIFF':
+            orientation = _orientation(image, tags)
+    if file_format == 'PNG':
+        jpeg_png.check_png(data)
+    if file_format == 'BMP' and image.mode == 'L' and data[_BMP_BITS] < 8:
+        # Pillow 9.5 and 13 take each of its bytes for a pixel.
+        raise ValueError('a grey BMP of %d bits is misread; save it as PNG' % data[_BMP_BITS])
+    image = _turned(image, orientation, _ORIENTATION in tags, view.ignore_exif)
+    return Opened(data, image, file_format, orientation,
+                  orientation in _UPRIGHT or bool(view.page), len(pages), tags)
+
+
+def measure(source):
+    """Looks at the headers of a file.
+
+    Returns:
+      List of ((width, height) as stored, orientation), one of each page.
+
+    Raises:
+      Exception: as `open_source`.
+    """
+    data = source if isinstance(source, bytes) else _read(source)
+    found = [((tags[_WIDTH], tags[_HEIGHT]), tags.get(_ORIENTATION, 1))
+             for tags in bands.tiff_pages(data)]
+    if found:
+        return found
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(io.BytesIO(data))
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+        size, pages = image.size, _pages(image)
+        return [(size, _orientation(image, {}))] * len(pages)
+
+
+def open_bands(data, view):
+    """As `open_bytes`, for an image whose bands or range the view chooses.
+
+    Raises:
+      bands.UnusableBandsError: they cannot be had.
+    """
+    plain = view._replace(bands=None, value_range=None, ignore_exif=True)
+    try:
+        opened = open_bytes(data, plain)
+    except UnidentifiedImageError:
+        pages = bands.tiff_pages(data)
+        if not pages:
+            raise
+        tags = pages[view.page or 0]
+        opened = Opened(data, None, 'TIFF', tags.get(_ORIENTATION, 1), True, len(pages), tags)
+    if opened.format == 'TIFF' and bands.is_in_samples(opened.tags, opened.image is not None):
+        values = bands.tiff_samples(data, opened.tags)
+    else:
+        values = _shown_samples(opened)
+    image = Image.fromarray(bands.shown(values, view.bands, view.value_range))
+    if not view.ignore_exif and opened.orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[opened.orientation])
+    return opened._replace(image=image, is_changed=True, is_chosen=True)
+
+
+def _shown_samples(opened):
+    """Returns the samples that Pillow keeps, [height, width, bands], if those are all."""
+    mode = opened.image.mode
+    loses_bits = (opened.format == 'PNG' and opened.data[_PNG_DEPTH] > 8 and mode[0] != 'I'
+                  or opened.format == 'PPM' and mode == 'RGB' and (
+                      stored_values.largest(opened) > 255)
+                  or opened.format == 'JPEG2000' and mode[0] == 'I')
+    if loses_bits:
+        raise bands.UnusableBandsError(
+            'is a %s of more than 8 bits, whose values are not kept when it is read: save it as '
+            'TIFF for --bands and --value_range.' % opened.format)
+    values = stored_values.read(opened) if opened.format == 'PPM' and mode == 'I' else np.array(
+        opened.image.convert('RGB') if mode == 'P' else opened.image)
+    if values.dtype.kind == 'b':
+        values = values.astype(np.uint8) * 255
+    return values[:, :, None] if values.ndim == 2 else values
+
+
+def has_undeclared_band(opened):
+    """Whether an `Opened` has a fourth band of which the file does not say that it is alpha."""
+    if opened.is_chosen:
+        return False
+    if opened.format == 'JPEG2000':
+        return opened.image.mode == 'RGBA' and _CHANNEL_DEFINITION not in opened.data.partition(
+            _CODESTREAM)[0]
+    return opened.format == 'TIFF' and bands.has_undeclared_band(opened.tags)
+
+
+def is_deep(opened):
+    """Whether an `Opened` RGB image has 16 bits, of which Pillow keeps the upper ones."""
+    return (opened.format == 'PNG' and opened.data[_PNG_DEPTH] == 16
+            or opened.format == 'TIFF' and bands.is_deep(opened.tags))
+
+
+def _pages(image):
+    """Returns the list of the frames that are pages: no smaller copies, no masks of others."""
+    number = getattr(image, 'n_frames', 1) if image.format in _OF_PAGES else 1
+    if number == 1 or image.format != 'TIFF':
+        return list(range(number))
+    pages = []
+    for frame in range(number):
+        image.seek(frame)
+        if not image.tag_v2.get(_SUBFILE, 0) & _REDUCED_OR_MASK:
+            pages.append(frame)
+    image.seek(0)
+    return pages or [0]
+
+
+def _orientation(image, tags):
+    """Returns the orientation, 1 to 8, or 1 where metadata cannot be read.
+
+    That of EXIF or of a TIFF's own tag: of XMP some versions of Pillow read more than others.
+    """
+    try:
+        if image.format == 'TIFF':
+            if _ORIENTATION not in tags:
+                # Else it would be turned by its XMP while loading.
+                image.getexif().pop(_ORIENTATION, None)
+            found = tags.get(_ORIENTATION, 1)
+        elif image.format == 'PNG':
+            found = image.getexif().get(_ORIENTATION, 1)
+        else:
+            exif = Image.Exif()
+            exif.load(image.info.get('exif', b''))
+            found = exif.get(_ORIENTATION, 1)
+    # As in decoding.decode. Viewers show a photograph whose metadata are damaged as it is.
+    except Exception:
+        return 1
+    return found if found in _UPRIGHT else 1
+
+
+def _turned(image, orientation, is_upright, ignore_exif):
+    """Turns an image once, or back: Pillow has turned TIFF files with the tag while loading."""
+    if is_upright == (not ignore_exif) or orientation == 1:
+        return image
+    return image.transpose((_AS_STORED if ignore_exif else _UPRIGHT)[orientation])

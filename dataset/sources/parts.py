@@ -1,0 +1,71 @@
+"""Files that become several examples: a page each, a tile each."""
+import os
+
+from common.errors import UserError
+from dataset.sources import opening
+
+
+def divide(examples, view, by_page=False, tile=None):
+    """Gives each example its view, and makes several of those that are to be divided.
+
+    Args:
+      examples: list of `decoding.Example` of files.
+      view: `views.View` of all.
+      by_page: bool, whether each page becomes an example.
+      tile: int, the longest side of an example in pixels, or None.
+
+    Returns:
+      List of `decoding.Example`; what cannot be opened is left as it is for the build to name.
+
+    Raises:
+      UserError: image and mask have not the same number of pages.
+    """
+    examples = [example._replace(view=view) for example in examples]
+    if not by_page and not tile:
+        return examples
+    divided = []
+    for example in examples:
+        try:
+            image, mask = [opening.measure(source) for source in (example.image, example.mask)]
+        # As in decoding.decode.
+        except Exception:
+            divided.append(example)
+            continue
+        pages = _pages(example, image, mask) if by_page else [example]
+        for page in pages:
+            divided += _tiles(page, image, mask, tile) if tile else [page]
+    return divided
+
+
+def _pages(example, image, mask):
+    """Returns an example for each page; image and mask are lists of sizes."""
+    if len(image) != len(mask):
+        raise UserError('--pages makes a record of each page of an image with that of its mask, '
+                        'but %s holds %d and %s %d.'
+                        % (example.image, len(image), example.mask, len(mask)))
+    if len(image) == 1:
+        return [example]
+    return [example._replace(filename=_numbered(example.filename, 'page%04d' % (page + 1)),
+                             view=example.view._replace(page=page))
+            for page in range(len(image))]
+
+
+def _tiles(example, image, mask, side):
+    """Returns an example for each tile, from left to right, rows from top to bottom."""
+    page = example.view.page or 0
+    sizes = [size[::-1] if orientation >= 5 and not example.view.ignore_exif else size
+             for size, orientation in (image[page], mask[page])]
+    width, height = sizes[0]
+    # Where sizes differ the whole image is left for the build to complain of.
+    if sizes[0] != sizes[1] or max(width, height) <= side:
+        return [example]
+    return [example._replace(
+        filename=_numbered(example.filename, 'y%05d-x%05d' % (top, left)),
+        view=example.view._replace(box=(left, top, min(left + side, width),
+                                        min(top + side, height))))
+            for top in range(0, height, side) for left in range(0, width, side)]
+
+
+def _numbered(filename, text):
+    stem, extension = os.path.splitext(filename)
+    return '%s-%s%s' % (stem, text, extension)

@@ -1,0 +1,181 @@
+"""Which bands an image is shown by, and in which range."""
+import os
+
+import numpy as np
+import pytest
+
+from dataset import build_folder, check
+from dataset.sources import bands, decoding, views
+from tests.helpers import SHARED
+from tests.helpers.example_files import (encoded, grid, noise, pair, png_file,
+                                         read_examples, tiff_file)
+
+
+def samples(number, dtype=np.uint16, height=13, width=11):
+    return np.random.RandomState(number).randint(
+        0, 256 if dtype == np.uint8 else 4096, [height, width, number]).astype(dtype)
+
+
+@pytest.mark.parametrize('layout', [
+    {}, {'order': '>'}, {'planar': 2, 'rows': 5}, {'compression': 8, 'rows': 5},
+    {'compression': 8, 'predictor': 2, 'order': '>'}, {'tile': 16}, {'tile': 16, 'planar': 2},
+    {'compression': 8, 'planar': 2, 'predictor': 2},
+    {'tile': 16, 'compression': 8, 'predictor': 2}])
+@pytest.mark.parametrize('number, dtype', [
+    (1, np.uint16), (3, np.uint16), (4, np.uint8), (12, np.uint16), (5, np.float32),
+    (2, np.uint32)])
+def test_samples_of_tiffs_are_read_as_stored(number, dtype, layout):
+    values = samples(number, dtype, 20, 21) if 'tile' in layout else samples(number, dtype)
+    if dtype == np.float32:  # whose differences are another predictor
+        layout = {key: value for key, value in layout.items() if key != 'predictor'}
+    data = tiff_file(values, **layout)
+    tags, = bands.tiff_pages(data)
+    if np.dtype(dtype).itemsize == 4 and layout.get('order') == '>' and 'compression' in layout:
+        with pytest.raises(bands.UnusableBandsError, match='big-endian'):
+            bands.tiff_samples(data, tags)
+        return
+    found = bands.tiff_samples(data, tags)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, values)
+
+
+def rgb(data, chosen=None, value_range=None):
+    view = views.View(bands=chosen, value_range=value_range)
+    return decoding.read_rgb(pair(data)._replace(view=view))[0]
+
+
+def scaled(values, low, high):
+    return np.clip(np.floor((values.astype(float) - low) * 255 / (high - low) + .5), 0, 255)
+
+
+def test_bands_and_range_are_those_that_were_chosen():
+    values = samples(12)
+    shown = rgb(tiff_file(values), (4, 3, 12), (100, 3000))
+    np.testing.assert_array_equal(shown, scaled(values[:, :, [3, 2, 11]], 100, 3000))
+    grey = rgb(tiff_file(values), (7,), (0, 4095))
+    np.testing.assert_array_equal(grey, scaled(values[:, :, [6] * 3], 0, 4095))
+    # Without a range all that 16 bits can hold, and 8 bits as they are.
+    np.testing.assert_array_equal(rgb(tiff_file(values), (1, 2, 3)),
+                                  scaled(values[:, :, :3], 0, 65535))
+    eight = samples(5, np.uint8)
+    np.testing.assert_array_equal(rgb(tiff_file(eight), (5, 1, 2)), eight[:, :, [4, 0, 1]])
+    # Floating-point values, and what is none.
+    floats = samples(1, np.float32) / 4096
+    floats[0, 0] = np.nan
+    expected = scaled(np.nan_to_num(floats), 0, 1)
+    np.testing.assert_array_equal(rgb(tiff_file(floats), None, (0, 1))[:, :, :1], expected)
+
+
+def test_range_and_bands_go_with_other_formats_too():
+    pixels = noise(6, 8, 4)
+    np.testing.assert_array_equal(rgb(encoded(pixels), (4, 2, 1)), pixels[:, :, [3, 1, 0]])
+    values = samples(1)
+    deep = png_file(values[:, :, 0].astype('>u2'), 16, 0)
+    np.testing.assert_array_equal(rgb(deep, None, (0, 4095)),
+                                  scaled(values[:, :, [0] * 3], 0, 4095))
+    text = 'P2 3 1 1023 0 512 1023'.encode()
+    assert rgb(text, None, (0, 1023))[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_a_chosen_band_is_turned_upright_too():
+    values = samples(5, np.uint8)
+    np.testing.assert_array_equal(rgb(tiff_file(values, t274=6), (5, 1, 2)),
+                                  np.rot90(values[:, :, [4, 0, 1]], -1))
+
+
+@pytest.mark.parametrize('data, chosen, words', [
+    (tiff_file(samples(3)), (1, 2, 4), 'has no band 4, only 3: give others to --bands'),
+    (tiff_file(samples(5, np.float32)), (1, 2, 3), 'no agreed range: give --value_range'),
+    (tiff_file(samples(1, np.uint8), bits=6, t277=7, t258=[6] * 7), (1,), '7 bands of 6 bits'),
+    (png_file(noise().astype('>u2') * 257, 16, 2), (1, 2, 3), 'is a PNG of more than 8 bits')])
+def test_bands_that_there_are_not_are_refused(data, chosen, words):
+    with pytest.raises(decoding.InvalidExampleError, match='image of a.png .*' + words):
+        rgb(data, chosen)
+
+
+def write(directory, image, extension='.tif'):
+    for folder, data in (('images', image), ('masks', encoded(grid([0, 1], 13, 11)))):
+        (directory / folder).mkdir()
+        (directory / folder / ('a' + (extension if folder == 'images' else '.png'))).write_bytes(
+            data)
+    (directory / 'classes.txt').write_text('ground\ncat\n')
+    return ['--images', str(directory / 'images'), '--masks', str(directory / 'masks'),
+            '--classes', str(directory / 'classes.txt'), '--split', 'train']
+
+
+def test_twelve_bands_are_refused_with_their_number_and_the_advice_builds(tmp_path, capsys):
+    values = samples(12)
+    flags = write(tmp_path, tiff_file(values))
+    build = flags + ['--output_dir', str(tmp_path / 'out')]
+    with pytest.raises(SystemExit) as error:
+        build_folder.main(build)
+    assert 'a.tif is a TIFF of 12 bands of 16 bits' in str(error.value)
+    assert '--bands 3 2 1' in str(error.value) and '--value_range' in str(error.value)
+    advice = ['--bands', '3', '2', '1', '--value_range', '0', '4095']
+    build_folder.main(build + advice)
+    np.testing.assert_array_equal(read_examples(tmp_path / 'out')[0][1],
+                                  scaled(values[:, :, [2, 1, 0]], 0, 4095))
+    assert check.main(flags + advice) == 0
+    # Other bands are another data set.
+    capsys.readouterr()
+    build_folder.main(build + ['--bands', '1', '--value_range', '0', '4095'])
+    assert 'were there already' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('data, advice', [
+    (tiff_file(samples(1)), '0 4095'), (tiff_file(samples(3), t262=2), '0 4095'),
+    (tiff_file(samples(1) // 4), '0 1023')])
+def test_data_of_few_bits_in_16_are_said_to_be_dark_and_the_advice_builds(
+        tmp_path, data, advice, capsys):
+    flags = write(tmp_path, data)
+    build = flags + ['--output_dir', str(tmp_path / 'out')]
+    build_folder.main(build)
+    printed = capsys.readouterr().out
+    assert 'nearly black' in printed and 'as %s (' % advice in printed
+    assert read_examples(tmp_path / 'out')[0][1].max() < 17
+    assert check.main(flags) == 1 and 'dark_image' in capsys.readouterr().out
+    build_folder.main(build + ['--value_range'] + advice.split())
+    assert 'black' not in capsys.readouterr().out
+    assert read_examples(tmp_path / 'out')[0][1].max() > 250
+    assert check.main(flags + ['--value_range'] + advice.split()) == 0
+
+
+def test_all_16_bits_are_not_said_to_be_dark(tmp_path, capsys):
+    build_folder.main(write(tmp_path, tiff_file(samples(3) * 16, t262=2)) + [
+        '--output_dir', str(tmp_path / 'out')])
+    assert 'Note' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('extra, is_alpha', [
+    (None, False), ({'t338': 0}, False), ({'t338': 2}, True)])
+def test_a_fourth_band_is_transparency_only_where_the_file_says_so(tmp_path, extra, is_alpha,
+                                                                   capsys):
+    values = samples(4, np.uint8)
+    flags = write(tmp_path, tiff_file(values, t262=2, **extra or {}))
+    build_folder.main(flags + ['--output_dir', str(tmp_path / 'out')])
+    image = read_examples(tmp_path / 'out')[0][1]
+    assert (image == values[:, :, :3]).all() == (not is_alpha)
+    assert ('does not say that the fourth' in capsys.readouterr().out) == (not is_alpha)
+    if not is_alpha:
+        assert check.main(flags) == 1 and 'undeclared_band' in capsys.readouterr().out
+        build_folder.main(flags + ['--output_dir', str(tmp_path / 'out'), '--bands', '4', '3', '2'])
+        np.testing.assert_array_equal(read_examples(tmp_path / 'out')[0][1],
+                                      values[:, :, [3, 2, 1]])
+
+
+def test_jpeg_2000_of_four_bands_is_transparent_only_if_it_says_so():
+    pixels = noise(16, 16, 4)
+    data = encoded(pixels, 'JPEG2000')
+    assert (rgb(data) != pixels[:, :, :3]).any()
+    np.testing.assert_array_equal(rgb(data.replace(b'cdef', b'free')), pixels[:, :, :3])
+
+
+def test_the_shared_case_has_three_bands(tmp_path, capsys):
+    folder = os.path.join(SHARED, 'cases', 'data', 'tiff_rgb_nir')
+    if not os.path.isdir(folder):
+        pytest.skip('needs %s, which is not part of a clone' % folder)
+    build_folder.main(['--images', folder + '/images', '--masks', folder + '/masks', '--classes',
+                       folder + '/classes.txt', '--split', 'train', '--output_dir', str(tmp_path)])
+    assert 'does not say that the fourth' in capsys.readouterr().out
+    (_, image, labels), = read_examples(tmp_path)
+    assert image.mean() < 140 and set(np.unique(labels)) == {0, 1, 2}
