@@ -109,9 +109,11 @@ def bootstrap_mean_iou(image_counts, num_samples=BOOTSTRAP_SAMPLES, seed=0, conf
       confidence: float in (0, 1).
 
     Returns:
-      (low, high): floats.
+      (low, high): floats, NaN where no image has a labelled pixel; of one image a point.
     """
     image_counts = np.asarray(image_counts, np.int64)
+    if not image_counts.any():
+        return float('nan'), float('nan')
     random = np.random.RandomState(seed)
     num_images = len(image_counts)
     draws = [mean_iou(image_counts[random.randint(num_images, size=num_images)].sum(axis=0))

@@ -96,9 +96,8 @@ def loop(session, graph, validation, log, run_dir, args, stop):
         failures.explain_non_finite, args=args, info=validation.info))
 
     def save():
-        steps.check_weights()
         with stop.timed('save'):
-            run_dir.save(graph.saver, session, steps.finished_step)
+            run_dir.save(graph.saver, session, steps.checked_step())
     with failures.saving_what_is_finished(save, args), progress.bar(
             total=args.max_steps * args.batch_size, initial=start_step * args.batch_size,
             unit='image', smoothing=0.05, has_lines=False) as bar:
@@ -171,9 +170,7 @@ def train(args, stop):
             session.run(graph.initializer)
             step = loop(session, graph, validation, log, run_dir, args, stop)
         if stop.reason and not run_dir.is_finished(step, validation.split):
-            print('Stopped at step %d: %s.%s' % (
-                step, stop.reason,
-                ' The same command goes on from there.' if stop.can_go_on else ''))
+            print('Stopped at step %d: %s' % (step, stop.describe()))
             return stop.status
         split = 'test' if 'test' in info.splits else validation.split or 'train'
         print('Done: %s. Score it with: %s' % (run_dir.path, command(

@@ -86,6 +86,10 @@ class StopRequest:
         if self.reason is None:
             self.reason, self.status = reason, status
 
+    def describe(self):
+        """Says why the run ended, and whether the same command goes on. Returns str."""
+        return self.reason + ('. The same command goes on from there.' if self.can_go_on else '.')
+
     def is_due(self):
         """Whether to save and leave now. Returns bool."""
         if self.reason is None and self._limit is not None:

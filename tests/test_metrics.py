@@ -1,4 +1,6 @@
 """metrics.py and evaluation/scores.py, against scores computed by hand."""
+import warnings
+
 import numpy as np
 import pytest
 
@@ -166,6 +168,17 @@ def test_bootstrap_interval_of_equal_images_is_a_point():
     image_counts = np.stack([metrics.counts(MATRIX)] * 7)
     expected = metrics.scores(MATRIX).mean_iou
     assert metrics.bootstrap_mean_iou(image_counts) == pytest.approx((expected, expected))
+
+
+def test_bootstrap_interval_of_one_image_is_its_score_and_of_none_labelled_is_none():
+    one = np.stack([metrics.counts([[3, 1], [0, 0]])])  # IoU 3/4 and 0
+    assert metrics.bootstrap_mean_iou(one) == (0.375, 0.375)
+    void = np.zeros([2, 3, 2], np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert np.isnan(metrics.bootstrap_mean_iou(void)).all()
+        # Draws of the second image alone have no score.
+        assert metrics.bootstrap_mean_iou(np.concatenate([one, void[:1]])) == (0.375, 0.375)
 
 
 def test_bootstrap_interval_has_the_spread_that_statistics_expects():

@@ -180,6 +180,45 @@ def test_aspp_has_the_asked_depth_and_no_activation():
         assert values.shape == (2, 5, 7, 16) and values.min() < 0
 
 
+def image_level_of(batch, is_training):
+    """Image-level features of maps of 2x2 pixels, one channel: 0..3, 10..13, ...
+
+    Returns:
+      (their batch norm's output, its moving mean and variance after its updates), each [batch].
+    """
+    pixels = np.float32([[index * 10 + np.arange(4)] for index in range(batch)])
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        with slim.arg_scope([slim.conv2d], normalizer_fn=slim.batch_norm,
+                            weights_initializer=tf.ones_initializer()), \
+                slim.arg_scope([slim.batch_norm], decay=0.75, epsilon=0.0, scale=True):
+            network.atrous_spatial_pyramid_pooling(
+                tf.constant(pixels.reshape(batch, 2, 2, 1)), 'ASPP', depth=1, rates=(1, 2, 3),
+                is_training=is_training)
+        session.run(tf.global_variables_initializer())
+        scope = 'ASPP/image_level_conv_1x1/BatchNorm/'
+        output = session.run(graph.get_tensor_by_name(scope + 'FusedBatchNormV3:0'))
+        session.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS, scope))
+        moving = [session.run(graph.get_tensor_by_name(scope + name)) for name in (
+            'moving_mean:0', 'moving_variance:0')]
+        return output.ravel(), np.concatenate(moving).tolist()
+
+
+@pytest.mark.parametrize('is_training', [True, False])
+def test_features_of_a_single_image_are_normalised_by_moving_statistics_that_stay(is_training):
+    output, moving = image_level_of(1, is_training)
+    # The mean of 0, 1, 2, 3; by the mean 0 and the variance 1 that they begin with, and the
+    # 0.00001 that the op adds at least.
+    np.testing.assert_allclose(output, [1.5], rtol=1e-5)
+    assert moving == [0.0, 1.0]
+
+
+def test_features_of_two_images_move_the_statistics_by_their_unbiased_variance():
+    output, moving = image_level_of(2, True)
+    # 1.5 and 11.5: mean 6.5, standard deviation 5, unbiased variance 50; a quarter of it is new.
+    np.testing.assert_allclose(output, [-1.0, 1.0], rtol=1e-6)
+    assert moving == pytest.approx([0.25 * 6.5, 0.75 + 0.25 * 50], rel=1e-6)
+
+
 def test_image_level_features_reach_every_pixel(tiny_args):
     # Far beyond every rate a pixel can only matter through the global average.
     with tf.Graph().as_default(), tf.Session() as session:

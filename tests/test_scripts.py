@@ -1,5 +1,6 @@
 """`--help` of every script answers at once; without the packages, all say what to do."""
 import os
+import shutil
 import subprocess
 import sys
 
@@ -44,3 +45,28 @@ def test_without_the_packages_a_script_says_how_it_runs(path):
     assert first.startswith('%s needs the package ' % path)
     # What the environment of the project lacks, it is built again for.
     assert second.endswith(('python %s --help' % path, 'make env'))
+
+
+def demo(folder, status):
+    """Runs `make demo` with a Python that only notes its script, and how train.py ended.
+
+    Returns:
+      (exit status, list of the scripts that ran).
+    """
+    (folder / 'python').write_text('#!/bin/sh\necho $1 >> ran\n[ $1 != train.py ] || exit %d\n'
+                                   % status)
+    (folder / 'python').chmod(0o755)
+    shutil.copy(os.path.join(ROOT, 'Makefile'), str(folder))
+    # -o: the environment counts as made.
+    run = subprocess.run(['make', '-o', 'env', 'demo', 'PYTHON=./python'], cwd=str(folder),
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return run.returncode, (folder / 'ran').read_text().split()
+
+
+@pytest.mark.skipif(not shutil.which('make'), reason='needs make')
+@pytest.mark.parametrize('status, scripts', [
+    (143, ['dataset/build_shapes.py', 'train.py']),
+    (0, ['dataset/build_shapes.py', 'train.py', 'test.py'])])
+def test_the_demo_scores_a_run_only_where_it_was_not_stopped(tmp_path, status, scripts):
+    returned, ran = demo(tmp_path, status)
+    assert (returned == 0) is (status == 0) and ran == scripts

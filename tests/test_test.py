@@ -69,6 +69,8 @@ def test_scores_json_is_what_the_written_predictions_score(run_dir, shapes_dir, 
         assert written['benchmark']['per_class_iou'][name] == (
             None if np.isnan(iou) else pytest.approx(iou))
     assert written['num_images'] == 3 and written['step'] == 2
+    assert written['run'] == {'steps_done': 2, 'max_steps': 2, 'is_finished': True}
+    assert 'finished: 2 of 2 steps' in (tmp_path / 'report.html').read_text()
     assert written['checkpoint'].endswith('model.ckpt-2')
     printed = capsys.readouterr().out
     assert printed.count('Computing on ') == 1

@@ -58,11 +58,14 @@ class Steps:
                        gradient_norm=float(np.linalg.norm(values['norms'])))
         return scalars, values.get('panels')
 
-    def check_weights(self):
-        """Makes sure that all that a checkpoint would keep is finite.
+    def checked_step(self):
+        """Makes sure that all that a checkpoint would keep of the last finished step is finite.
 
         The loss says nothing of the last update of the weights, nor of the moving statistics,
         which training does not read.
+
+        Returns:
+          int, that step.
 
         Raises:
           UserError: something is not.
@@ -71,6 +74,7 @@ class Steps:
         bad = sorted(name for name, is_finite in finite.items() if not is_finite)
         if bad:
             raise UserError(explain_weights(self.finished_step, bad, len(finite), self.args))
+        return self.finished_step
 
     def note_time(self, step, seconds, waited):
         """Remembers how long a step took, and how long of it there were no data."""

@@ -182,12 +182,75 @@ def test_of_checkpoints_all_damaged_the_best_is_named_to_start_from(tmp_path):
         checkpoints.latest_readable(str(tmp_path))
 
 
-def test_damaged_score_is_named(tmp_path):
-    (tmp_path / checkpoints.BEST_DIR).mkdir()
+def test_a_best_checkpoint_that_is_not_finite_is_not_advised(tmp_path):
+    for folder in (tmp_path, tmp_path / checkpoints.BEST_DIR):
+        write(folder, 2, value=float('nan'))
+    with pytest.raises(UserError) as error:
+        checkpoints.latest_readable(str(tmp_path))
+    assert '--init_from' not in str(error.value)
+    assert refusal(str(tmp_path)).endswith('holds numbers that are not finite. Give another '
+                                           'checkpoint.')
+
+
+def test_a_best_checkpoint_without_its_score_has_that_of_its_evaluation(tmp_path):
+    run = str(tmp_path)
+    for step, mean_iou in ((5, 0.5), (10, 0.25)):
+        history.save_validations(run, history.with_validation(run, step, mean_iou, 1.0))
+    assert history.best_score(run) is None
+    write(tmp_path / checkpoints.BEST_DIR, 5)
+    assert history.best_score(run)['mean_iou'] == 0.5
     path = tmp_path / checkpoints.BEST_DIR / history.BEST_SCORE_NAME
     path.write_text('{"st')
-    with pytest.raises(UserError, match='%s is not JSON' % path):
-        history.best_score(str(tmp_path))
+    with pytest.raises(UserError, match='%s is not JSON.*Take the file away: val' % path):
+        history.best_score(run)
+    os.remove(os.path.join(run, history.VALIDATION_NAME))
+    with pytest.raises(UserError, match='%s is not JSON.*keep a copy of .*best: the nex' % path):
+        history.best_score(run)
+
+
+def test_a_score_that_is_not_finite_is_never_better():
+    nan = {'mean_iou': float('nan'), 'running_loss': float('inf')}
+    for metric in nan:
+        assert not history.is_better(nan, None, metric) and not history.is_better(nan, nan, metric)
+        assert history.is_better({metric: 0.0}, nan, metric)
+
+
+@pytest.mark.parametrize('content', [b'', b'\xff\xfe\0', b'model_checkpoint_path: "mod', b'null'])
+def test_a_damaged_file_of_tensorflows_state_hides_no_checkpoint(tmp_path, content):
+    prefix = write(tmp_path, 3)
+    for path in tmp_path.glob('model.ckpt-3.*'):
+        path.rename(str(path).replace('-3', ''))  # as the post's, without a step
+    (tmp_path / 'checkpoint').write_bytes(content)
+    assert checkpoints.find(str(tmp_path))[0] == prefix[:-len('-3')]
+
+
+@pytest.mark.parametrize('name', ['a[b]', 'a*', '?', 'a\\b', 'a b'])
+def test_checkpoints_are_read_from_any_path(tmp_path, name):
+    folder = str(tmp_path / name)
+    write(tmp_path / 'plain', 3)
+    write(tmp_path / 'abcd', 3, value=1.0)  # what the patterns match
+    os.rename(str(tmp_path / 'plain'), folder)
+    assert checkpoints.latest_readable(folder) == (os.path.join(folder, 'model.ckpt-3'), {})
+    values, _, message = start(folder)
+    assert_values(values, restored=SHAPES)
+    assert os.path.join(folder, 'model.ckpt-3') in message
+    with open(os.path.join(folder, 'model.ckpt-3.data-00000-of-00001'), 'r+b') as data:
+        data.truncate(40)
+    assert refusal(folder).startswith(os.path.join(folder, 'model.ckpt-3') + ' is damaged: ')
+
+
+@pytest.mark.parametrize('suffix, size', [('.data-00000-of-00001', 0), ('.index', 0),
+                                          ('.data-00000-of-00001', 40), ('.index', 40)])
+def test_what_is_cut_short_is_told_in_one_line_without_tensorflows(tmp_path, capfd, suffix, size):
+    prefix = write(tmp_path, 1)
+    with open(prefix + suffix, 'r+b') as cut:
+        cut.truncate(size)
+    capfd.readouterr()
+    message = refusal(prefix)
+    assert message.startswith(prefix) and len(message.splitlines()) == 1
+    assert message.endswith('Give another checkpoint, or copy it again.')
+    assert capfd.readouterr() == ('', '')
+    assert len(checkpoints.problem_of(prefix).splitlines()) == 1
 
 
 def test_loss_that_is_not_finite_leaves_the_running_mean_and_never_stays_best(tmp_path):

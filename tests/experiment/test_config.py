@@ -52,10 +52,11 @@ def edit(run_dir, change):
     files.write_json(values, path)
 
 
-def test_a_model_dir_that_tensorflow_cannot_restore_from_is_refused(capsys):
+@pytest.mark.parametrize('path', ['runs/rate[0.1]', 'runs/*', 'runs/a?', 'runs\\a'])
+def test_a_model_dir_that_tensorflow_cannot_restore_from_is_refused(capsys, path):
     with pytest.raises(SystemExit):
-        train_flags.parse(['--model_dir', 'runs/rate[0.1]'])
-    assert 'runs/rate[0.1]' in capsys.readouterr().err
+        train_flags.parse(['--model_dir', path])
+    assert '--model_dir %s: ' % path in capsys.readouterr().err
 
 
 def test_defaults_are_those_of_the_post():

@@ -1,13 +1,14 @@
-"""loading.py: runs know their classes, older ones by their data set; other classes are noticed."""
+"""loading.py: runs know their classes, older ones by their data set, and how far they have come."""
 import json
 import os
+import shutil
 
 import pytest
 
 from common import files
 from common.errors import UserError
 from dataset import descriptor, palette, voc
-from experiment import config, loading, train_flags
+from experiment import checkpoints, config, history, loading, train_flags
 
 NAMES = ('ground', 'cat', 'dog')
 COLORS = ((1, 2, 3), (40, 50, 60), (7, 80, 200))
@@ -23,7 +24,8 @@ def write_dataset(folder, names=NAMES, ignore_label=255, colors=None):
     return info
 
 
-def write_checkpoint(folder, name='model.ckpt-5'):
+def write_checkpoint(folder, name='model.ckpt-30000'):
+    """Writes what is found as a whole checkpoint: by default, of a run that is finished."""
     for extension in ('.index', '.data-00000-of-00001'):
         (folder / (name + extension)).write_bytes(b'')
 
@@ -228,3 +230,52 @@ def test_another_number_of_classes_is_refused(run_dir):
 def test_an_older_run_takes_a_data_set_of_as_many_classes(older_run, capsys):
     check(older_run, ('a', 'b', 'c'))
     assert capsys.readouterr() == ('', '')
+
+
+@pytest.fixture
+def stopped(run_dir):
+    """A run of 160 steps that was stopped at step 44, with the best at step 40."""
+    (run_dir / checkpoints.BEST_DIR).mkdir()
+    for path in run_dir.glob('model.ckpt-*'):
+        path.unlink()
+    edit(run_dir, lambda values: values['flags'].update(max_steps=160, patience=2))
+    write_checkpoint(run_dir, 'model.ckpt-44')
+    write_checkpoint(run_dir / checkpoints.BEST_DIR, 'model.ckpt-40')
+    return run_dir
+
+
+def progress(path, capsys):
+    found = loading.load_run(str(path)).progress
+    return found, capsys.readouterr().out
+
+
+def test_a_stopped_run_is_unfinished_whichever_checkpoint_is_meant(stopped, capsys):
+    best = stopped / checkpoints.BEST_DIR
+    for path in (stopped, best / 'model.ckpt-40', stopped / 'model.ckpt-44'):
+        found, printed = progress(path, capsys)
+        assert found == (44, 160, False)
+        assert 'is unfinished: 44 of 160 steps' in printed
+
+
+def test_a_run_at_its_last_step_is_finished(stopped, capsys):
+    write_checkpoint(stopped, 'model.ckpt-160')
+    assert progress(stopped, capsys) == ((160, 160, True), '')
+
+
+def test_a_run_that_patience_ended_is_finished_and_a_damaged_history_no_obstacle(stopped, capsys):
+    run = str(stopped)
+    for step in (20, 30, 40, 42):
+        history.save_validations(run, history.with_validation(run, step, 0.1, 1.0))
+    assert not progress(stopped, capsys)[0].is_finished
+    history.save_validations(run, history.with_validation(run, 44, 0.1, 1.0))
+    assert progress(stopped, capsys) == ((44, 160, True), '')
+    (stopped / history.VALIDATION_NAME).write_text('')
+    assert not progress(stopped, capsys)[0].is_finished
+
+
+def test_of_a_copied_best_checkpoint_nothing_is_claimed(stopped, tmp_path, capsys):
+    copy = tmp_path / 'copy'
+    copy.mkdir()
+    shutil.copy(str(stopped / config.CONFIG_NAME), str(copy))
+    shutil.copytree(str(stopped / checkpoints.BEST_DIR), str(copy / checkpoints.BEST_DIR))
+    assert progress(copy, capsys) == (None, '')

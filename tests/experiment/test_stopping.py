@@ -102,3 +102,15 @@ def test_time_limit_leaves_room_for_the_longest_step_and_checkpoint(monkeypatch)
     assert not stop.is_due()
     now[0] = 1040.0
     assert stop.is_due() and stop.reason == 'the time limit of 1 minutes'
+    assert stop.status == 75
+
+
+@pytest.mark.parametrize('name, status', [('SIGHUP', 129), ('SIGINT', 130), ('SIGTERM', 143)])
+def test_the_first_signal_decides_the_exit_status(name, status):
+    stop = stopping.StopRequest()
+    assert (stop.reason, stop.status) == (None, 0)
+    with stop.on_signals():
+        os.kill(os.getpid(), getattr(signal, name))
+    assert (stop.reason, stop.status) == (name, status)
+    stop.ask('SIGTERM', 143)
+    assert (stop.reason, stop.status) == (name, status)

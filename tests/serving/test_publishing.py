@@ -8,6 +8,13 @@ from common.errors import UserError
 from serving import publishing
 
 
+@pytest.mark.parametrize('name', ['a[b]', 'a*', 'a?', 'a\\b'])
+def test_a_saved_model_that_could_not_be_loaded_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match='--formats without saved_model'):
+        publishing.check_loadable(str(tmp_path / name / 'out'))
+    publishing.check_loadable(str(tmp_path / 'a b'))
+
+
 def test_overwrite_replaces_an_export_and_nothing_else(tmp_path):
     folder = tmp_path / 'out'
     folder.mkdir()

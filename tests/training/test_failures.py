@@ -91,7 +91,8 @@ def test_norms_name_what_is_not_finite_and_the_largest():
                                         (1.5, 'The gradients are not finite at step 3 ')])
 def test_a_full_disk_hides_no_explanation(info, tmp_path, loss, said):
     (tmp_path / 'run').write_text('')  # no folder can be made in it
-    args = train_flags.parse(['--model_dir', str(tmp_path / 'run')])
+    args = train_flags.parse([])
+    args.model_dir = str(tmp_path / 'run')
     batch = inputs.Example(np.array([b'', b'b.jpg']), np.ones([2, 2, 2, 3], np.float32),
                            np.zeros([2, 2, 2], np.int32))
     failed = failures.FailedStep(3, 0.25, losses.Losses(loss, 1.0, loss), {'v': NAN}, [1.0])
