@@ -44,13 +44,16 @@ def work(jobs_of, folder):
       jobs_of: function from side to list of jobs.
       folder: `pathlib.Path`, for their descriptions.
     """
+    # TensorFlow 2 sets it, and 1.15 would then begin as 2.
+    environment = {name: value for name, value in os.environ.items() if name != 'TF2_BEHAVIOR'}
+    environment['OMP_NUM_THREADS'] = '1'
     workers = {}
     for side in SIDES:
         path = str(folder / (side + '.json'))
         files.write_json(jobs_of(side), path)
         workers[side] = subprocess.Popen(
             [PYTHONS[side], parity_worker.__file__, path], cwd=ROOT,
-            env=dict(os.environ, OMP_NUM_THREADS='1'), stdout=subprocess.PIPE,
+            env=environment, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, universal_newlines=True)
     printed = {side: worker.communicate()[0] for side, worker in workers.items()}
     for side, worker in workers.items():
