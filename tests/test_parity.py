@@ -95,8 +95,8 @@ def done(tmp_path_factory, shapes_dir):
         if os.path.exists(camvid):
             jobs.append(['script', 'dataset.build_folder', '--images', camvid + '/val', '--masks',
                          camvid + '/valannot', '--classes', str(folder / 'camvid.txt'),
-                         '--ignore_label', '11', '--split', 'validation', '--output_dir',
-                         at('camvid', side)])
+                         '--ignore_label', '11', '--split', 'validation', '--name', 'CamVid',
+                         '--output_dir', at('camvid', side)])
         return (logits_of(side) if side == '1.15' else []) + jobs
 
     def then(side):
@@ -119,8 +119,9 @@ def test_a_checkpoint_has_the_same_logits(model, stride, done):
 
 def test_a_checkpoint_has_the_same_scores(done):
     old, new = [files.read_json(str(done / ('scores' + side) / 'scores.json')) for side in SIDES]
-    assert old['mean_iou'] == pytest.approx(new['mean_iou'], abs=1e-6)
-    assert (old['confusion_matrix'], old['post']) == (new['confusion_matrix'], new['post'])
+    assert old['benchmark']['pixel_accuracy'] > 0
+    assert old['benchmark'] == new['benchmark'] and old['post'] == new['post']
+    assert old['boundary_iou'] == new['boundary_iou']
 
 
 @pytest.mark.parametrize('name', ['shapes', 'camvid'])
@@ -141,7 +142,9 @@ def test_twenty_steps_from_one_start_agree(done):
         weights.append(trainable_values(os.path.join(run, 'model.ckpt-20')))
     start = trainable_values(str(done / 'start' / 'model.ckpt-7'))
     assert len(losses[0]) == 20
-    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+    # What float32 rounds otherwise grows with every step.
+    np.testing.assert_allclose(losses[0][:8], losses[1][:8], rtol=1e-4)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
     moved = distance(weights[0], start)
     assert moved > 0 and distance(weights[0], weights[1]) < 0.01 * moved
 
