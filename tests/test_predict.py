@@ -314,7 +314,7 @@ def test_other_names_of_classes_are_used(films):
     assert read_json(films)['class_names'] == list('abcdef')
 
 
-RUN = loading.LoadedRun('x', '', None, descriptor.create('ab', ('a', 'b'), 255))
+RUN = loading.LoadedRun('x', '', None, descriptor.create('ab', ('a', 'b'), 255), None)
 
 
 class CountingPredictor:

@@ -181,7 +181,8 @@ def test_a_data_set_with_other_names_is_scored_with_a_warning_and_its_names(
     out, err = capsys.readouterr()
     assert 'class 1 is "circle" in the run and "$x$" in the data' in err
     # All names are on screen, in the page and in scores.json, each line whole.
-    assert [line.rsplit(' ', 1)[0].rstrip() for line in out.split('\n')[1:7]] == [
+    table = out.split(', output stride 16.\n')[1].split('\n')[:6]
+    assert [line.rsplit(' ', 1)[0].rstrip() for line in table] == [
         html_room.printable(name) for name in ANY_NAMES]
     assert set(scores_of(tmp_path / 'out')['benchmark']['per_class_iou']) == set(ANY_NAMES)
     page = Page(str(tmp_path / 'out' / 'report.html'))
@@ -320,7 +321,6 @@ def test_submissions_are_palette_pngs_in_the_folders_of_vocs_server(run_dir, tmp
         submitted, predicted = (Image.open(str(name)) for name in (
             path, tmp_path / 'predictions' / path.name))
         assert submitted.mode == 'P' and submitted.getpalette() == voc.color_map().ravel().tolist()
-        assert predicted.getpalette()[:6] == [85, 85, 85, 230, 159, 0]  # the shapes'
         np.testing.assert_array_equal(np.array(submitted), np.array(predicted))
 
 

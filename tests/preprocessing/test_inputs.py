@@ -155,7 +155,7 @@ def test_folder_of_palette_masks_comes_out_as_class_ids(tmp_path):
     build_folder.main(['--images', str(tmp_path / 'images'), '--masks', str(tmp_path / 'masks'),
                        '--classes', str(tmp_path / 'classes.txt'), '--split', 'val',
                        '--output_dir', out])
-    batches = take(lambda: inputs.eval_dataset(descriptor.load(out), out, 'val'))
+    batches = take(lambda: inputs.eval_dataset(descriptor.load(out), out, 'validation'))
     assert names_of(batches) == ['0.png', '2.png']
     for index, batch in zip((0, 2), batches):
         np.testing.assert_array_equal(batch.image[0], picture(index))
