@@ -223,8 +223,8 @@ def test_flags_that_cannot_be_are_named(capsys, more, message):
 @pytest.mark.parametrize('option, content, message', [
     ('--export_json', '{', 'cannot be used'), ('--export_json', '[]', 'not written by export.py'),
     ('--export_json', '{"class_names": ["a"]}', '"ignore_label" is missing'),
-    ('--classes', 'a\na\n', 'occur more than once: a'), ('--classes', '', 'cannot be used'),
-    ('--classes', None, 'cannot be used')])
+    ('--classes', 'a\na\n', 'occur more than once: a'), ('--classes', '', 'names no class'),
+    ('--classes', None, 'cannot be read')])
 def test_a_file_of_names_that_is_none_is_refused(tmp_path, option, content, message):
     path = tmp_path / 'names'
     if content is not None:

@@ -128,7 +128,8 @@ def test_tensorflow_would_have_read_these_otherwise(kind, tf_decode):
         pixels = tf_decode(REWRITTEN[kind])
     except tf.errors.InvalidArgumentError:
         return
-    assert (pixels != pixels_of(REWRITTEN[kind])).any()
+    is_alike = kind == '4:4:0' and tf.__version__.startswith('2.')
+    assert (pixels != pixels_of(REWRITTEN[kind])).any() != is_alike
 
 
 def test_inverted_cmyk_has_its_colour(tf_decode):
