@@ -11,16 +11,13 @@ import warnings
 
 import numpy as np
 from PIL import TiffImagePlugin
+from PIL.ExifTags import Base
 
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
-_STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR = 273, 277, 278, 279, 284
-_PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES = 317, 322, 323, 324, 325
-_EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
 _RGB, _SEPARATE, _DIFFERENCES = 2, 2, 2
 _LONG = 4
 _CLASSIC_TIFF = (b'II*\0', b'MM\0*')
 _JPEG_COMPRESSIONS = (6, 7)
-_SUBFILE, _REDUCED_OR_MASK = 254, 1 | 4
+_REDUCED_OR_MASK = 1 | 4
 _UNSPECIFIED = 0
 _ADVICE = 'Save the bands that count as TIFF of 8 or 16 bits.'
 
@@ -50,7 +47,12 @@ def tiff_pages(data):
     # As in decoding.decode.
     except Exception:
         return []
-    return [tags for tags in pages if not tags.get(_SUBFILE, 0) & _REDUCED_OR_MASK]
+    return list(filter(is_page, pages))
+
+
+def is_page(tags):
+    """Whether tags are those of a picture of its own: no smaller copy, no mask of another."""
+    return not tags.get(Base.NewSubfileType, 0) & _REDUCED_OR_MASK
 
 
 def describe(tags):
@@ -62,19 +64,20 @@ def describe(tags):
 
 
 def _bits(tags):
-    number = tags.get(_SAMPLES, 1)
-    bits = tuple(tags.get(_BITS, (1,)))
+    number = tags.get(Base.SamplesPerPixel, 1)
+    bits = tuple(tags.get(Base.BitsPerSample, (1,)))
     return bits * number if len(bits) == 1 else bits[:number]
 
 
 def _sample_format(tags):
-    return tuple(tags.get(_SAMPLE_FORMAT, (1,)))[0]
+    return tuple(tags.get(Base.SampleFormat, (1,)))[0]
 
 
 def has_undeclared_band(tags):
     """Whether an RGB TIFF holds a fourth band of which it does not say that it is transparency."""
-    return (tags.get(_PHOTOMETRIC) == _RGB and tags.get(_SAMPLES, 1) > 3
-            and tuple(tags.get(_EXTRA_SAMPLES, ()))[:1] in ((), (_UNSPECIFIED,)))
+    return (tags.get(Base.PhotometricInterpretation) == _RGB
+            and tags.get(Base.SamplesPerPixel, 1) > 3
+            and tuple(tags.get(Base.ExtraSamples, ()))[:1] in ((), (_UNSPECIFIED,)))
 
 
 def is_deep(tags):
@@ -85,7 +88,7 @@ def is_deep(tags):
 def is_in_samples(tags, is_shown):
     """Whether to read a TIFF by `tiff_samples`: what Pillow `is_shown` to be does not do."""
     return not is_shown or (
-        len(_bits(tags)) > 1 and tags.get(_COMPRESSION) not in _JPEG_COMPRESSIONS)
+        len(_bits(tags)) > 1 and tags.get(Base.Compression) not in _JPEG_COMPRESSIONS)
 
 
 def tiff_samples(data, tags):
@@ -104,16 +107,16 @@ def tiff_samples(data, tags):
     bits, sample_format = _bits(tags), _sample_format(tags)
     if len(set(bits)) > 1 or bits[0] not in (8, 16, 32):
         raise UnusableBandsError('holds %s, which cannot be read. %s' % (describe(tags), _ADVICE))
-    if bits[0] == 32 and data[:2] == b'MM' and tags.get(_COMPRESSION, 1) != 1:
+    if bits[0] == 32 and data[:2] == b'MM' and tags.get(Base.Compression, 1) != 1:
         # Pillow 9.5 and 13 confuse the order of their bytes.
         raise UnusableBandsError('holds 32-bit values that are compressed and big-endian, which '
                                  'cannot be read. ' + _ADVICE)
-    number = 1 if tags.get(_PLANAR) == _SEPARATE else len(bits)
+    number = 1 if tags.get(Base.PlanarConfiguration) == _SEPARATE else len(bits)
     planes = []
     for plane in range(len(bits) // number):
         values = _plane(data, tags, plane, number)
         values = values.reshape(len(values), -1, number)
-        if tags.get(_PREDICTOR, 1) == _DIFFERENCES:
+        if tags.get(Base.Predictor, 1) == _DIFFERENCES:
             values = np.cumsum(values, axis=1, dtype=values.dtype)
         planes.append(values)
     values = np.concatenate(planes, axis=2)
@@ -122,28 +125,27 @@ def tiff_samples(data, tags):
 
 def _plane(data, tags, plane, number):
     """Decodes the samples of one plane, [height, width * number], as a grey image of that width."""
-    width, height, bits = tags[_WIDTH], tags[_HEIGHT], _bits(tags)[0]
-    is_tiled = _TILE_OFFSETS in tags
-    offsets, sizes = [tuple(tags[tag]) for tag in (
-        (_TILE_OFFSETS, _TILE_BYTES) if is_tiled else (_STRIP_OFFSETS, _STRIP_BYTES))]
-    grey = {_HEIGHT: height, _BITS: bits, _SAMPLES: 1, _PHOTOMETRIC: 1,
-            _COMPRESSION: tags.get(_COMPRESSION, 1),
+    width, height, bits = tags[Base.ImageWidth], tags[Base.ImageLength], _bits(tags)[0]
+    is_tiled = Base.TileOffsets in tags
+    places = ((Base.TileOffsets, Base.TileByteCounts) if is_tiled else
+              (Base.StripOffsets, Base.StripByteCounts))
+    grey = {Base.ImageLength: height, Base.BitsPerSample: bits, Base.SamplesPerPixel: 1,
+            Base.PhotometricInterpretation: 1, Base.Compression: tags.get(Base.Compression, 1),
             # Pillow knows 32 bits of either byte order with a sign alone.
-            _SAMPLE_FORMAT: 2 if bits == 32 else 1}
+            Base.SampleFormat: 2 if bits == 32 else 1}
     if is_tiled:
-        tile_width, tile_height = tags[_TILE_WIDTH], tags[_TILE_HEIGHT]
+        tile_width, tile_height = tags[Base.TileWidth], tags[Base.TileLength]
         across, down = math.ceil(width / tile_width), math.ceil(height / tile_height)
         parts = across * down
         # A tile reaches over the edge; so does the grey image.
-        grey[_WIDTH] = across * tile_width * number
-        grey[_TILE_WIDTH], grey[_TILE_HEIGHT] = tile_width * number, tile_height
+        grey[Base.ImageWidth] = across * tile_width * number
+        grey[Base.TileWidth], grey[Base.TileLength] = tile_width * number, tile_height
     else:
-        rows = min(tags.get(_ROWS_PER_STRIP, height), height)
+        rows = min(tags.get(Base.RowsPerStrip, height), height)
         parts = math.ceil(height / rows)
-        grey[_WIDTH], grey[_ROWS_PER_STRIP] = width * number, rows
+        grey[Base.ImageWidth], grey[Base.RowsPerStrip] = width * number, rows
     chosen = slice(plane * parts, (plane + 1) * parts)
-    grey[_TILE_OFFSETS if is_tiled else _STRIP_OFFSETS] = offsets[chosen]
-    grey[_TILE_BYTES if is_tiled else _STRIP_BYTES] = sizes[chosen]
+    grey.update((tag, tuple(tags[tag])[chosen]) for tag in places)
     # Not by Image.open, which would count bands as pixels against its limit.
     image = TiffImagePlugin.TiffImageFile(io.BytesIO(_with_directory(data, grey)))
     image.load()

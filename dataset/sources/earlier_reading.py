@@ -3,11 +3,12 @@
 They turned TIFF images twice, took any fourth band for transparency, turned no mask, and took
 grey of few bits, or with white as 0, for class ids as it is shown.
 """
+from PIL.ExifTags import Base
+
 from dataset.sources import bands, jpeg_png
 
 _TIFF = (b'II', b'MM')
 _JPEG_2000 = (b'\0\0\0\x0cjP  ', b'\xff\x4f\xff\x51')
-_BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 258, 259, 262, 0x0112
 _BLACK_IS_ZERO, _PALETTE = 1, 3
 _LOSSLESS = (1, 5, 8, 32773, 32946, 34925, 50000)
 _MATLAB = b'MATLAB'  # SBD's masks
@@ -17,7 +18,7 @@ def read_image_alike(data):
     """Whether the bytes of an image file always gave the same picture."""
     if data.startswith(_TIFF):
         pages = bands.tiff_pages(data)
-        return bool(pages) and pages[0].get(_ORIENTATION, 1) == 1 and not (
+        return bool(pages) and pages[0].get(Base.Orientation, 1) == 1 and not (
             bands.has_undeclared_band(pages[0]))
     return not data.startswith(_JPEG_2000)
 
@@ -26,9 +27,10 @@ def read_mask_alike(data):
     """Whether the bytes of a mask file always gave the same ids."""
     if data.startswith(_TIFF):
         pages = bands.tiff_pages(data)
-        return bool(pages) and pages[0].get(_ORIENTATION, 1) == 1 and (
-            min(pages[0].get(_BITS, (1,))) >= 8 and pages[0].get(_COMPRESSION) in _LOSSLESS
-            and pages[0].get(_PHOTOMETRIC) in (_BLACK_IS_ZERO, _PALETTE))
+        return bool(pages) and pages[0].get(Base.Orientation, 1) == 1 and (
+            min(pages[0].get(Base.BitsPerSample, (1,))) >= 8
+            and pages[0].get(Base.Compression) in _LOSSLESS
+            and pages[0].get(Base.PhotometricInterpretation) in (_BLACK_IS_ZERO, _PALETTE))
     if data.startswith(_MATLAB):
         return True
     return jpeg_png.is_png(data) and not (jpeg_png.palette(data) or b'').startswith(

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import Base
 
 from dataset.sources import bands, jpeg_png, stored_values, views
 
@@ -18,8 +19,6 @@ Opened = collections.namedtuple(
     'Opened', ['data', 'image', 'format', 'orientation', 'is_changed', 'num_pages', 'tags',
                'is_chosen'], defaults=(False,))
 
-_WIDTH, _HEIGHT, _ORIENTATION = 0x0100, 0x0101, 0x0112
-_SUBFILE, _REDUCED_OR_MASK = 254, 1 | 4
 _CHANNEL_DEFINITION, _CODESTREAM = b'cdef', b'jp2c'  # boxes of a JPEG 2000 file
 _BMP_BITS = 28
 _PNG_DEPTH = 24  # the byte of a PNG that holds its bits per sample
@@ -87,7 +86,7 @@ def open_bytes(data, view=views.AS_IT_IS):
     if file_format == 'BMP' and image.mode == 'L' and 0 < data[_BMP_BITS] < 8:
         # Pillow 9.5 and 13 take each of its bytes for a pixel.
         raise ValueError('a grey BMP of %d bits is misread; save it as PNG' % data[_BMP_BITS])
-    image = _turned(image, orientation, _ORIENTATION in tags, view.ignore_exif)
+    image = _turned(image, orientation, Base.Orientation in tags, view.ignore_exif)
     return Opened(data, image, file_format, orientation,
                   orientation in _UPRIGHT or bool(page), len(pages), tags)
 
@@ -102,7 +101,7 @@ def measure(source):
       Exception: as `open_source`.
     """
     data = source if isinstance(source, bytes) else _read(source)
-    found = [((tags[_WIDTH], tags[_HEIGHT]), tags.get(_ORIENTATION, 1))
+    found = [((tags[Base.ImageWidth], tags[Base.ImageLength]), tags.get(Base.Orientation, 1))
              for tags in bands.tiff_pages(data)]
     if found:
         return found
@@ -131,7 +130,7 @@ def open_bands(data, view):
         if not pages:
             raise
         tags = pages[view.page or 0]
-        opened = Opened(data, None, 'TIFF', tags.get(_ORIENTATION, 1), True, len(pages), tags)
+        opened = Opened(data, None, 'TIFF', tags.get(Base.Orientation, 1), True, len(pages), tags)
     if opened.format == 'TIFF' and bands.is_in_samples(opened.tags, opened.image is not None):
         values = bands.tiff_samples(data, opened.tags)
     else:
@@ -184,7 +183,7 @@ def _pages(image):
     pages = []
     for frame in range(number):
         image.seek(frame)
-        if not image.tag_v2.get(_SUBFILE, 0) & _REDUCED_OR_MASK:
+        if bands.is_page(image.tag_v2):
             pages.append(frame)
     image.seek(0)
     return pages or [0]
@@ -197,16 +196,16 @@ def _orientation(image, tags):
     """
     try:
         if image.format == 'TIFF':
-            if _ORIENTATION not in tags:
+            if Base.Orientation not in tags:
                 # Else it would be turned by its XMP while loading.
-                image.getexif().pop(_ORIENTATION, None)
-            found = tags.get(_ORIENTATION, 1)
+                image.getexif().pop(Base.Orientation, None)
+            found = tags.get(Base.Orientation, 1)
         elif image.format == 'PNG':
-            found = image.getexif().get(_ORIENTATION, 1)
+            found = image.getexif().get(Base.Orientation, 1)
         else:
             exif = Image.Exif()
             exif.load(image.info.get('exif', b''))
-            found = exif.get(_ORIENTATION, 1)
+            found = exif.get(Base.Orientation, 1)
     # As in decoding.decode. Viewers show a photograph whose metadata are damaged as it is.
     except Exception:
         return 1

@@ -6,10 +6,11 @@ what the file holds.
 import collections
 
 import numpy as np
+from PIL.ExifTags import Base
 
 from dataset.sources import jpeg_png
 
-_BITS, _COMPRESSION, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 259, 262, 0
+_WHITE_IS_ZERO = 0
 # Numbers of the TIFF tag; of each, some or all files are not what was saved.
 _LOSSY_COMPRESSIONS = {6: 'old JPEG', 7: 'JPEG', 34712: 'JPEG 2000', 34892: 'lossy JPEG',
                        50001: 'WebP', 50002: 'JPEG XL'}
@@ -23,8 +24,8 @@ def lossy_compression(opened):
     if opened.format == 'JPEG2000':
         # Which does not say whether it is lossless.
         return 'JPEG 2000'
-    if opened.format == 'TIFF' and opened.tags.get(_COMPRESSION) in _LOSSY_COMPRESSIONS:
-        return 'TIFF with the compression ' + _LOSSY_COMPRESSIONS[opened.tags[_COMPRESSION]]
+    if opened.format == 'TIFF' and opened.tags.get(Base.Compression) in _LOSSY_COMPRESSIONS:
+        return 'TIFF with the compression ' + _LOSSY_COMPRESSIONS[opened.tags[Base.Compression]]
     return None
 
 
@@ -64,7 +65,8 @@ def unique_colors(image):
 
 
 def _is_white_zero(opened):
-    return opened.format == 'TIFF' and opened.tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    return (opened.format == 'TIFF'
+            and opened.tags.get(Base.PhotometricInterpretation) == _WHITE_IS_ZERO)
 
 
 def largest(opened):
@@ -77,7 +79,7 @@ def largest(opened):
     if image.mode == 'L' and opened.format == 'PNG':
         return 255 // jpeg_png.png_grey_factor(opened.data)
     if image.mode == 'L' and opened.format == 'TIFF':
-        return 2 ** min(8, tuple(opened.tags.get(_BITS, (8,)))[0]) - 1
+        return 2 ** min(8, tuple(opened.tags.get(Base.BitsPerSample, (8,)))[0]) - 1
     return 255
 
 
