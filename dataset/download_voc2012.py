@@ -110,8 +110,8 @@ def fetch(name, output_dir):
     return http.fetch(
         item.urls, os.path.join(output_dir, item.file_name), md5=item.md5,
         by_hand='Or fetch it by hand, on any machine (md5 %s), and add --file PATH:\n'
-                '  python dataset/download_voc2012.py --output_dir %s --file %s'
-                % (item.md5, output_dir, item.file_name))
+                '  %s' % (item.md5, command('dataset/download_voc2012.py', '--output_dir',
+                                            output_dir, '--file', item.file_name)))
 
 
 def unpack(name, archive, output_dir):

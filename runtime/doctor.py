@@ -327,8 +327,8 @@ def _check_run(root, folder, python):
     text = '%s, step %d of %s' % (folder, max(steps), last_step)
     if max(steps) == last_step:
         return Line(OK, 'run', text, '')
-    return Line(WARNING, 'run', text, 'the command it was begun with goes on; %s test.py '
-                '--checkpoint %s scores what is there' % (python, folder))
+    return Line(WARNING, 'run', text, 'the command it was begun with goes on, unless --patience '
+                'ended it; %s test.py --checkpoint %s scores what is there' % (python, folder))
 
 
 if __name__ == '__main__':

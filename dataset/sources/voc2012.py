@@ -10,10 +10,10 @@ from dataset.sources import (contract, decoding, file_names, sbd, splits,
                              voc_layouts)
 
 HOW_TO_GET_VOC = ('Give the VOCdevkit/VOC2012 folder of VOCtrainval_11-May-2012.tar (2 GB) as '
-                  '--voc_root; python dataset/download_voc2012.py fetches and unpacks it.')
+                  '--voc_root; dataset/download_voc2012.py fetches and unpacks it.')
 HOW_TO_GET_SBD = ('Give the benchmark_RELEASE/dataset folder of benchmark.tgz (1.4 GB), with '
                   'train_noval.txt put into it, as --sbd_root; '
-                  'python dataset/download_voc2012.py fetches and unpacks both.')
+                  'dataset/download_voc2012.py fetches and unpacks both.')
 
 SPLIT_SOURCES = ('post', 'trainaug', 'voc')
 # Flags that only the post's split reads, with their defaults.
@@ -157,7 +157,7 @@ def _choose_lists(args):
     if derived.problems and not args.allow_other_lists:
         raise UserError(
             '%s\nUnpack the official file again (remove the folder that holds it and run '
-            'python dataset/download_voc2012.py), or give --allow_other_lists to go on with '
+            'dataset/download_voc2012.py), or give --allow_other_lists to go on with '
             'these.' % '\n'.join(derived.problems))
     test = IdList('test', (), splits.read_ids(paths['voc_val']), paths['voc_val'])
     notes = ['Note: ' + problem for problem in derived.problems]

@@ -3,6 +3,7 @@ import glob
 import os
 
 from common.errors import UserError
+from common.interpreter import command
 from dataset import voc
 from dataset.sources import class_lists
 
@@ -33,10 +34,10 @@ def advice_on_other_data(root):
     for name, flag in _CLASS_FILES:
         path = os.path.join(root, name)
         if os.path.isfile(path) and not _names_voc(path):
-            return _command(root, '%s %s' % (flag, path), '%s names its classes' % path)
+            return _command(root, (flag, path), '%s names its classes' % path)
     if (os.path.isdir(os.path.join(root, 'JPEGImages')) and _masks_of(root)
             and not glob.glob(os.path.join(glob.escape(root), 'ImageSets', '*', '*.txt'))):
-        return _command(root, '--classes FILE', '%s is missing' % os.path.join(root, _LISTS))
+        return _command(root, ('--classes', 'FILE'), '%s is missing' % os.path.join(root, _LISTS))
     return None
 
 
@@ -56,9 +57,9 @@ def _masks_of(root):
 
 def _command(root, classes, reason):
     lists = sorted(glob.glob(os.path.join(glob.escape(root), _LISTS, '*.txt')))
-    return ('%s has the layout of VOC, but is other data: %s. Build it with\n  python '
-            'dataset/build_folder.py --images %s --masks %s %s%s --validation_fraction 0.2 '
-            '--output_dir DIR'
-            % (root, reason, os.path.join(root, 'JPEGImages'),
-               _masks_of(root) or os.path.join(root, _MASK_FOLDERS[1]), classes,
-               ' --list_file %s' % lists[0] if len(lists) == 1 else ''))
+    return '%s has the layout of VOC, but is other data: %s. Build it with\n  %s' % (
+        root, reason, command(
+            'dataset/build_folder.py', '--images', os.path.join(root, 'JPEGImages'), '--masks',
+            _masks_of(root) or os.path.join(root, _MASK_FOLDERS[1]), *classes,
+            *(('--list_file', lists[0]) if len(lists) == 1 else ()),
+            '--validation_fraction', '0.2', '--output_dir', 'DIR'))

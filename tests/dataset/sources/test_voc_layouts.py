@@ -1,6 +1,7 @@
 """dataset/sources/voc2012.py and voc_layouts.py: VOC's layout as others write it."""
 import os
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -101,8 +102,8 @@ def test_links_without_content_are_explained(tmp_path):
 
 def follow(directory, message):
     """Runs the command of a message; returns labels of train and validation by file name."""
-    command = re.search(r'python dataset/build_folder.py (.*) --output_dir DIR', message)
-    flags = command.group(1).replace('FILE', str(directory / 'names.txt')).split()
+    command = re.search(r'dataset/build_folder.py (.*) --output_dir DIR', message).group(1)
+    flags = shlex.split(command.replace('FILE', str(directory / 'names.txt')))
     out = str(directory / 'built')
     build_folder.main(flags + ['--output_dir', out])
     return dict(labels_by_name(out), **labels_by_name(out, 'validation'))
@@ -121,6 +122,8 @@ def test_labelmes_layout_gets_a_command_that_works(tmp_path, masks):
 
 
 def test_cvats_layout_gets_a_command_that_works(tmp_path):
+    tmp_path = tmp_path / 'my voc'  # a shell needs it quoted
+    tmp_path.mkdir()
     write(tmp_path, 'abcd', lists={'default': 'a\nb\nc\n'}, mode='RGB')
     (tmp_path / 'labelmap.txt').write_text(
         '# label:color_rgb:parts:actions\nbackground:0,0,0::\ndog:0,128,0::\ncat:128,0,0::\n')
