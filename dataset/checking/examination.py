@@ -199,10 +199,12 @@ def _read_pair(item):
     """Reads the two files of an item. Returns `_Parts`."""
     image_path, mask_path = item.content.image, item.content.mask
     data, problems = [], []
+    # Of a tile the paths go on, by which `opening` knows the image that it cut last.
+    is_tile = item.content.view.box is not None
     for path, code in ((image_path, 'image_unusable'), (mask_path, 'mask_undecodable')):
         try:
             with open(path, 'rb') as image_file:
-                data.append(image_file.read())
+                data.append(path if is_tile else image_file.read())
         except OSError as error:
             data.append(None)
             problems.append((code, path, 'It cannot be read: %s. Check its permissions.'

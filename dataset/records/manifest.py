@@ -106,11 +106,14 @@ class Source:
         self.reads_ids = read_mask is None
         # Whether earlier builds read all files as today's do, but for the order of palettes.
         self.palettes, self.reads_as_before = set(), True
+        self._last_read = None, None  # (image, mask) of the last example, and their hashes
 
     def add(self, example):
-        """Adds a `decoding.Example`; reads its files."""
-        image, mask = [_read(source) for source in (example.image, example.mask)]
-        hashes = [data and hashlib.sha256(data).hexdigest() for data in (image, mask)]
+        """Adds a `decoding.Example`; reads its files, those of several pages or tiles once."""
+        sources, hashes = (example.image, example.mask), self._last_read[1]
+        if sources != self._last_read[0]:
+            hashes = self._hash(sources)
+            self._last_read = sources, hashes
         described = (example.filename,) + tuple(hashes)
         if example.view != views.AS_IT_IS:
             described += (tuple(example.view),)
@@ -118,10 +121,14 @@ class Source:
         for digest in self._earlier:
             _update(digest, (example.filename, _earlier_identity(example.image, hashes[0]),
                              _earlier_identity(example.mask, hashes[1])))
+        self.reads_as_before &= example.view == views.AS_IT_IS
+
+    def _hash(self, sources):
+        image, mask = [_read(source) for source in sources]
         self.palettes |= {jpeg_png.palette(mask or b'')} - {None}
-        self.reads_as_before &= (
-            example.view == views.AS_IT_IS and earlier_reading.read_image_alike(image or b'')
-            and earlier_reading.read_mask_alike(mask or b''))
+        self.reads_as_before &= (earlier_reading.read_image_alike(image or b'')
+                                 and earlier_reading.read_mask_alike(mask or b''))
+        return [data and hashlib.sha256(data).hexdigest() for data in (image, mask)]
 
     def fingerprint(self):
         """Returns 64 hexadecimal digits."""

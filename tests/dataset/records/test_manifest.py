@@ -10,7 +10,7 @@ from PIL import Image
 
 from dataset import descriptor, voc
 from dataset.records import encoding, manifest, writing
-from dataset.sources import color_masks, decoding, sbd
+from dataset.sources import color_masks, decoding, sbd, views
 from tests.helpers import example_files
 
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -208,3 +208,19 @@ def test_notes_are_said_again_of_shards_that_are_kept(tmp_path):
         assert summary.num_reused == num_reused
         sentence, = summary.notes.describe()
         assert 'holds 2 pages' in sentence and sentence.endswith('So it is with 2 examples.')
+
+
+def test_the_files_of_tiles_are_read_once(tmp_path, monkeypatch):
+    example, = example_files.write_pairs(tmp_path, ['a'])
+    tiles = [example._replace(filename='a-%d.png' % left,
+                              view=views.View(box=(left, 0, left + 4, 6))) for left in (0, 4)]
+    reads, real = [], manifest._read
+    monkeypatch.setattr(manifest, '_read', lambda source: reads.append(source) or real(source))
+    source = manifest.Source(INFO, None)
+    for tile in tiles:
+        source.add(tile)
+    assert reads == [example.image, example.mask]
+    another = manifest.Source(INFO, None)
+    another.add(tiles[0])
+    another.add(tiles[0])
+    assert another.fingerprint() != source.fingerprint()

@@ -166,3 +166,13 @@ def test_the_shared_stack_of_30_pages(tmp_path, capsys):
             masks.seek(number)
             np.testing.assert_array_equal(labels, np.array(masks))
     assert number == 29
+
+
+def test_a_large_image_is_decoded_once_for_the_tiles_that_are_checked(tmp_path, monkeypatch):
+    flags = write(tmp_path, encoded(noise(7, 10)), encoded(grid([0, 1, 2], 7, 10)), '.png')
+    decoded, real = [], opening.open_bytes
+    monkeypatch.setattr(opening, 'open_bytes', lambda data, view=views.AS_IT_IS: (
+        decoded.append(view) or real(data, view)))
+    opening._last_opened.cache_clear()
+    assert check.main(flags + ['--tile', '4', '--workers', '1']) in (0, 1)
+    assert len(decoded) == 2  # the image and its mask, of six tiles
