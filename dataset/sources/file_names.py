@@ -103,7 +103,7 @@ def advice_on_links(missing):
 
 def describe_left_out(no_images):
     """Returns '3 files that are no images (2 .json, 1 .txt)' of a Counter."""
-    kinds = ', '.join('%d %s' % (count, ascii(kind)[1:-1])
+    kinds = ', '.join('%d %s' % (count, ascii(kind)[1:-1] or 'without extension')
                       for kind, count in sorted(no_images.items()))
     total = sum(no_images.values())
     return '%d files that are no images (%s)' % (total, kinds)
@@ -138,7 +138,7 @@ def _walk(folder, skipped_folder=None):
 def _is_image(path):
     """Whether a file is one by its extension or, where Pillow has no such, by its content."""
     extension = os.path.splitext(path)[1].lower()
-    if not extension or Image.registered_extensions().get(extension) in Image.OPEN:
+    if Image.registered_extensions().get(extension) in Image.OPEN:
         return True
     try:
         with warnings.catch_warnings():

@@ -23,15 +23,16 @@ def stems(side):
 
 
 def test_what_is_no_image_is_left_out_and_counted_and_odd_extensions_are_looked_into(tmp_path):
-    folder = write(tmp_path, 'a.jpg', 'b.TIF', 'c', 'a.json', 'b.tfw', 'b.tif.aux.xml', 'notes.txt',
-                   'desktop.ini', 'Thumbs.db', 'paper.pdf', '.hidden.jpg')
-    write(tmp_path, 'd.label', content=encoded(noise()))
+    folder = write(tmp_path, 'a.jpg', 'b.TIF', 'README', 'a.json', 'b.tfw', 'b.tif.aux.xml',
+                   'notes.txt', 'desktop.ini', 'Thumbs.db', 'paper.pdf', '.hidden.jpg')
+    write(tmp_path, 'c', 'd.label', content=encoded(noise()))
     side = file_names.group('--images', folder)
     assert stems(side) == ['a', 'b', 'c', 'd']
     assert side.no_images == collections.Counter(
-        {'.json': 1, '.tfw': 1, '.xml': 1, '.txt': 1, '.ini': 1, '.db': 1, '.pdf': 1})
+        {'': 1, '.json': 1, '.tfw': 1, '.xml': 1, '.txt': 1, '.ini': 1, '.db': 1, '.pdf': 1})
     assert file_names.describe_left_out(side.no_images) == (
-        '7 files that are no images (1 .db, 1 .ini, 1 .json, 1 .pdf, 1 .tfw, 1 .txt, 1 .xml)')
+        '8 files that are no images (1 without extension, 1 .db, 1 .ini, 1 .json, 1 .pdf, 1 .tfw, '
+        '1 .txt, 1 .xml)')
 
 
 def test_a_folder_that_links_to_itself_is_not_followed_and_other_links_are(tmp_path):
