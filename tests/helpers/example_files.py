@@ -152,6 +152,25 @@ def read_examples(directory, split='train'):
     return found
 
 
+def write_folders(directory, image, mask, extension):
+    """Writes one pair of files in folders of their own, and a list of classes.
+
+    Args:
+      directory: `pathlib.Path`.
+      image, mask: bytes.
+      extension: str, of both.
+
+    Returns:
+      List of the flags of build_folder.py and check.py that name them.
+    """
+    for folder, data in (('images', image), ('masks', mask)):
+        (directory / folder).mkdir()
+        (directory / folder / ('a' + extension)).write_bytes(data)
+    (directory / 'classes.txt').write_text('ground\ncat\ndog\n')
+    return ['--images', str(directory / 'images'), '--masks', str(directory / 'masks'),
+            '--classes', str(directory / 'classes.txt')]
+
+
 def write_pairs(directory, names, masks=None):
     """Writes NAME.png and NAME_mask.png; returns their examples."""
     examples = []

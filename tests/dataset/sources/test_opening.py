@@ -12,7 +12,7 @@ from inference import media
 from tests.helpers import SHARED
 from tests.helpers.example_files import (INFO, encoded, grid, noise, pair,
                                          read_examples, turned,
-                                         with_orientation)
+                                         with_orientation, write_folders)
 
 IDS = np.array([[0, 1, 2], [2, 2, 1]], np.uint8)
 IGNORING = views.View(ignore_exif=True)
@@ -76,13 +76,7 @@ def test_predict_turns_as_builders_do(tmp_path):
 
 
 def write(directory, image, mask, extension='.png'):
-    """Writes one pair and the classes; returns the flags to build it."""
-    for folder, data in (('images', image), ('masks', mask)):
-        (directory / folder).mkdir()
-        (directory / folder / ('a' + extension)).write_bytes(data)
-    (directory / 'classes.txt').write_text('ground\ncat\ndog\n')
-    return ['--images', str(directory / 'images'), '--masks', str(directory / 'masks'),
-            '--classes', str(directory / 'classes.txt'), '--split', 'train']
+    return write_folders(directory, image, mask, extension) + ['--split', 'train']
 
 
 @pytest.mark.parametrize('image_format, extension', [('PNG', '.png'), ('TIFF', '.tif'),

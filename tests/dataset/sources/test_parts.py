@@ -10,7 +10,8 @@ from dataset import build_folder, check
 from dataset.sources import decoding, opening, parts, views
 from tests.helpers import SHARED
 from tests.helpers.example_files import (encoded, grid, labels_by_name, noise,
-                                         read_examples, with_orientation)
+                                         read_examples, with_orientation,
+                                         write_folders)
 
 PAGES = [np.full([4, 6], number, np.uint8) for number in range(3)]
 
@@ -20,18 +21,9 @@ def stack(pages, image_format='TIFF', **options):
     return encoded(images[0], image_format, save_all=True, append_images=images[1:], **options)
 
 
-def write(directory, image, mask, extension='.tif'):
-    for folder, data in (('images', image), ('masks', mask)):
-        (directory / folder).mkdir()
-        (directory / folder / ('a' + extension)).write_bytes(data)
-    (directory / 'classes.txt').write_text('ground\ncat\ndog\n')
-    return ['--images', str(directory / 'images'), '--masks', str(directory / 'masks'),
-            '--classes', str(directory / 'classes.txt')]
-
-
 def test_pages_are_counted_once_and_each_becomes_a_record_on_request(tmp_path, capsys):
     images = [page * 50 for page in PAGES]
-    flags = write(tmp_path, stack(images), stack(PAGES))
+    flags = write_folders(tmp_path, stack(images), stack(PAGES), '.tif')
     build = flags + ['--split', 'train', '--output_dir', str(tmp_path / 'out')]
     build_folder.main(build)
     printed = capsys.readouterr().out
@@ -50,7 +42,7 @@ def test_pages_are_counted_once_and_each_becomes_a_record_on_request(tmp_path, c
 
 
 def test_pages_of_a_file_stay_on_one_side_of_the_validation_split(tmp_path):
-    flags = write(tmp_path, stack(PAGES), stack(PAGES))
+    flags = write_folders(tmp_path, stack(PAGES), stack(PAGES), '.tif')
     for folder in ('images', 'masks'):
         (tmp_path / folder / 'b.tif').write_bytes(stack(PAGES[::-1]))
     build_folder.main(flags + ['--validation_fraction', '0.5', '--pages', '--output_dir',
@@ -61,7 +53,7 @@ def test_pages_of_a_file_stay_on_one_side_of_the_validation_split(tmp_path):
 
 
 def test_pages_need_as_many_pages_of_the_mask(tmp_path):
-    flags = write(tmp_path, stack(PAGES), stack(PAGES[:2]))
+    flags = write_folders(tmp_path, stack(PAGES), stack(PAGES[:2]), '.tif')
     with pytest.raises(SystemExit, match='images/a.tif holds 3 and .*masks/a.tif 2'):
         build_folder.main(flags + ['--split', 'train', '--output_dir', str(tmp_path / 'out'),
                                    '--pages'])
@@ -70,7 +62,7 @@ def test_pages_need_as_many_pages_of_the_mask(tmp_path):
 @pytest.mark.parametrize('image_format', ['GIF', 'PNG', 'WEBP'])
 def test_frames_of_animations_are_said_too(tmp_path, image_format, capsys):
     frames = [noise(4, 6, seed=seed) for seed in range(3)]
-    flags = write(tmp_path, stack(frames, image_format), encoded(PAGES[1]), '.png')
+    flags = write_folders(tmp_path, stack(frames, image_format), encoded(PAGES[1]), '.png')
     build_folder.main(flags + ['--split', 'train', '--output_dir', str(tmp_path / 'out')])
     assert 'a.png holds 3 pages, of which' in capsys.readouterr().out
 
@@ -101,8 +93,8 @@ def test_a_smaller_copy_that_comes_first_is_not_taken_for_the_image():
 @pytest.mark.parametrize('orientation', [1, 6])
 def test_tiles_put_together_are_the_image(tmp_path, orientation, capsys):
     pixels, ids = noise(7, 10), grid([0, 1, 2, 2, 1], 7, 10)
-    flags = write(tmp_path, with_orientation(pixels, 'PNG', orientation),
-                  with_orientation(ids, 'PNG', orientation), '.png')
+    flags = write_folders(tmp_path, with_orientation(pixels, 'PNG', orientation),
+                          with_orientation(ids, 'PNG', orientation), '.png')
     build_folder.main(flags + ['--split', 'train', '--output_dir', str(tmp_path / 'out'),
                                '--tile', '4', '--num_shards', '1'])
     if orientation == 6:
@@ -119,7 +111,7 @@ def test_tiles_put_together_are_the_image(tmp_path, orientation, capsys):
 
 
 def test_tiles_of_pairs_of_other_sizes_are_refused_whole(tmp_path):
-    flags = write(tmp_path, encoded(noise(7, 10)), encoded(grid([0], 7, 9)), '.png')
+    flags = write_folders(tmp_path, encoded(noise(7, 10)), encoded(grid([0], 7, 9)), '.png')
     with pytest.raises(SystemExit, match='a.png is 10x7 but its mask .*a.png is 9x7'):
         build_folder.main(flags + ['--split', 'train', '--output_dir', str(tmp_path / 'out'),
                                    '--tile', '4'])
@@ -127,7 +119,7 @@ def test_tiles_of_pairs_of_other_sizes_are_refused_whole(tmp_path):
 
 def test_too_large_images_are_refused_with_the_flag_that_cuts_them(tmp_path, monkeypatch):
     pixels, ids = noise(9, 9), grid([0, 1], 9, 9)
-    flags = write(tmp_path, encoded(pixels), encoded(ids), '.png') + [
+    flags = write_folders(tmp_path, encoded(pixels), encoded(ids), '.png') + [
         '--split', 'train', '--output_dir', str(tmp_path / 'out')]
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 40)
     with pytest.raises(SystemExit, match='a.png has more pixels than are read at once, 80. .*'
@@ -169,7 +161,7 @@ def test_the_shared_stack_of_30_pages(tmp_path, capsys):
 
 
 def test_a_large_image_is_decoded_once_for_the_tiles_that_are_checked(tmp_path, monkeypatch):
-    flags = write(tmp_path, encoded(noise(7, 10)), encoded(grid([0, 1, 2], 7, 10)), '.png')
+    flags = write_folders(tmp_path, encoded(noise(7, 10)), encoded(grid([0, 1, 2], 7, 10)), '.png')
     decoded, real = [], opening.open_bytes
     monkeypatch.setattr(opening, 'open_bytes', lambda data, view=views.AS_IT_IS: (
         decoded.append(view) or real(data, view)))
