@@ -1,5 +1,6 @@
 """Opens files with Pillow, whichever version it is: the right page, upright, to the last byte."""
 import collections
+import contextlib
 import functools
 import io
 import os
@@ -38,17 +39,25 @@ def open_source(source, view=views.AS_IT_IS):
     """
     if view.box is None:
         return open_bytes(source if isinstance(source, bytes) else _read(source), view)
-    # Whoever asks for tiles knows that the image is large.
-    Image.MAX_IMAGE_PIXELS = None
     whole = view._replace(box=None)
-    if isinstance(source, bytes):
-        opened = open_bytes(source, whole)
-    else:
-        status = os.stat(source)
-        opened = _last_opened(source, status.st_size, status.st_mtime_ns, whole)
+    with _any_size():  # Whoever asks for tiles knows that the image is large.
+        if isinstance(source, bytes):
+            opened = open_bytes(source, whole)
+        else:
+            status = os.stat(source)
+            opened = _last_opened(source, status.st_size, status.st_mtime_ns, whole)
     if view.box[2] > opened.image.width or view.box[3] > opened.image.height:
         raise ValueError('its size is not the one by which tiles were cut')
     return opened._replace(image=opened.image.crop(view.box), is_changed=True)
+
+
+@contextlib.contextmanager
+def _any_size():
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _read(path):
@@ -107,11 +116,8 @@ def measure(source):
         return found
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
+        with _any_size():
             image = Image.open(io.BytesIO(data))
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
         size, pages = image.size, _pages(image)
         return [(size, _orientation(image, {}))] * len(pages)
 

@@ -127,6 +127,9 @@ def test_too_large_images_are_refused_with_the_flag_that_cuts_them(tmp_path, mon
         build_folder.main(flags)
     build_folder.main(flags + ['--tile', '5', '--num_shards', '1'])
     assert sum(labels.size for labels in labels_by_name(tmp_path / 'out').values()) == 81
+    pair = decoding.Example('a.png', encoded(pixels), b'', views.View(box=(0, 0, 2, 2)))
+    assert decoding.read_rgb(pair)[0].shape == (2, 2, 3)
+    assert Image.MAX_IMAGE_PIXELS == 40  # stays the limit of every other file
 
 
 def test_a_changed_file_is_read_again_for_its_tiles(tmp_path):
