@@ -12,7 +12,7 @@ from runtime import slim, tf
 
 # labels, predictions: of whole images. confidences: of the predictions. crop_labels,
 # crop_predictions: of the post's center crops, or None. passes: `options.Passes`.
-# num_examples: int, how many the data hold.
+# num_examples: int, how many the data hold, of all workers.
 EvalGraph = namedtuple('EvalGraph', [
     'graph', 'initializer', 'name', 'image', 'labels', 'predictions', 'confidences',
     'probabilities', 'loss', 'crop_labels', 'crop_predictions', 'variables', 'saver', 'paths',
@@ -30,6 +30,7 @@ class EvaluationOptions(NamedTuple):
         of --ema_decay where it has them; it must fit.
       averaged: bool, whether checkpoints that are still to come have averages.
       passes: `options.Passes`, of the whole images; the post's crops pass once.
+      share: None, or the `inputs.Share` of one of several workers.
     """
     split: str
     crop_size: Optional[int] = None
@@ -37,6 +38,7 @@ class EvaluationOptions(NamedTuple):
     checkpoint: Optional[str] = None
     averaged: bool = False
     passes: options.Passes = options.SINGLE_PASS
+    share: Optional[inputs.Share] = None
 
 
 def center_crop(images, labels, crop_size, ignore_label):
@@ -82,7 +84,8 @@ def build_eval_graph(network_options, info, dataset_dir, chosen):
     graph = tf.Graph()
     with graph.as_default():
         iterator = tf.data.make_initializable_iterator(
-            inputs.eval_dataset(info, dataset_dir, chosen.split, chosen.num_examples))
+            inputs.eval_dataset(info, dataset_dir, chosen.split, chosen.num_examples,
+                                chosen.share))
         example = iterator.get_next()
         logits = multiscale.averaged_logits(example.image, network_options, chosen.passes)
         crop_labels = crop_predictions = None

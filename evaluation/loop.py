@@ -1,4 +1,5 @@
 """One pass over a split: what `train.py` and `test.py` read their scores off."""
+import collections
 import os
 from collections import deque, namedtuple
 from concurrent.futures import ThreadPoolExecutor
@@ -7,11 +8,11 @@ import numpy as np
 
 import metrics
 from common import progress
-from common.errors import UserError
+from evaluation import counting
 from experiment import weights
 from inference import multiscale
 from preprocessing.failures import explained
-from runtime import tf
+from runtime import tf, workers
 
 # Images whose scores and pictures wait while the network goes on with the next.
 QUEUED_IMAGES = 2
@@ -25,56 +26,51 @@ Evaluation = namedtuple('Evaluation', ['matrix', 'image_counts', 'names', 'post_
                                        'mean_loss', 'bin_counts', 'boundary_counts'])
 
 
+# What `evaluate` returns to another worker than the chief, who has the scores.
+WITH_CHIEF = ()
+
+
 class _Sums:
     """Adds up what `Evaluation` holds, image by image.
 
     Args:
-      info: `dataset.descriptor.DatasetInfo`.
-      details: bool, see `evaluate`.
       on_example: see `evaluate`.
     """
 
-    def __init__(self, info, details, on_example):
-        self.info, self.details, self.on_example = info, details, on_example
-        self.matrix, self.bin_counts, self.boundary_counts = 0, 0, 0
+    def __init__(self, on_example):
+        self.on_example, self.counted = on_example, collections.defaultdict(int)
         self.image_counts, self.names, self.post_scores, self.losses = [], [], [], []
 
-    def add(self, values):
-        """Adds one image; `values` is a dict of arrays by the fields of `EvalGraph`."""
-        matrix = _matrix(values, 'labels', 'predictions', self.info)
-        self.matrix = self.matrix + matrix
-        self.image_counts.append(metrics.counts(matrix))
-        self.names.append(values['name'][0].decode())
-        self.losses.append(values['loss'])
-        if 'crop_labels' in values:
-            self.post_scores.append(metrics.post_image_scores(
-                _matrix(values, 'crop_labels', 'crop_predictions', self.info)))
-        labels, predictions = values['labels'][0], values['predictions'][0]
-        if self.details:
-            valid = labels != self.info.ignore_label
-            self.bin_counts = self.bin_counts + metrics.calibration_counts(
-                values['confidences'][0][valid], (labels == predictions)[valid])
-            self.boundary_counts = self.boundary_counts + metrics.boundary_counts(
-                labels, predictions, self.info.number_of_classes, self.info.ignore_label)
+    def add(self, counted):
+        """Adds one image, a dict of `counting.count`."""
+        for name in ('matrix', 'bin_counts', 'boundary_counts'):
+            if name in counted:
+                self.counted[name] = self.counted[name] + counted[name]
+        self.image_counts.append(metrics.counts(counted['matrix']))
+        self.names.append(str(counted['name']))
+        self.losses.append(counted['loss'])
+        if 'crop_matrix' in counted:
+            self.post_scores.append(metrics.post_image_scores(counted['crop_matrix']))
         if self.on_example:
-            self.on_example(self.names[-1], values['image'][0].astype('uint8'), labels,
-                            predictions, matrix)
+            self.on_example(self.names[-1], *[counted[name] for name in (
+                'image', 'labels', 'predictions', 'matrix')])
 
     def result(self):
         """Returns the `Evaluation` of the images so far."""
         post_scores = [scores for scores in self.post_scores if scores is not None]
-        return Evaluation(self.matrix, np.stack(self.image_counts), self.names,
+        return Evaluation(self.counted['matrix'], np.stack(self.image_counts), self.names,
                           np.array(post_scores) if post_scores else None,
-                          float(np.mean(self.losses)),
-                          self.bin_counts if self.details else None,
-                          self.boundary_counts if self.details else None)
+                          float(np.mean(self.losses)), self.counted.get('bin_counts'),
+                          self.counted.get('boundary_counts'))
 
 
 def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=None,
-             details=False):
+             details=False, group=workers.ALONE):
     """Sums one confusion matrix over a whole split, each image at its own size.
 
-    Scores and `on_example` run in a thread of their own, beside the network.
+    Scores and `on_example` run in a thread of their own, beside the network. Of several workers
+    each runs the network on its share of the images, and the chief adds up, in the order of the
+    split, what all have counted: the sums are those of one process to the last bit.
 
     Args:
       eval_graph: `EvalGraph`.
@@ -86,15 +82,20 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=N
         confusion matrix, in the order of the split.
       should_stop: None, or a function that is asked before each image.
       details: bool, whether to count calibration and boundaries too.
+      group: `workers.Alone` or `workers.Workers`, whose share the graph reads.
 
     Returns:
-      `Evaluation`, or None where `should_stop` said so.
+      `Evaluation`, or None where `should_stop` said so; `WITH_CHIEF` on another worker.
 
     Raises:
       UserError: a label is neither a class nor ignored; a shard or the checkpoint is damaged.
       OutOfMemoryError: an image does not fit into memory.
     """
-    sums, waiting = _Sums(info, details, on_example), deque()
+    sums, waiting, is_stopped = _Sums(on_example), deque(), False
+    gathering = counting.Gathering(group, eval_graph.num_examples, sums.add)
+
+    def take(values):
+        gathering.take(counting.count(values, info, details, bool(on_example)))
     no_memory = ('An image in %s does not fit into memory: test.py --window 513 cuts larger images.'
                  % os.path.dirname(eval_graph.paths[0]))
     with explained(eval_graph.paths, no_memory), \
@@ -103,16 +104,20 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=N
         session.run(eval_graph.initializer)
         # position: on the line of the bar of training, where there is one.
         for values in progress.bar(
-                _examples(session, eval_graph, info, details), total=eval_graph.num_examples,
-                desc=split, unit='image', leave=False, position=0):
-            if should_stop and should_stop():
-                return None
-            waiting.append(executor.submit(sums.add, values))
+                _examples(session, eval_graph, info, details), total=-(
+                    -eval_graph.num_examples // group.count), desc=split, unit='image',
+                leave=False, position=0, **({} if group.is_chief else {'disable': True})):
+            is_stopped = bool(should_stop and should_stop())
+            if is_stopped:
+                break
+            waiting.append(executor.submit(take, values))
             if len(waiting) > QUEUED_IMAGES:
                 waiting.popleft().result()
         for added in waiting:
             added.result()
-    return sums.result()
+    if not gathering.finish(is_stopped):
+        return None
+    return sums.result() if group.is_chief else WITH_CHIEF
 
 
 def _examples(session, eval_graph, info, details):
@@ -154,11 +159,3 @@ def _predicted_by_windows(session, eval_graph, values, info):
     return {'predictions': probabilities.argmax(axis=3).astype(np.uint8),
             'confidences': probabilities.max(axis=3),
             'loss': entropies.mean() if entropies.size else 0.0}
-
-
-def _matrix(values, labels, predictions, info):
-    try:
-        return metrics.confusion_matrix(values[labels], values[predictions],
-                                        info.number_of_classes, info.ignore_label)
-    except UserError as error:
-        raise UserError('%s: %s' % (values['name'][0].decode(), error))

@@ -23,7 +23,7 @@ _WAY_OUT = ('Put a copy of it back: the command that the run was begun with writ
             '--model_dir, with --init_from %s to start from the weights.')
 # The flags of the post's code, beside its checkpoints.
 POST_CONFIG_NAME = 'data.json'
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 def resolve_classes(args, info):

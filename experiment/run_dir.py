@@ -4,11 +4,13 @@ The order in which it is written is that of the package's docstring.
 """
 import contextlib
 import os
+import tempfile
 
 from common import files
 from common.errors import UserError
+from common.interpreter import command
 from experiment import checkpoints, config, history, run_log
-from runtime import tf
+from runtime import tf, workers
 
 LOCK_NAME = '.lock'
 
@@ -61,8 +63,11 @@ class RunDirectory:
     def __exit__(self, *error):
         self._lock.close()
 
-    def find_start(self):
+    def find_start(self, group=workers.ALONE):
         """Finds the checkpoint that the run goes on from; changes no file.
+
+        Args:
+          group: `workers.Alone` or `workers.Workers`, whom the step is told.
 
         Raises:
           UserError: --resume does not fit what is there, the run there has other flags, or a
@@ -86,6 +91,7 @@ class RunDirectory:
             checkpoints.check_best_belongs(self.path)
         history.check(self.path)
         run_log.read_metrics(self.path)
+        group.of_chief(lambda: self.start_step)
 
     def is_finished(self, step, is_evaluated):
         """Whether nothing is left to train or to evaluate at a step.
@@ -105,6 +111,26 @@ class RunDirectory:
             text = ('The policy poly has come to its end there: give another --model_dir, with '
                     '--init_from %s to start from its weights.' % self.path)
         return '%s is at step %d already. %s' % (self.path, self.start_step, text)
+
+    def describe_done(self, split, info):
+        """Says that a run is through, and how it is scored.
+
+        Args:
+          split: str or None, the split that was evaluated meanwhile.
+          info: `dataset.descriptor.DatasetInfo`.
+
+        Returns:
+          str.
+        """
+        split = 'test' if 'test' in info.splits else split or 'train'
+        return 'Done: %s. Score it with: %s' % (self.path, command(
+            'test.py', '--checkpoint', self.path,
+            *(() if split == 'test' else ('--split', split))))
+
+    def log(self):
+        """Opens the `run_log.RunLog` of the run, to be used in a `with` statement."""
+        is_validated = history.is_validated(self.path, self.start_step)
+        return contextlib.closing(run_log.RunLog(self.path, self.start_step, is_validated))
 
     def check_class_weights(self, class_weights):
         """Makes sure that a run is continued with the class weights it was begun with.
@@ -163,6 +189,49 @@ class RunDirectory:
         folder = os.path.join(self.path, checkpoints.BEST_DIR)
         save_checkpoint(saver, session, folder, entry['step'])
         files.write_json(entry, os.path.join(folder, history.BEST_SCORE_NAME))
+
+
+class WorkerDirectory:
+    """What a worker has that is not the chief, which alone writes the run directory.
+
+    Attributes:
+      path: str, a temporary folder, for the weights that it evaluates.
+      checkpoint, start_step: as of `RunDirectory`, of which the chief tells.
+    """
+
+    def __init__(self):
+        self.path, self.checkpoint, self.start_step = None, None, 0
+        self._folder = contextlib.ExitStack()
+
+    def __enter__(self):
+        self.path = self._folder.enter_context(tempfile.TemporaryDirectory())
+        return self
+
+    def __exit__(self, *error):
+        self._folder.close()
+
+    def find_start(self, group):
+        """As of `RunDirectory`."""
+        self.start_step = group.of_chief(None)
+
+    def begin(self, savers, class_weights):
+        """As of `RunDirectory`."""
+
+    def save(self, saver, session, step):
+        """As of `RunDirectory`."""
+
+    def check_class_weights(self, class_weights):
+        """As of `RunDirectory`."""
+
+    def log(self):
+        """As of `RunDirectory`: the chief logs."""
+        return contextlib.ExitStack()
+
+    def describe_done(self, split, info):
+        """As of `RunDirectory`: the chief tells."""
+
+    def describe_finished(self):
+        """As of `RunDirectory`: the chief tells."""
 
 
 def save_checkpoint(saver, session, folder, step):

@@ -11,6 +11,7 @@ from common.flag_types import (any_number, decay_rate, non_negative_float,
 from experiment import recipes
 from network import INPUT_NORMALIZATIONS
 from resnet import architecture
+from runtime import workers
 
 
 class Flag(NamedTuple):
@@ -84,6 +85,11 @@ _RUN = (
          'train on the first N images and evaluate on the same, to see whether data and settings '
          'can be learned at all; TensorBoard and metrics.jsonl name these scores "validation" all '
          'the same', positive_int, metavar='N', since=2),
+    Flag('worker_timeout', workers.DEFAULT_TIMEOUT,
+         'with several processes (runtime/launch.py or TF_CONFIG): the job ends on all of them so '
+         'long after one of them hangs or loses its connection, at once where one dies; at the '
+         'start all wait %d times as long for each other' % workers.START_TIMEOUTS,
+         positive_float, metavar='SECONDS', since=4, is_free=True),
     Flag('time_limit', None,
          'save and leave in time, with exit status 75; the same command goes on', positive_float,
          metavar='MINUTES', since=2, is_free=True),
@@ -149,9 +155,11 @@ _OPTIMIZATION = (
     Flag('learning_rate_decay', 0.1, 'of the policy piecewise', non_negative_float, since=2),
     Flag('warmup_steps', 0, 'steps over which the learning rate rises from almost 0',
          non_negative_int, since=2),
-    Flag('batch_size', 8, 'images in a step', positive_int, is_posts=True),
+    Flag('batch_size', 8, 'images in a step, of all workers together', positive_int,
+         is_posts=True),
     Flag('accumulate_steps', 1,
-         'parts in which the batch is computed, to save memory; batch norm sees the parts one by '
+         'parts in which the batch, or the share of a worker, is computed, to save memory; batch '
+         'norm sees the parts one by '
          'one, and --hard_example_fraction chooses within each. In parts of one image, that of '
          'the image-level features, which needs two values, uses its moving statistics as they '
          'are', positive_int, since=2),
@@ -168,7 +176,10 @@ _OPTIMIZATION = (
          since=2),
     Flag('freeze_batch_norm', False,
          'use the statistics of --init_from and leave them, and the scales and offsets of batch '
-         'norm, as they are', bool, since=2))
+         'norm, as they are', bool, since=2),
+    Flag('sync_batch_norm', False,
+         'batch norm takes mean and variance over the parts of all workers; without it each has '
+         'those of its own part, and the moving statistics are the chief\'s', bool, since=4))
 
 _AUGMENTATION = (
     Flag('crop_size', 513, 'height and width of a training crop in pixels', positive_int,
@@ -279,11 +290,7 @@ def _check_combinations(args):
     if args.batch_size % args.accumulate_steps:
         raise UserError('--batch_size %d --accumulate_steps %d: the batch must divide into equal '
                         'parts' % (args.batch_size, args.accumulate_steps))
-    if (args.crop_size <= args.output_stride and args.batch_size == args.accumulate_steps
-            and not args.freeze_batch_norm):
-        raise UserError('--crop_size %d --output_stride %d with parts of one image: batch norm '
-                        'needs more than one value in a feature map; give a --crop_size above %d'
-                        % (args.crop_size, args.output_stride, args.output_stride))
+    _check_parts(args)
     if args.hard_example_steps and args.hard_example_fraction == 1:
         raise UserError('--hard_example_steps %d without --hard_example_fraction: the share to '
                         'fall to is missing' % args.hard_example_steps)
@@ -296,6 +303,30 @@ def _check_combinations(args):
     if args.allow_missing and not args.init_from:
         raise UserError('--allow_missing %s without --init_from: nothing is restored'
                         % ' '.join(args.allow_missing))
+
+
+def check_batch(args, num_workers):
+    """Makes sure that a batch divides among the workers, and among the parts of each.
+
+    Raises:
+      UserError: it does not; names the nearest that do.
+    """
+    parts = num_workers * args.accumulate_steps
+    if args.batch_size % parts:
+        below = args.batch_size // parts * parts
+        raise UserError('--batch_size %d --accumulate_steps %d with %d workers: the batch is that '
+                        'of all together and must divide evenly. Give --batch_size %s.' % (
+                            args.batch_size, args.accumulate_steps, num_workers,
+                            ' or '.join(map(str, filter(None, (below, below + parts))))))
+    _check_parts(args, num_workers)
+
+
+def _check_parts(args, num_workers=1):
+    if (args.crop_size <= args.output_stride and not args.freeze_batch_norm
+            and args.batch_size == args.accumulate_steps * num_workers):
+        raise UserError('--crop_size %d --output_stride %d with parts of one image: batch norm '
+                        'needs more than one value in a feature map; give a --crop_size above %d'
+                        % (args.crop_size, args.output_stride, args.output_stride))
 
 
 def describe_recipe(args):

@@ -201,7 +201,7 @@ def _listed(names):
     return ', '.join(names[:_EXAMPLES_SHOWN]) + (' and %d more' % more if more > 0 else '')
 
 
-def start_of(args, checkpoint, saver, averages):
+def start_of(args, checkpoint, saver, averages, copy_op=None, is_chief=True):
     """Decides where the weights of a run come from, and says so. In this order:
 
     1. `checkpoint`, that of a run which is continued: weights, optimizer and step;
@@ -213,6 +213,8 @@ def start_of(args, checkpoint, saver, averages):
       checkpoint: str, the prefix that a run goes on from, or None.
       saver: `tf.train.Saver` of all variables.
       averages: dict from variables to their averages of --ema_decay.
+      copy_op: None, or the op that gives all workers the chief's variables.
+      is_chief: bool; another worker reads no checkpoint.
 
     Returns:
       A function of a session that restores or initialises all variables.
@@ -221,7 +223,11 @@ def start_of(args, checkpoint, saver, averages):
       UserError: the checkpoint does not fit.
     """
     initialise = tf.group(tf.global_variables_initializer(), tf.local_variables_initializer())
-    if checkpoint:
+    if not is_chief:
+        def load(session):
+            pass
+        message = "Starting with the chief's weights."
+    elif checkpoint:
         check_complete(checkpoint, {v.op.name: v for v in tf.global_variables()})
         load = functools.partial(restore, saver, prefix=checkpoint)
         message = ("Continuing %s at step %d (--resume): weights, optimizer's state, step and "
@@ -245,6 +251,8 @@ def start_of(args, checkpoint, saver, averages):
     def start(session):
         session.run(initialise)
         load(session)
+        if copy_op is not None:
+            session.run(copy_op)
     return start
 
 

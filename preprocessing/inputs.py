@@ -20,6 +20,15 @@ SEED_STRIDE = 1000003
 
 Example = namedtuple('Example', ['name', 'image', 'labels'])
 
+# What one of several workers takes of a stream: of every `size * count` examples, the `size` at
+# its `rank`.
+Share = namedtuple('Share', ['rank', 'count', 'size'])
+
+
+def share_of(rank, count, batch_size):
+    """Returns the `Share` of one of `count` workers in batches, or None where it is alone."""
+    return Share(rank, count, batch_size // count) if count > 1 else None
+
 
 def parse_raw_example(serialized):
     """Decodes one record of the post's code; such a record has no name.
@@ -107,13 +116,27 @@ def _epoch(paths, seed, num_examples=None):
     return serialized.shuffle(SHUFFLE_BUFFER_RECORDS, seed=seed)
 
 
+def _own(dataset, first, share):
+    """Keeps of a dataset, whose first example has the number `first`, what falls to a worker."""
+    return dataset.enumerate().filter(
+        lambda place, _: tf.equal((first + place) // share.size % share.count, share.rank)).map(
+            lambda _, record: record)
+
+
+def _num_own(num_examples, share):
+    """Returns int, how many of the first examples of a stream fall to a worker."""
+    whole, rest = divmod(num_examples, share.size * share.count)
+    return whole * share.size + min(max(rest - share.rank * share.size, 0), share.size)
+
+
 def train_dataset(info, dataset_dir, options, batch_size, seed, start_step=0, split='train',
-                  num_examples=None):
+                  num_examples=None, share=None):
     """An endless stream of augmented batches.
 
     The order of epoch e depends on (seed, e) and the distortion of example k on
     (seed, k) alone, so a run resumed at `start_step` sees what an uninterrupted
-    one would have seen (tests/test_inputs.py).
+    one would have seen, whatever the number of workers (tests/test_inputs.py). Each worker
+    reads all records, and decodes its own.
 
     Args:
       info: `dataset.descriptor.DatasetInfo`.
@@ -124,6 +147,7 @@ def train_dataset(info, dataset_dir, options, batch_size, seed, start_step=0, sp
       start_step: int, the number of batches that were already trained on.
       split: str.
       num_examples: None, or int: only so many, the first of the split.
+      share: None, or the `Share` of one of several workers, whose batches these are.
 
     Returns:
       A `tf.data.Dataset` of `Example`: name string [batch],
@@ -134,16 +158,25 @@ def train_dataset(info, dataset_dir, options, batch_size, seed, start_step=0, sp
       UserError: no such split, or a shard is not there, damaged or cut short.
     """
     paths, parse = _open_split(info, dataset_dir, split)
-    start_example = start_step * batch_size
+    start_own = start_step * batch_size
     in_epoch = epoch_size(info, split, num_examples)
-    start_epoch, skipped = divmod(start_example, in_epoch)
+    start_epoch, skipped = divmod(start_own * (share.count if share else 1), in_epoch)
+    if share:
+        skipped = start_own - _num_own(start_epoch * in_epoch, share)
     epochs = tf.data.experimental.Counter(start_epoch, dtype=tf.int64)
     first_seed = seed * SEED_STRIDE
-    serialized = epochs.flat_map(
-        lambda epoch: _epoch(paths, first_seed + epoch, num_examples)).skip(skipped)
-    indices = tf.data.experimental.Counter(start_example, dtype=tf.int64)
+
+    def records_of(epoch):
+        records = _epoch(paths, first_seed + epoch, num_examples)
+        return _own(records, epoch * in_epoch, share) if share else records
+
+    # Workers add no op to the graph itself: initial weights depend on the number of ops before.
+    serialized = epochs.flat_map(records_of).skip(skipped)
+    indices = tf.data.experimental.Counter(start_own, dtype=tf.int64)
 
     def augmented(record, index):
+        if share:
+            index += (index // share.size * (share.count - 1) + share.rank) * share.size
         example = parse(record)
         image, labels = augmentation.augment(example.image, example.labels,
                                              tf.stack([tf.cast(seed, tf.int64), index]), options)
@@ -154,11 +187,11 @@ def train_dataset(info, dataset_dir, options, batch_size, seed, start_step=0, sp
     return dataset.batch(batch_size, drop_remainder=True).prefetch(2)
 
 
-def eval_dataset(info, dataset_dir, split, num_examples=None):
+def eval_dataset(info, dataset_dir, split, num_examples=None, share=None):
     """One pass over a split: whole images at their own size, one a batch, undistorted.
 
     Args:
-      info, dataset_dir, split, num_examples: as in `train_dataset`.
+      info, dataset_dir, split, num_examples, share: as in `train_dataset`.
 
     Returns:
       A `tf.data.Dataset` of `Example`: name string [1], '<split>-<index>' where the
@@ -180,5 +213,7 @@ def eval_dataset(info, dataset_dir, split, num_examples=None):
     dataset = tf.data.TFRecordDataset(paths).enumerate()
     if num_examples is not None:
         dataset = dataset.take(num_examples)
+    if share:
+        dataset = _own(dataset, 0, share)
     dataset = dataset.map(undistorted, num_parallel_calls=PARALLEL_CALLS)
     return dataset.batch(1).prefetch(2)

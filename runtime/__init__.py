@@ -1,4 +1,4 @@
-"""The one tap for TensorFlow: decides which one runs, and hands out `tf`, `slim` and `nets`.
+"""The one tap for TensorFlow: decides which one runs, and hands out `tf`, `slim` and the like.
 
 Every other module says `from runtime import slim, tf` at its top and writes TensorFlow 1's names:
 `tf` is `tensorflow` on 1.15 and `tensorflow.compat.v1` on 2.21 (tests/test_parity.py shows that
@@ -17,7 +17,7 @@ import warnings
 
 from common.errors import UserError
 
-__all__ = ['tf', 'slim', 'nets']
+__all__ = ['tf', 'slim', 'nets', 'collective_ops']
 
 # What tf_slim imports of Keras 2, and where tf_keras keeps it.
 _LEGACY_LAYERS = ('', '.base', '.convolutional', '.core', '.normalization', '.pooling')
@@ -112,3 +112,6 @@ class _Tap(types.ModuleType):
 tf = _Tap('tensorflow', _tensorflow)
 slim = _Tap('tf_slim', lambda: _beside_tensorflow('tf_slim'))
 nets = _Tap('tf_slim.nets', lambda: _beside_tensorflow('tf_slim.nets'))
+# Sums over processes; 1.15 has no public name for them (tests/runtime/test_workers.py).
+collective_ops = _Tap('tensorflow.python.ops.collective_ops', lambda: _beside_tensorflow(
+    'tensorflow.python.ops.collective_ops'))

@@ -152,3 +152,9 @@ def resolve(choice, info, dataset_dir, num_examples=None):
         return median_frequency(
             count_pixels(info, dataset_dir, num_examples=num_examples)).tolist()
     return read(choice, info.class_names)
+
+
+def describe(class_weights, info):
+    """Returns a line of text with the weight of each class of a `descriptor.DatasetInfo`."""
+    return 'Class weights: ' + ', '.join(
+        '%s %.3g' % pair for pair in zip(info.class_names, class_weights))

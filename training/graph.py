@@ -11,10 +11,11 @@ PANELS_SHOWN = 3
 # step: `optimization.TrainStep`. data_wait: float64 scalar, seconds that a run of the
 # graph waited for its images. averages: dict from the model's variables to those of
 # --ema_decay, or empty. are_finite: dict from name to bool scalar, of all that checkpoints keep.
-# paths: list of str, the shards that are read.
+# paths: list of str, the shards that are read. copy_op: None, or the op that gives all workers the
+# chief's variables.
 TrainGraph = namedtuple('TrainGraph', ['graph', 'initializer', 'step', 'train_op', 'global_step',
                                        'learning_rate', 'data_wait', 'panels', 'averages',
-                                       'are_finite', 'saver', 'best_saver', 'paths'])
+                                       'are_finite', 'saver', 'best_saver', 'paths', 'copy_op'])
 
 
 def augmentation_options(args, ignore_label):

@@ -109,18 +109,19 @@ def _norms(gradients):
 
 
 def build_train_step(logits, labels, ignore_label, options, global_step, learning_rate,
-                     class_weights=None):
+                     class_weights=None, all_sum=None):
     """Adds loss, gradients and update to a graph that holds the network.
 
     Args:
       logits: float32 [part, height, width, classes], where part is
-        `batch_size` / `accumulate_steps` images.
+        `batch_size` / `accumulate_steps` images, or a worker's share of them.
       labels: int32 [part, height, width].
       ignore_label: int.
       options: `OptimizerOptions`.
       global_step: the variable that counts steps.
       learning_rate: float32 scalar tensor.
       class_weights: None, or float [classes].
+      all_sum: None, or as of `workers.Alone`: loss and gradients are those of all workers.
 
     Returns:
       `TrainStep`.
@@ -130,8 +131,9 @@ def build_train_step(logits, labels, ignore_label, options, global_step, learnin
         logits, labels, ignore_label, class_weights, build_hard_fraction(options, global_step))
     with tf.variable_scope(SCOPE):
         optimizer = build_optimizer(options, learning_rate)
-        if options.accumulate_steps > 1:
-            accumulate_op, loss, pairs, sums = _accumulated(entropy, weight, variables)
+        if options.accumulate_steps > 1 or all_sum:
+            accumulate_op, loss, pairs, sums = _of_parts(entropy, weight, variables, options,
+                                                         all_sum)
         else:
             loss = losses.sum_losses(tf.div_no_nan(entropy, weight), losses.regularization())
             accumulate_op, sums = None, []
@@ -156,32 +158,50 @@ def _sum_variable(shape, name):
                            use_resource=True, collections=[tf.GraphKeys.LOCAL_VARIABLES])
 
 
-def _accumulated(entropy, weight, variables):
-    """Loss and gradients of a batch that comes in parts.
+def _of_parts(entropy, weight, variables, options, all_sum):
+    """Loss and gradients of a batch that comes in parts, one after another or on several workers.
 
     Cross-entropy and its gradients are summed, and divided by the weight of the
     pixels of all parts at the end: parts with few valid pixels count for little, as
     they would in one large batch.
 
     Returns:
-      (op that adds a part, `losses.Losses`, list of (gradient, variable), list of the
+      (op that adds a part or None, `losses.Losses`, list of (gradient, variable), list of the
       variables to be set back to 0).
     """
     pairs = [(gradient, variable) for gradient, variable in zip(
         tf.gradients(entropy, variables), variables) if gradient is not None]
     variables = [variable for _, variable in pairs]
+    for gradient, variable in pairs:
+        gradient.set_shape(variable.shape)
+    totals = [gradient for gradient, _ in pairs] + [entropy, weight]
+    accumulate_op, sums = None, []
+    if options.accumulate_steps > 1:
+        names = [variable.op.name for variable in variables] + ['entropy', 'weight']
+        accumulate_op, sums, totals = _accumulated(totals, names)
+    if all_sum:
+        totals = all_sum(totals)
+    # Read after the last part was added.
+    with tf.control_dependencies([accumulate_op] if accumulate_op is not None else []):
+        *gradients, entropy, whole = totals
+        decay = losses.regularization()
+        loss = losses.sum_losses(tf.div_no_nan(entropy, whole), decay)
+        means = [tf.div_no_nan(gradient, whole) for gradient in gradients]
+        means = [mean if extra is None else mean + extra
+                 for mean, extra in zip(means, tf.gradients(decay, variables))]
+    return accumulate_op, loss, list(zip(means, variables)), sums
+
+
+def _accumulated(values, names):
+    """Adds up tensors over the parts of a step.
+
+    Returns:
+      (op that adds a part, the variables that hold the sums, the sums behind that op).
+    """
     with tf.variable_scope('accumulated'):
-        sums = [_sum_variable(variable.shape, variable.op.name) for variable in variables]
-        entropy_sum, weight_sum = _sum_variable([], 'entropy'), _sum_variable([], 'weight')
-    additions = [total.assign_add(value, read_value=False) for total, value in
-                 zip(sums + [entropy_sum, weight_sum],
-                     [gradient for gradient, _ in pairs] + [entropy, weight])]
+        sums = [_sum_variable(value.shape, name) for value, name in zip(values, names)]
+    additions = [total.assign_add(value, read_value=False) for total, value in zip(sums, values)]
     # The updates of the batch-norm statistics run with every part.
     accumulate_op = tf.group(*(additions + tf.get_collection(tf.GraphKeys.UPDATE_OPS)))
     with tf.control_dependencies([accumulate_op]):
-        whole, decay = weight_sum.read_value(), losses.regularization()
-        loss = losses.sum_losses(tf.div_no_nan(entropy_sum.read_value(), whole), decay)
-        means = [tf.div_no_nan(total.read_value(), whole) for total in sums]
-        means = [mean if extra is None else mean + extra
-                 for mean, extra in zip(means, tf.gradients(decay, variables))]
-    return accumulate_op, loss, list(zip(means, variables)), sums + [entropy_sum, weight_sum]
+        return accumulate_op, sums, [total.read_value() for total in sums]

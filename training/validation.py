@@ -7,8 +7,10 @@ from tqdm import tqdm
 import metrics
 from common.errors import UserError
 from evaluation import figures, graph, loop, scores
-from experiment import checkpoints, curves, history, run_log
+from experiment import checkpoints, curves, history, run_dir, run_log
+from preprocessing import inputs
 from preprocessing.failures import OutOfMemoryError
+from runtime import workers
 from training import failures
 
 VALIDATION_SPLIT = 'validation'
@@ -29,18 +31,22 @@ class Validation:
       network_options: `network.NetworkOptions`.
       run_dir: `run_dir.RunDirectory`.
       stop: `stopping.StopRequest`.
+      group: `workers.Alone` or `workers.Workers`.
 
     Raises:
       UserError: --patience, and nothing to evaluate.
     """
 
-    def __init__(self, args, info, network_options, run_dir, stop):
+    def __init__(self, args, info, network_options, run_dir, stop, group=workers.ALONE):
         self.args, self.info, self.run_dir, self.stop = args, info, run_dir, stop
+        self.group = group
         self.split, self.graph = split_of(args, info), None
         if self.split:
             self.graph = graph.build_eval_graph(
                 network_options, info, args.dataset_dir, graph.EvaluationOptions(
-                    self.split, num_examples=args.overfit, averaged=args.ema_decay > 0))
+                    self.split, num_examples=args.overfit,
+                    averaged=args.ema_decay > 0 and group.is_chief,
+                    share=inputs.share_of(group.rank, group.count, group.count)))
         elif args.patience:
             raise UserError('--patience %d: %s has no split "%s", so nothing is evaluated. Leave '
                             'the flag out, or build the data set with such a split.'
@@ -56,9 +62,10 @@ class Validation:
 
     def is_missing(self, step):
         """Whether the evaluation of a step that the run goes on from is still to be done."""
-        return step and self.is_due(step) and not history.is_validated(self.run_dir.path, step)
+        return self.group.of_chief(lambda: bool(step) and self.is_due(step) and not (
+            history.is_validated(self.run_dir.path, step)))
 
-    def run(self, step, session, best_saver, log):
+    def run(self, step, session, best_saver, log, copy_op=None):
         """Scores the checkpoint of a step, keeps the best one, draws the curves.
 
         Args:
@@ -66,6 +73,7 @@ class Validation:
           session: `tf.Session` of the training graph.
           best_saver: `tf.train.Saver` of the best checkpoint.
           log: `run_log.RunLog`.
+          copy_op: None, or the op that gives all workers the chief's variables.
 
         Returns:
           bool, False where the run is asked to stop before it is through; the same command
@@ -75,14 +83,20 @@ class Validation:
           UserError: an image does not fit into memory, or the loss is not finite.
         """
         path = self.run_dir.path
+        if copy_op is not None:
+            session.run(copy_op)
+        if not self.group.is_chief:
+            run_dir.save_checkpoint(best_saver, session, path, step)
         checkpoint = os.path.join(path, '%s-%d' % (checkpoints.PREFIX, step))
         try:
             evaluated = loop.evaluate(self.graph, checkpoint, self.info, self.split,
-                                      should_stop=self.stop.is_due)
+                                      should_stop=self.stop.is_due, group=self.group)
         except OutOfMemoryError:
             raise UserError(failures.explain_no_memory_evaluating(self.args, step, self.split))
         if evaluated is None:
             return False
+        if evaluated is loop.WITH_CHIEF:
+            return True
         if not np.isfinite(evaluated.mean_loss):
             raise UserError(failures.explain_evaluation(self.args, step, self.split,
                                                         evaluated.mean_loss))
