@@ -145,7 +145,7 @@ def atrous_spatial_pyramid_pooling(net, scope, depth=256, rates=(6, 12, 18), is_
             slim.arg_scope([slim.conv2d], activation_fn=activation_fn):
         # Axes 1 and 2 are height and width: one vector for each image.
         image_level = tf.reduce_mean(net, [1, 2], keepdims=True)
-        has_variance = image_level.shape.as_list()[0] != 1
+        has_variance = image_level.shape.as_list()[0] != 1 or resnet_utils.is_synced()
         with slim.arg_scope([slim.batch_norm], is_training=is_training and has_variance):
             image_level = slim.conv2d(image_level, depth, 1, scope='image_level_conv_1x1')
         image_level = tf.image.resize_bilinear(image_level, tf.shape(net)[1:3])
@@ -157,7 +157,7 @@ def atrous_spatial_pyramid_pooling(net, scope, depth=256, rates=(6, 12, 18), is_
         return slim.conv2d(net, depth, 1, scope='conv_1x1_output')
 
 
-def deeplab_v3(inputs, args, is_training, reuse, output_size=None):
+def deeplab_v3(inputs, args, is_training, reuse, output_size=None, batch_norm=None):
     """Builds DeepLab v3.
 
     Args:
@@ -168,6 +168,7 @@ def deeplab_v3(inputs, args, is_training, reuse, output_size=None):
         adds its updates to `tf.GraphKeys.UPDATE_OPS`.
       reuse: bool or None, whether to reuse the variables.
       output_size: None for the inputs' size, or int32 [2], height and width.
+      batch_norm: None for slim's, or a function like it.
 
     Returns:
       float32 [batch, height, width, number_of_classes], the logits, bilinearly
@@ -183,7 +184,8 @@ def deeplab_v3(inputs, args, is_training, reuse, output_size=None):
     size = args.architecture
     with slim.arg_scope(nets.resnet_utils.resnet_arg_scope(
             weight_decay=args.l2_regularizer, batch_norm_decay=args.batch_norm_decay,
-            batch_norm_epsilon=args.batch_norm_epsilon)):
+            batch_norm_epsilon=args.batch_norm_epsilon)), slim.arg_scope(
+                [slim.conv2d], normalizer_fn=batch_norm or slim.batch_norm):
         _, end_points = resnet_v2.resnet_v2(
             normalize(inputs, args.input_normalization), args.resnet_model, size, is_training,
             output_stride=args.output_stride, multi_grid=args.multi_grid, reuse=reuse)

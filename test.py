@@ -21,8 +21,9 @@ import network
 from common import command_line, scripts
 from dataset import descriptor
 from evaluation import graph, loop, results, scores
-from experiment import loading
+from experiment import agreement, loading
 from inference import options, submission
+from preprocessing import inputs
 from runtime.devices import set_up
 
 
@@ -37,6 +38,7 @@ def parse_flags(argv=None):
                         help="leave out the scores in the post's definition, which take a second "
                              'pass of the network')
     options.add_flags(parser)
+    options.add_worker_flags(parser)
     return parser.parse_args(argv)
 
 
@@ -57,23 +59,32 @@ def test(flags):
     passes = options.passes_of(flags)
     run = loading.load_run(flags.checkpoint, flags.output_stride)
     dataset_dir, info = load_dataset(flags, run)
+    with agreement.joined(vars(flags), dataset_dir, checkpoint=run.checkpoint) as group:
+        score(flags, passes, run, dataset_dir, info, group)
+
+
+def score(flags, passes, run, dataset_dir, info, group):
+    """Scores with what `test` has read, alone or with other workers."""
     output_dir = flags.output_dir or os.path.join(run.run_dir, 'results_' + flags.split)
     submission_dir = flags.save_submission and submission.folder_in(
         output_dir, flags.save_submission, flags.split, info.class_names)
-    print(set_up(flags.gpu_id, allow_unsupported_gpu=flags.allow_unsupported_gpu), flush=True)
+    print(set_up(flags.gpu_id, flags.num_threads, flags.allow_unsupported_gpu), flush=True)
     eval_graph = graph.build_eval_graph(
         network.options_of(run.args), info, dataset_dir, graph.EvaluationOptions(
             flags.split, run.args.crop_size if flags.post_scores else None,
-            checkpoint=run.checkpoint, passes=passes))
+            checkpoint=run.checkpoint, passes=passes,
+            share=inputs.share_of(group.rank, group.count, group.count)))
     print('%s on split "%s" of %s, output stride %d.'
           % (run.checkpoint, flags.split, dataset_dir, run.args.output_stride))
     scores_path = os.path.join(output_dir, results.SCORES_NAME)
-    if os.path.exists(scores_path):
+    if os.path.exists(scores_path) and group.is_chief:
         os.remove(scores_path)  # of an earlier evaluation: it is there when all is
 
     pictures = results.Pictures(output_dir, eval_graph.num_examples, info, submission_dir)
     evaluated = loop.evaluate(eval_graph, run.checkpoint, info, flags.split, pictures.add,
-                              details=True)
+                              details=True, group=group)
+    if evaluated is loop.WITH_CHIEF:
+        return
     interval = metrics.bootstrap_mean_iou(evaluated.image_counts)
     print(scores.as_text(metrics.scores(evaluated.matrix), info.class_names, interval,
                          evaluated.post_scores, run.args.crop_size))

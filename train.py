@@ -24,8 +24,9 @@ from preprocessing import inputs
 from runtime import tf, workers
 from runtime.devices import set_up
 from training import class_weights, failures, optimization
-from training.graph import (TrainGraph, augmentation_options, build_averages,
-                            build_finite_checks, build_panels, build_savers, timed_next)
+from training.graph import (TrainGraph, augmentation_options, batch_norm_of,
+                            build_averages, build_finite_checks, build_panels,
+                            build_savers, timed_next)
 from training.steps import Steps
 from training.validation import Validation, split_of
 
@@ -61,7 +62,8 @@ def build_train_graph(args, info, network_options, start_step=0, loss_weights=No
 
         # Nothing but batch norm differs between training and evaluation mode.
         logits = network.deeplab_v3(example.image, network_options,
-                                    is_training=not args.freeze_batch_norm, reuse=None)
+                                    is_training=not args.freeze_batch_norm, reuse=None,
+                                    batch_norm=batch_norm_of(args, group))
 
         options = train_flags.pick(optimization.OptimizerOptions, args)
         global_step = tf.train.get_or_create_global_step()
@@ -101,9 +103,8 @@ def loop(session, graph, validation, log, run_dir, args, stop, group):
         with stop.timed('save'):
             run_dir.save(graph.saver, session, steps.checked_step())
     with failures.saving_what_is_finished(save, args), group.explained(), progress.bar(
-            disable=None if group.is_chief else True,
             total=args.max_steps * args.batch_size, initial=start_step * args.batch_size,
-            unit='image', smoothing=0.05, has_lines=False) as bar:
+            unit='image', smoothing=0.05, has_lines=False, disable=not group.is_chief or None) as bar:
         for step in range(start_step + 1, args.max_steps + 1):
             validation.is_patience_over()
             if group.is_due(stop):
@@ -156,13 +157,11 @@ def train(args, stop, group):
         run_dir.check_class_weights(loss_weights)
         if loss_weights:
             print(class_weights.describe(loss_weights, info))
-
         network_options = network.options_of(args)
         group.start_server()
         graph = build_train_graph(args, info, network_options, run_dir.start_step, loss_weights,
                                   group)
         validation = Validation(args, info, network_options, run_dir, stop, group)
-
         with graph.graph.as_default():
             restore = weights.start_of(args, run_dir.checkpoint, graph.saver, graph.averages,
                                        graph.copy_op, group.is_chief)

@@ -64,11 +64,13 @@ class Gathering:
       add: function that takes a dict of `count`; the chief calls it for each image.
 
     Attributes:
+      num_own: int, the images that fall to this worker.
       is_cut: bool, whether a worker broke off.
     """
 
     def __init__(self, group, num_examples, add):
         self._group, self._num_examples, self._add = group, num_examples, add
+        self.num_own = len(range(group.rank, num_examples, group.count))
         self._num_taken, self._running, self.is_cut = 0, set(range(1, group.count)), False
 
     def take(self, counted):

@@ -91,33 +91,41 @@ def evaluate(eval_graph, checkpoint, info, split, on_example=None, should_stop=N
       UserError: a label is neither a class nor ignored; a shard or the checkpoint is damaged.
       OutOfMemoryError: an image does not fit into memory.
     """
-    sums, waiting, is_stopped = _Sums(on_example), deque(), False
+    sums = _Sums(on_example)
     gathering = counting.Gathering(group, eval_graph.num_examples, sums.add)
 
     def take(values):
         gathering.take(counting.count(values, info, details, bool(on_example)))
     no_memory = ('An image in %s does not fit into memory: test.py --window 513 cuts larger images.'
                  % os.path.dirname(eval_graph.paths[0]))
+    quiet = {} if group.is_chief else {'disable': True}
     with explained(eval_graph.paths, no_memory), \
             weights.restored_session(eval_graph.graph, eval_graph.saver, checkpoint) as session, \
             ThreadPoolExecutor(max_workers=1) as executor:
         session.run(eval_graph.initializer)
         # position: on the line of the bar of training, where there is one.
-        for values in progress.bar(
-                _examples(session, eval_graph, info, details), total=-(
-                    -eval_graph.num_examples // group.count), desc=split, unit='image',
-                leave=False, position=0, **({} if group.is_chief else {'disable': True})):
-            is_stopped = bool(should_stop and should_stop())
-            if is_stopped:
-                break
-            waiting.append(executor.submit(take, values))
-            if len(waiting) > QUEUED_IMAGES:
-                waiting.popleft().result()
-        for added in waiting:
-            added.result()
+        is_stopped = _take_all(progress.bar(
+            _examples(session, eval_graph, info, details), total=gathering.num_own,
+            desc=split, unit='image', leave=False, position=0, **quiet), take, executor,
+            should_stop)
     if not gathering.finish(is_stopped):
         return None
     return sums.result() if group.is_chief else WITH_CHIEF
+
+
+def _take_all(examples, take, executor, should_stop):
+    """Has a thread take the examples one after another; returns bool, whether it was stopped."""
+    waiting, is_stopped = deque(), False
+    for values in examples:
+        is_stopped = bool(should_stop and should_stop())
+        if is_stopped:
+            break
+        waiting.append(executor.submit(take, values))
+        if len(waiting) > QUEUED_IMAGES:
+            waiting.popleft().result()
+    for taken in waiting:
+        taken.result()
+    return is_stopped
 
 
 def _examples(session, eval_graph, info, details):

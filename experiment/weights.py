@@ -223,11 +223,21 @@ def start_of(args, checkpoint, saver, averages, copy_op=None, is_chief=True):
       UserError: the checkpoint does not fit.
     """
     initialise = tf.group(tf.global_variables_initializer(), tf.local_variables_initializer())
-    if not is_chief:
-        def load(session):
-            pass
-        message = "Starting with the chief's weights."
-    elif checkpoint:
+    load = _loader_of(args, checkpoint, saver, averages) if is_chief else None
+
+    def start(session):
+        session.run(initialise)
+        if load:
+            load(session)
+        if copy_op is not None:
+            session.run(copy_op)
+    return start
+
+
+def _loader_of(args, checkpoint, saver, averages):
+    """Returns a function that restores what `start_of` says, or None for random weights."""
+    load = None
+    if checkpoint:
         check_complete(checkpoint, {v.op.name: v for v in tf.global_variables()})
         load = functools.partial(restore, saver, prefix=checkpoint)
         message = ("Continuing %s at step %d (--resume): weights, optimizer's state, step and "
@@ -242,18 +252,10 @@ def start_of(args, checkpoint, saver, averages, copy_op=None, is_chief=True):
             session.run(copy)
         message = 'Starting ' + message
     else:
-        def load(session):
-            pass
         message = ('Starting at step 0 with random weights (seed %d). For results like the '
                    'published ones give --init_from imagenet.' % args.seed)
     print(message)
-
-    def start(session):
-        session.run(initialise)
-        load(session)
-        if copy_op is not None:
-            session.run(copy_op)
-    return start
+    return load
 
 
 def _is_in(name, scopes):

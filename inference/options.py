@@ -8,6 +8,7 @@ from common import flag_types
 from common.errors import UserError
 from inference import submission
 from resnet import architecture
+from runtime import workers
 
 # scales: tuple of float. flip: bool. window: None, or int, the side of the squares that larger
 # images are cut into. overlap: int, pixels that neighbouring squares share at least.
@@ -66,6 +67,15 @@ def add_flags(parser):
                         help="also write what PASCAL VOC's server takes, as results/VOC2012/"
                              'Segmentation/COMPETITION_SPLIT_cls/ID.png; comp6 (default) is for '
                              'networks that saw more than VOC, comp5 for others')
+
+
+def add_worker_flags(parser):
+    """Adds --num_threads and --worker_timeout to the `argparse.ArgumentParser`."""
+    parser.add_argument('--num_threads', type=flag_types.positive_int,
+                        help='of the CPU (default: one for each core)')
+    parser.add_argument('--worker_timeout', type=flag_types.positive_float, metavar='SECONDS',
+                        default=workers.DEFAULT_TIMEOUT,
+                        help='with several processes, as of train.py (default: %(default)g)')
 
 
 def passes_of(flags):

@@ -116,6 +116,23 @@ def _epoch(paths, seed, num_examples=None):
     return serialized.shuffle(SHUFFLE_BUFFER_RECORDS, seed=seed)
 
 
+def _endless(paths, seed, in_epoch, num_examples, start_own, share):
+    """The serialized records of a stream, or of a worker's `share`, behind its first `start_own`.
+
+    Workers add no op to the graph itself: initial weights depend on the number of ops before.
+    """
+    start_epoch, skipped = divmod(start_own * (share.count if share else 1), in_epoch)
+    if share:
+        skipped = start_own - _num_own(start_epoch * in_epoch, share)
+    epochs = tf.data.experimental.Counter(start_epoch, dtype=tf.int64)
+    first_seed = seed * SEED_STRIDE
+
+    def records_of(epoch):
+        records = _epoch(paths, first_seed + epoch, num_examples)
+        return _own(records, epoch * in_epoch, share) if share else records
+    return epochs.flat_map(records_of).skip(skipped)
+
+
 def _own(dataset, first, share):
     """Keeps of a dataset, whose first example has the number `first`, what falls to a worker."""
     return dataset.enumerate().filter(
@@ -159,19 +176,8 @@ def train_dataset(info, dataset_dir, options, batch_size, seed, start_step=0, sp
     """
     paths, parse = _open_split(info, dataset_dir, split)
     start_own = start_step * batch_size
-    in_epoch = epoch_size(info, split, num_examples)
-    start_epoch, skipped = divmod(start_own * (share.count if share else 1), in_epoch)
-    if share:
-        skipped = start_own - _num_own(start_epoch * in_epoch, share)
-    epochs = tf.data.experimental.Counter(start_epoch, dtype=tf.int64)
-    first_seed = seed * SEED_STRIDE
-
-    def records_of(epoch):
-        records = _epoch(paths, first_seed + epoch, num_examples)
-        return _own(records, epoch * in_epoch, share) if share else records
-
-    # Workers add no op to the graph itself: initial weights depend on the number of ops before.
-    serialized = epochs.flat_map(records_of).skip(skipped)
+    serialized = _endless(paths, seed, epoch_size(info, split, num_examples), num_examples,
+                          start_own, share)
     indices = tf.data.experimental.Counter(start_own, dtype=tf.int64)
 
     def augmented(record, index):

@@ -4,7 +4,8 @@ Differs from `tf_slim.nets.resnet_utils` in this, and in nothing else:
 
 1. `conv2d_same` runs atrous convolutions natively where the build can
    differentiate them (slim goes through SpaceToBatchND);
-2. `apply_multi_grid` gives every unit of the last block a rate of its own
+2. `batch_norm` takes its statistics over several workers where it is asked to;
+3. `apply_multi_grid` gives every unit of the last block a rate of its own
    (arXiv 1706.05587, section 3.2.1).
 
 Everything else (stacking of blocks, strides, padding, arg scope) is slim's.
@@ -57,6 +58,64 @@ def _native_atrous_conv2d(inputs, num_outputs, kernel_size, rate, scope):
             outputs = activation(outputs)
         return slim.utils.collect_named_outputs(
             settings.get('outputs_collections'), variable_scope.name, outputs)
+
+
+def normalizer():
+    """Returns the batch norm of the arg scope of `slim.conv2d`: slim's, or the synced one."""
+    settings = slim.current_arg_scope().get(slim.arg_scope_func_key(slim.conv2d), {})
+    return settings.get('normalizer_fn') or slim.batch_norm
+
+
+def is_synced():
+    """Whether batch norm takes its statistics over several workers here. Returns bool."""
+    return normalizer() is not slim.batch_norm
+
+
+def synced_batch_norm(inputs, all_sum, num_workers, activation_fn=None, scope=None, **settings):
+    """`slim.batch_norm` over the parts that several workers have of a batch.
+
+    Variables are named as slim's; values and gradients are those of slim's over the whole batch
+    to float rounding (tests/runtime/test_workers.py).
+
+    Args:
+      inputs: float [batch, height, width, channels], its shape known and equal on all workers.
+      all_sum: function that maps a list of tensors to their sums over the workers, and that
+        gradients pass.
+      num_workers: int.
+      activation_fn: None, or a function.
+      scope: str or None.
+      **settings: of `slim.batch_norm`, beside those of its arg scope.
+
+    Returns:
+      float of the inputs' type and shape.
+    """
+    settings = dict(slim.current_arg_scope().get(
+        slim.arg_scope_func_key(slim.batch_norm), {}), **settings)
+    if not settings['is_training']:
+        return slim.batch_norm(inputs, activation_fn=activation_fn, scope=scope, **settings)
+    with tf.variable_scope(scope, 'BatchNorm', [inputs]):
+        zeros, ones = tf.zeros_initializer(), tf.ones_initializer()
+        beta, gamma, moving_mean, moving_variance = [slim.model_variable(
+            name, inputs.shape[-1:], initializer=initial, trainable=is_trained)
+            for name, initial, is_trained in (
+                ('beta', zeros, True), ('gamma', ones, True), ('moving_mean', zeros, False),
+                ('moving_variance', ones, False))]
+        # In double precision, in which the difference of squares keeps its digits.
+        own_mean, own_variance = [tf.cast(moment, tf.float64) for moment in tf.nn.moments(
+            tf.cast(inputs, tf.float32), [0, 1, 2])]
+        mean, square = [total / num_workers for total in all_sum(
+            [own_mean, own_variance + own_mean ** 2])]
+        variance = square - mean ** 2
+        count = float(num_workers * inputs.shape[:-1].num_elements())
+        for moving, value in ((moving_mean, mean),
+                              # As slim's: that of the images from which the batch was drawn.
+                              (moving_variance, variance * (count / max(count - 1, 1)))):
+            tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, moving.assign_sub(
+                (moving - tf.cast(value, tf.float32)) * (1 - settings['decay'])))
+        outputs = tf.nn.batch_normalization(
+            inputs, *[tf.cast(value, inputs.dtype) for value in (mean, variance, beta, gamma)],
+            variance_epsilon=settings['epsilon'])
+        return activation_fn(outputs) if activation_fn else outputs
 
 
 def conv2d_same(inputs, num_outputs, kernel_size, stride, rate=1, scope=None, native=False):

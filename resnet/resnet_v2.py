@@ -27,7 +27,7 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, unit_rate=1, nat
     """
     linear = dict(normalizer_fn=None, activation_fn=None)
     with tf.variable_scope(scope, 'bottleneck_v2', [inputs]):
-        preact = slim.batch_norm(inputs, activation_fn=tf.nn.relu, scope='preact')
+        preact = resnet_utils.normalizer()(inputs, activation_fn=tf.nn.relu, scope='preact')
         if inputs.shape[3].value == depth:
             shortcut = nets.resnet_utils.subsample(inputs, stride, 'shortcut')
         else:

@@ -170,7 +170,8 @@ class Workers(Alone):
           tensors: list of tensors whose shapes are known and equal on all workers.
 
         Returns:
-          List of tensors, the same bits on all workers.
+          List of tensors, the same bits on all workers. The gradient of the sum of the workers'
+          losses passes them.
         """
         sums = [None] * len(tensors)
         for dtype in sorted({tensor.dtype.base_dtype for tensor in tensors}, key=str):
@@ -183,12 +184,16 @@ class Workers(Alone):
                 sums[place] = tf.reshape(part, tensors[place].shape)
         return sums
 
-    def _summed(self, flat):
+    def _reduced(self, flat):
         self._num_sums += 1
         # 1.15 wants a device that is spelled out.
         with tf.device('%s/device:CPU:0' % self.device):
             return collective_ops.all_reduce(
                 tf.identity(flat), self.count, _GROUP_KEY, self._num_sums, 'Add', 'Id')
+
+    def _summed(self, flat):
+        # What each worker's loss owes to a sum, all of them owe to each part of it.
+        return tf.custom_gradient(lambda values: (self._reduced(values), self._reduced))(flat)
 
     def build_copy(self, variables):
         """As of `Alone`."""

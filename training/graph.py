@@ -1,9 +1,11 @@
 """Parts of the training graph that are not the method: pictures, waiting times, averages."""
+import functools
 from collections import namedtuple
 
 import network
 from dataset import palette
 from preprocessing import augmentation
+from resnet import resnet_utils
 from runtime import slim, tf
 
 PANELS_SHOWN = 3
@@ -26,6 +28,14 @@ def augmentation_options(args, ignore_label):
     return augmentation.Augmentation(
         args.crop_size, args.min_scale, args.max_scale, args.random_flip, args.color_jitter,
         ignore_label, color, args.crop_position == 'center', args.align_scaling)
+
+
+def batch_norm_of(args, group):
+    """Returns the batch norm of --sync_batch_norm for `workers.Workers`, or None for slim's."""
+    if not args.sync_batch_norm or group.count == 1:
+        return None
+    return functools.partial(resnet_utils.synced_batch_norm, all_sum=group.all_sum,
+                             num_workers=group.count)
 
 
 def timed_next(iterator):
