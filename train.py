@@ -104,7 +104,7 @@ def loop(session, graph, validation, log, run_dir, args, stop, group):
             run_dir.save(graph.saver, session, steps.checked_step())
     with failures.saving_what_is_finished(save, args), group.explained(), progress.bar(
             total=args.max_steps * args.batch_size, initial=start_step * args.batch_size,
-            unit='image', smoothing=0.05, has_lines=False, disable=not group.is_chief or None) as bar:
+            unit='image', smoothing=0.05, has_lines=False, disable=group.is_quiet) as bar:
         for step in range(start_step + 1, args.max_steps + 1):
             validation.is_patience_over()
             if group.is_due(stop):

@@ -158,18 +158,23 @@ class Channel:
         return values
 
     def check_addresses(self):
-        """Makes sure that the addresses of all workers lead somewhere.
+        """Makes sure that the addresses of all workers lead somewhere from each of them.
 
         Raises:
-          UserError: one does not.
+          UserError: one does not; the same on all workers.
         """
+        self.share(None)  # all listen
+        problem = None
         for rank, address in enumerate(self.addresses):
             try:
                 socket.create_connection(split_address(address), self.timeout).close()
             except OSError as error:
-                raise UserError('%s cannot be reached from %s: %s. Give its address in TF_CONFIG, '
-                                'and let its port through.'
-                                % (self.name(rank), self.name(self.rank).lower(), error))
+                problem = ('%s cannot be reached from %s: %s. Give its address in TF_CONFIG, and '
+                           'let its port through.'
+                           % (self.name(rank), self.name(self.rank).lower(), error))
+                break
+        for found in filter(None, self.share(problem)):
+            raise UserError(found)
 
     def wait_for_failure(self):
         """Waits as long as it takes to notice that a worker is gone, which ends this process."""

@@ -66,11 +66,13 @@ class Alone:
 
     Attributes:
       rank, count: ints, this worker's number and how many there are.
+      is_chief: bool.
+      is_quiet: as `disable` of tqdm: True on another worker than the chief.
       device, target: as of `tf.device` and `tf.Session`.
       all_sum: None, or a function that maps a list of tensors to their sums over the workers.
     """
     rank, count, device, target, all_sum = 0, 1, None, '', None
-    is_chief = True
+    is_chief, is_quiet = True, None
 
     def start_server(self):
         """Starts what sessions run in; call it before graphs are built."""
@@ -111,7 +113,7 @@ class Workers(Alone):
 
     def __init__(self, channel):
         self.channel, self.rank, self.count = channel, channel.rank, len(channel.addresses)
-        self.is_chief = self.rank == 0
+        self.is_chief, self.is_quiet = self.rank == 0, self.rank > 0 or None
         self.device, self._server, self._num_sums = '/job:%s/task:%d' % (_JOB, self.rank), None, 0
         self.all_sum = self._all_sum
 
@@ -129,9 +131,7 @@ class Workers(Alone):
             raise UserError("TensorFlow's server cannot be started at %s: %s. Give another port."
                             % (self.channel.addresses[self.rank], error.message.splitlines()[0]))
         self.target = self._server.target
-        self.channel.share(None)
         self.channel.check_addresses()
-        self.channel.share(None)
 
     def _config(self):
         config = session_config()
@@ -170,8 +170,7 @@ class Workers(Alone):
           tensors: list of tensors whose shapes are known and equal on all workers.
 
         Returns:
-          List of tensors, the same bits on all workers. The gradient of the sum of the workers'
-          losses passes them.
+          List of tensors, the same bits on all workers. No gradient passes them.
         """
         sums = [None] * len(tensors)
         for dtype in sorted({tensor.dtype.base_dtype for tensor in tensors}, key=str):
@@ -184,16 +183,12 @@ class Workers(Alone):
                 sums[place] = tf.reshape(part, tensors[place].shape)
         return sums
 
-    def _reduced(self, flat):
+    def _summed(self, flat):
         self._num_sums += 1
         # 1.15 wants a device that is spelled out.
         with tf.device('%s/device:CPU:0' % self.device):
             return collective_ops.all_reduce(
                 tf.identity(flat), self.count, _GROUP_KEY, self._num_sums, 'Add', 'Id')
-
-    def _summed(self, flat):
-        # What each worker's loss owes to a sum, all of them owe to each part of it.
-        return tf.custom_gradient(lambda values: (self._reduced(values), self._reduced))(flat)
 
     def build_copy(self, variables):
         """As of `Alone`."""
