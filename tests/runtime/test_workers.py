@@ -60,10 +60,18 @@ STEPS = 2
 
 
 @pytest.fixture(scope='module')
-def computed(shapes_dir, tmp_path_factory):
+def argv(shapes_dir, tmp_path_factory):
+    """The flags, with weights to begin with: random ones depend on the ops of the graph."""
+    folder = str(tmp_path_factory.mktemp('initial'))
+    with tiny_runs.tiny_network(worker_job.BASE_DEPTH):
+        tiny_runs.write_run(folder, shapes_dir)
+    return FLAGS + ['--dataset_dir', shapes_dir, '--init_from', folder]
+
+
+@pytest.fixture(scope='module')
+def computed(argv, tmp_path_factory):
     """What two processes compute together; and how the chief ends when the other one dies."""
     folder = tmp_path_factory.mktemp('computed')
-    argv = FLAGS + ['--dataset_dir', shapes_dir]
     job = write_job(folder / 'job', 'compute', folder, argv, STEPS)
     with started([job] * 2) as processes:
         ends = ends_of(processes, 300)
@@ -96,17 +104,21 @@ def test_synced_batch_norm_is_slims_over_the_whole_batch(computed):
                                    rtol=1e-4)
 
 
-def test_steps_with_synced_batch_norm_are_those_of_one_process(computed, shapes_dir):
+def test_steps_with_synced_batch_norm_are_those_of_one_process(computed, argv, shapes_dir):
     with tiny_runs.tiny_network(worker_job.BASE_DEPTH):
-        args = train_flags.parse(FLAGS + ['--dataset_dir', shapes_dir])
+        args = train_flags.parse(argv)
         alone = worker_job.trained(train, args, descriptor.load(shapes_dir), workers.ALONE, STEPS)
-    chief, other = computed[0]
+    (chief, other), worst = computed[0], {}
     assert alone['loss'] == pytest.approx(chief['loss'], rel=1e-5)
+    # Of biases before a batch norm the gradient is 0 but for rounding: the largest is the measure.
+    largest = max(np.abs(value).max() for name, value in alone.items() if 'Momentum' in name)
     for name in sorted(set(alone) - {'loss'}):
-        if 'postnorm' not in name:  # that is not used
-            np.testing.assert_array_equal(chief[name], other[name])
-            scale = np.abs(alone[name]).max()
-            assert np.abs(chief[name] - alone[name]).max() <= 1e-4 * scale, name
+        if 'postnorm' in name:  # which is built but unused, and each worker's own
+            continue
+        np.testing.assert_array_equal(chief[name], other[name])
+        scale = largest if 'Momentum' in name else np.abs(alone[name]).max()
+        worst[name] = np.abs(chief[name] - alone[name]).max() / scale if scale else 0
+    assert max(worst.values()) < 1e-5, sorted(worst.items(), key=lambda pair: -pair[1])[:9]
 
 
 def test_a_worker_that_dies_within_a_sum_ends_the_others(computed):
