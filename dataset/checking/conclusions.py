@@ -38,7 +38,7 @@ def conclude(inputs, statistics, max_images, findings):
         findings.add('classes_inferred', 'No list of classes was given: the masks are taken to '
                      'have %d. Give --classes to have their ids checked.'
                      % info.number_of_classes)
-    telling = _judge_splits(statistics, info, max_images is not None, findings)
+    telling = _judge_splits(statistics, info, inputs.inferred, max_images is not None, findings)
     if inputs.inferred:
         _judge_inferred(telling, info, findings)
     else:
@@ -74,7 +74,7 @@ def _seen_ids(statistics, info):
     return np.flatnonzero(pixels)
 
 
-def _judge_splits(statistics, info, partial, findings):
+def _judge_splits(statistics, info, inferred, partial, findings):
     """Judges each split alone; returns the statistics of those that say something of classes."""
     telling = {}
     for split in sorted(statistics, key=split_order):
@@ -89,7 +89,7 @@ def _judge_splits(statistics, info, partial, findings):
             if labelled[0] and not labelled[1:].any() and (
                     info.number_of_classes > 1 or counts.class_pixels[info.ignore_label]):
                 if not partial:
-                    _add_only_background(counts, info, split, findings)
+                    _add_only_background(counts, info, inferred, split, findings)
             elif labelled.any():
                 telling[split] = counts
     return telling
@@ -103,13 +103,14 @@ def _judge_ignored(counts, info, split, findings):
                      % (100 * share, info.ignore_label), split)
 
 
-def _add_only_background(counts, info, split, findings):
+def _add_only_background(counts, info, inferred, split, findings):
     ignored = bool(counts.class_pixels[info.ignore_label])
     findings.add('only_background', 'All masks hold nothing but 0%s: the network would learn to '
-                 'answer %r everywhere. %s'
+                 'answer %s everywhere. %s'
                  % (' and the ignore label %d' % info.ignore_label if ignored else '',
-                    info.class_names[0],
-                    id_maps.object_drawn_as(info.ignore_label, info.class_names) if ignored else
+                    0 if inferred else repr(info.class_names[0]),
+                    id_maps.object_drawn_as(
+                        info.ignore_label, None if inferred else info.class_names) if ignored else
                     'Export the masks again, with a class id for each object.'), split)
 
 
