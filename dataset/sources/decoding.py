@@ -227,7 +227,7 @@ def decode(example, part):
         view = view._replace(bands=None, value_range=None)
     try:
         opened = opening.open_source(source, view)
-    except bands.UnusableBandsError as error:
+    except (bands.UnusableBandsError, opening.MissingPageError) as error:
         raise InvalidExampleError('%s %s' % (name, error), _UNDECODABLE[part])
     except UnidentifiedImageError:
         cause = _unidentified(source, name, part)
