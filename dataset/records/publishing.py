@@ -12,7 +12,7 @@ from common import files
 from common.errors import UserError
 from dataset import descriptor
 from dataset.records import manifest
-from dataset.sources import notes
+from dataset.sources import notes, views
 
 # entries: dict from file name to `manifest.Entry` of shards that need not be built.
 # in_place: set of the names of those that are in the output directory itself.
@@ -81,12 +81,12 @@ def check_others(info, output_dir, names):
     if not others:
         return totals
     theirs = descriptor.load(output_dir)
-    for field in ('bands', 'value_range'):
-        if getattr(info, field) != getattr(theirs, field):
-            raise UserError(
-                '%s already holds %s, built with %s; this build has %s. Give the same, or another '
-                '--output_dir.' % (output_dir, ' and '.join(others), _spelt(theirs, field),
-                                   _spelt(info, field)))
+    ours, before = [views.spell(one) or 'neither --bands nor --value_range'
+                    for one in (info, theirs)]
+    if ours != before:
+        raise UserError('%s already holds %s, built with %s; this build has %s. Give the same, or '
+                        'another --output_dir.'
+                        % (output_dir, ' and '.join(others), before, ours))
     for split in others:
         for entry in manifest.load(output_dir, split)[1]:
             totals.merge({}, entry.colors)
@@ -94,12 +94,6 @@ def check_others(info, output_dir, names):
         totals.merge({}, {'#%02x%02x%02x' % color: [[class_id, 'the palette of %s' % (
             'this build' if info.colors else output_dir)]]})
     return totals
-
-
-def _spelt(info, field):
-    values = getattr(info, field)
-    return '--%s %s' % (field, ' '.join('%g' % value for value in values)) if values else (
-        'no --' + field)
 
 
 def _with_colors(info, output_dir):
