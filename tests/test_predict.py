@@ -491,7 +491,8 @@ def test_bands_of_the_data_set_are_those_of_the_run_unless_flags_say_others(
     values = json.loads((run / 'config.json').read_text())
     values['dataset'].update(bands=[3, 2, 1], value_range=[0, 510])
     (run / 'config.json').write_text(json.dumps(values))
-    for name, pixels in (('a', colours()), ('b', colours()[..., ::-1] // 2 + colours()[..., ::-1] % 2)):
+    swapped = colours()[..., ::-1]
+    for name, pixels in (('a', colours()), ('b', swapped // 2 + swapped % 2)):
         (tmp_path / (name + '.png')).write_bytes(encoded(pixels))
 
     def labels(name, run, *flags):

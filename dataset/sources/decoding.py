@@ -269,9 +269,9 @@ def _unidentified(source, name, part):
         raise InvalidExampleError(
             '%s is a TIFF of %s, which has no one way to be shown. %s'
             % (name, bands.describe(pages[0]), 'Export a mask of one band, as PNG.'
-               if part == 'mask' else 'Choose bands with --bands 3 2 1, or other ones, and what '
+               if part == 'mask' else 'Choose bands with --bands %s, or other ones, and what '
                'becomes black and white with --value_range LOW HIGH (build_folder.py, '
-               'predict.py).'),
+               'predict.py).' % ('1 2 3' if bands.is_rgb(pages[0]) else '3 2 1')),
             _UNDECODABLE[part])
     return ('it is no image, or its header is damaged (it starts with %r)' % data[:16]
             if data else 'it is empty')

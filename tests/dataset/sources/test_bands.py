@@ -103,6 +103,16 @@ def write(directory, image, extension='.tif'):
             '--classes', str(directory / 'classes.txt'), '--split', 'train']
 
 
+def test_advice_on_bands_of_a_tiff_that_calls_them_rgb_keeps_red_and_blue(tmp_path):
+    values = samples(3, np.float32)
+    flags = write(tmp_path, tiff_file(values, t262=2)) + ['--output_dir', str(tmp_path / 'out')]
+    with pytest.raises(SystemExit, match='3 bands of 32 floating-point bits.*--bands 1 2 3, or'):
+        build_folder.main(flags)
+    advice = ['--bands', '1', '2', '3', '--value_range', '0', '4095']
+    build_folder.main(flags + advice)
+    np.testing.assert_array_equal(read_examples(tmp_path / 'out')[0][1], scaled(values, 0, 4095))
+
+
 def test_twelve_bands_are_refused_with_their_number_and_the_advice_builds(tmp_path, capsys):
     values = samples(12)
     flags = write(tmp_path, tiff_file(values))
