@@ -94,15 +94,16 @@ def _check_classes(class_names, ignore_label):
         raise UserError(
             'ignore_label is %r, but class ids take 0..%d; choose a value in %d..%d.%s'
             % (ignore_label, len(class_names) - 1, len(class_names), LARGEST_LABEL,
-               _advice_on_void(ignore_label, len(class_names))))
+               _advice_on_void(ignore_label, class_names)))
 
 
-def _advice_on_void(label, number_of_classes):
-    if label not in range(number_of_classes):
+def _advice_on_void(label, class_names):
+    if label not in range(len(class_names)):
         return ''
+    is_listed = class_names[label].strip().lower() in id_maps.VOID_NAMES
     return (' If masks hold void as %d, leave out --ignore_label, give %s to build_folder.py, and '
             'have no line for void in --classes.'
-            % (label, id_maps.without({label}, number_of_classes + 1)))
+            % (label, id_maps.without({label}, len(class_names) + (not is_listed))))
 
 
 def _checked_colors(colors, number_of_classes):

@@ -10,9 +10,6 @@ HIGH_IGNORE_SHARE = 0.5
 # Ids are guessed to be no class ids when they reach beyond VOC's and are sparse.
 _LARGEST_PLAUSIBLE_SPARSE_ID = 20
 
-_VOID_NAMES = ('void', 'ignore', 'ignored', 'unlabeled', 'unlabelled', 'undefined', 'unknown',
-               'unclassified', 'boundary', 'border', 'dontcare', "don't care")
-
 
 def conclude(inputs, statistics, max_images, findings):
     """Judges what only the counts over whole splits show.
@@ -116,7 +113,7 @@ def _add_only_background(counts, info, inferred, split, findings):
 
 def _judge_names(info, findings):
     void = [class_id for class_id, name in enumerate(info.class_names)
-            if name.strip().lower() in _VOID_NAMES]
+            if name.strip().lower() in id_maps.VOID_NAMES]
     for class_id in void:
         findings.add('void_class', 'Class %d is named %r and is trained and scored like any other. '
                      'If it stands for pixels without class, take its line out of --classes and '

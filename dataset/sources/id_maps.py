@@ -11,6 +11,9 @@ from common.errors import UserError
 
 FLAG = '--map_ids'
 VOID = 'void'
+# What pixels without class are called in lists of classes.
+VOID_NAMES = ('void', 'ignore', 'ignored', 'unlabeled', 'unlabelled', 'undefined', 'unknown',
+              'unclassified', 'boundary', 'border', 'dontcare', "don't care")
 LARGEST_VALUE = 65535  # masks have 8 or 16 bits
 LARGEST_CLASS = 254  # and one more is the ignore label
 
