@@ -9,6 +9,7 @@ from common import files
 from common.errors import UserError
 from dataset import descriptor
 from experiment import config, recipes, train_flags
+from runtime import tf
 
 
 def parse(*flags):
@@ -218,7 +219,7 @@ def test_saved_config_holds_versions_and_the_fingerprint_of_the_data(run):
     args, run_dir = run
     with open(os.path.join(run_dir, config.CONFIG_NAME)) as f:
         values = json.load(f)
-    assert values['versions']['tensorflow'].startswith('1.15')
+    assert values['versions']['tensorflow'] == tf.__version__
     assert values['dataset']['fingerprint'] == descriptor.fingerprint(args.dataset_dir)
     assert 'commit' in values
 
