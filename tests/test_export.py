@@ -108,6 +108,7 @@ def test_description_names_classes_tensors_and_checksums(whole, run_dir, shapes_
     assert description['class_names'] == list(descriptor.load(shapes_dir).class_names)
     assert description['ignore_label'] == 255 and description['output_stride'] == 16
     assert description['colors'] == [list(color) for color in palette.distinct(6)]
+    assert description['bands'] is None and description['value_range'] is None
     assert description['checkpoint'] == os.path.join(run_dir, 'model.ckpt-7')
     assert description['step'] == 7 and description['averaged_weights'] is False
     assert description['versions']['tensorflow'] == tf.__version__
