@@ -24,6 +24,7 @@ import sys
 import common.interpreter  # noqa: F401  before what may be missing
 from common import command_line, files, flag_types, scripts
 from common.errors import UserError
+from dataset.sources import views
 from experiment import checkpoints, loading
 from inference import labelling, media, options, output_folder, restored, submission
 from runtime.devices import set_up
@@ -40,6 +41,7 @@ def parse_flags(argv=None):
                              'patterns such as "photos/**/*.jpg"')
     parser.add_argument('--output_dir', required=True, help='where the results are written')
     options.add_classes_flag(parser)
+    views.add_band_flags(parser)
     parser.add_argument('--batch_size', type=flag_types.positive_int,
                         help='how many pictures of one size, or frames, pass the network '
                              'together (default: as many as hold %d pixels, at most %d)'
@@ -67,6 +69,7 @@ def predict(flags):
     media.add_readers()
     os.makedirs(flags.output_dir, exist_ok=True)
     run = loading.named(loading.load_run(flags.checkpoint, flags.output_stride), flags.classes)
+    run = run._replace(info=views.chosen(run.info, flags))
     # The pictures of VOC's own test set have no labels: they come as a folder.
     submission_dir = flags.save_submission and submission.folder_in(
         '', flags.save_submission, 'test', run.info.class_names)

@@ -19,6 +19,7 @@ import common.interpreter  # noqa: F401  before what may be missing
 import metrics
 import network
 from common import command_line, scripts
+from common.errors import UserError
 from dataset import descriptor
 from evaluation import graph, loop, results, scores
 from experiment import agreement, loading
@@ -47,6 +48,9 @@ def load_dataset(flags, run):
     dataset_dir = flags.dataset_dir or run.args.dataset_dir
     info = descriptor.load(dataset_dir)
     loading.check_data_set(run, info, dataset_dir)
+    if flags.split not in info.splits:
+        raise UserError('%s has no split %r: give --split %s.'
+                        % (dataset_dir, flags.split, ' or '.join(sorted(info.splits))))
     return dataset_dir, info
 
 

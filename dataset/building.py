@@ -4,7 +4,7 @@ import sys
 from common import command_line, flag_types, scripts
 from common.interpreter import command
 from dataset import descriptor
-from dataset.records import writing
+from dataset.records import publishing, writing
 from dataset.sources import decoding
 
 
@@ -52,8 +52,9 @@ def run(source, args):
 def _build(source, args):
     """Writes each part of a `contract.Source` and prints its table, then the next command."""
     info = descriptor.create(source.name, source.class_names, source.ignore_label,
-                             colors=source.colors)
-    failures, summaries = [], []
+                             None, source.colors, source.bands, source.value_range)
+    names = {name for part in source.parts for name in (part.split,) + part.aliases}
+    failures, palettes = [], [publishing.check_others(info, args.output_dir, names)]
     for part in source.parts:
         if part.note:
             print(part.note)
@@ -62,12 +63,12 @@ def _build(source, args):
             summary = writing.write_split(
                 part.examples, count, info, args.output_dir, part.split, args.num_shards,
                 part.aliases, part.reader, args.num_workers, args.skip_bad, bool(failures),
-                summaries)
+                palettes)
         except decoding.InvalidExampleError as error:
             # The other splits are looked at too, so that all bad files are named at once.
             failures.append(str(error))
         else:
-            summaries.append(summary)
+            palettes.append(summary.notes)
             print(writing.describe(summary, info, ' and '.join((part.split,) + part.aliases)))
     if failures:
         raise decoding.InvalidExampleError('\n'.join(failures))

@@ -27,10 +27,14 @@ LARGEST_LABEL = 255
 # int. ignore_label: int, outside 0..number_of_classes - 1. splits: dict from
 # split name to {'num_examples': int, 'shards': [file name in the directory]}.
 # colors: None, or tuple of (red, green, blue), the data set's own, by class id;
-# `palette.of` gives those of any.
+# `palette.of` gives those of any. bands, value_range: None, or what images were made RGB with, as
+# in `sources.views.View`.
 DatasetInfo = collections.namedtuple(
     'DatasetInfo', ['name', 'class_names', 'number_of_classes', 'ignore_label', 'splits',
-                    'colors'], defaults=[None])
+                    'colors', 'bands', 'value_range'], defaults=[None] * 3)
+
+# Not in files that do without, nor in fingerprints: a run goes on where they were added.
+LATER_FIELDS = ('colors', 'bands', 'value_range')
 
 _HOW_TO_BUILD = '''Build one first, in one of these ways:
   %s --voc_root VOCdevkit/VOC2012 --output_dir DIR
@@ -39,7 +43,8 @@ _HOW_TO_BUILD = '''Build one first, in one of these ways:
   %s --output_dir DIR'''
 
 
-def create(name, class_names, ignore_label, splits=None, colors=None):
+def create(name, class_names, ignore_label, splits=None, colors=None, bands=None,
+           value_range=None):
     """Makes a validated `DatasetInfo`.
 
     Args:
@@ -48,6 +53,7 @@ def create(name, class_names, ignore_label, splits=None, colors=None):
       ignore_label: int, the label of pixels without class, 0..255.
       splits: dict as in `DatasetInfo`, or None for no split yet.
       colors: sequence of (red, green, blue), ints in 0..255, one a class; or None.
+      bands, value_range: sequences as in `DatasetInfo`, or None.
 
     Returns:
       `DatasetInfo`.
@@ -64,7 +70,9 @@ def create(name, class_names, ignore_label, splits=None, colors=None):
     for split, entry in splits.items():
         _check_split(split, entry)
     return DatasetInfo(name, tuple(class_names), len(class_names), ignore_label, splits,
-                       None if colors is None else _checked_colors(colors, len(class_names)))
+                       None if colors is None else _checked_colors(colors, len(class_names)),
+                       _checked_numbers('bands', bands, (1, 3)),
+                       _checked_numbers('value_range', value_range, (2,)))
 
 
 def _check_classes(class_names, ignore_label):
@@ -86,15 +94,16 @@ def _check_classes(class_names, ignore_label):
         raise UserError(
             'ignore_label is %r, but class ids take 0..%d; choose a value in %d..%d.%s'
             % (ignore_label, len(class_names) - 1, len(class_names), LARGEST_LABEL,
-               _advice_on_void(ignore_label, len(class_names))))
+               _advice_on_void(ignore_label, class_names)))
 
 
-def _advice_on_void(label, number_of_classes):
-    if label not in range(number_of_classes):
+def _advice_on_void(label, class_names):
+    if label not in range(len(class_names)):
         return ''
+    is_listed = class_names[label].strip().lower() in id_maps.VOID_NAMES
     return (' If masks hold void as %d, leave out --ignore_label, give %s to build_folder.py, and '
             'have no line for void in --classes.'
-            % (label, id_maps.without({label}, number_of_classes + 1)))
+            % (label, id_maps.without({label}, len(class_names) + (not is_listed))))
 
 
 def _checked_colors(colors, number_of_classes):
@@ -106,6 +115,16 @@ def _checked_colors(colors, number_of_classes):
         raise UserError('colors is %r; it must list %d different [red, green, blue] of integers '
                         '0..255, one a class.' % (colors, number_of_classes))
     return tuple(map(tuple, colors))
+
+
+def _checked_numbers(name, values, lengths):
+    if values is None:
+        return None
+    if (not isinstance(values, (list, tuple)) or len(values) not in lengths
+            or not all(type(value) in (int, float) for value in values)):
+        raise UserError('%s is %r; it must list %s numbers.'
+                        % (name, values, ' or '.join(map(str, lengths))))
+    return tuple(values)
 
 
 def _check_split(split, entry):
@@ -171,8 +190,8 @@ def _from_json(values):
     if not isinstance(values, dict):
         raise UserError('it must hold one JSON object, not %r.' % (values,))
     expected = set(DatasetInfo._fields) | {'format_version'}
-    # Without colours it is as earlier builders wrote it.
-    missing, unknown = sorted(expected - set(values) - {'colors'}), sorted(set(values) - expected)
+    missing = sorted(expected - set(values) - set(LATER_FIELDS))
+    unknown = sorted(set(values) - expected)
     if missing or unknown:
         raise UserError('missing keys: %s; unknown keys: %s.'
                         % (', '.join(missing) or 'none', ', '.join(unknown) or 'none'))
@@ -181,7 +200,7 @@ def _from_json(values):
             'format_version is %r, this code reads %d. Build the data set again.'
             % (values['format_version'], FORMAT_VERSION))
     info = create(values['name'], values['class_names'], values['ignore_label'],
-                  values['splits'], values.get('colors'))
+                  values['splits'], *(values.get(field) for field in LATER_FIELDS))
     if info.number_of_classes != values['number_of_classes']:
         raise UserError('number_of_classes is %r, but class_names lists %d.'
                         % (values['number_of_classes'], info.number_of_classes))
@@ -198,8 +217,9 @@ def save(info, dataset_dir):
     """
     values = dict(info._asdict(), class_names=list(info.class_names),
                   format_version=FORMAT_VERSION)
-    if info.colors is None:
-        del values['colors']
+    for field in LATER_FIELDS:
+        if values[field] is None:
+            del values[field]
     _from_json(values)
     files.write_json(values, os.path.join(dataset_dir, FILE_NAME), **_JSON_STYLE)
 
@@ -230,18 +250,19 @@ def shard_paths(info, dataset_dir, split):
 def fingerprint(dataset_dir):
     """Hashes what identifies a built data set, for a run's config, as 64 hexadecimal digits.
 
-    Covers the bytes of dataset.json, where there is one, less its colours, and each shard's name
-    and size, not the shards' contents: a run on 10 GB of records starts without reading them, and
-    goes on where colours were added. Raises as `load` and `shard_paths`.
+    Covers the bytes of dataset.json, where there is one, less its `LATER_FIELDS`, and each
+    shard's name and size, not the shards' contents: a run on 10 GB of records starts without
+    reading them. Raises as `load` and `shard_paths`.
     """
     info = load(dataset_dir)
     digest = hashlib.sha256()
     if exists(dataset_dir):
         with open(os.path.join(dataset_dir, FILE_NAME), 'rb') as json_file:
             content = json_file.read()
-        if info.colors is not None:
+        if any(getattr(info, field) is not None for field in LATER_FIELDS):
             values = json.loads(content.decode())
-            del values['colors']
+            for field in LATER_FIELDS:
+                values.pop(field, None)
             content = (json.dumps(values, **_JSON_STYLE) + '\n').encode()
         digest.update(content)
     paths = {path for split in info.splits for path in shard_paths(info, dataset_dir, split)}

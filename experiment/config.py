@@ -93,7 +93,8 @@ def save(args, model_dir, class_weights=None):
         'commit': _commit(),
         'dataset': {'fingerprint': descriptor.fingerprint(args.dataset_dir), 'name': info.name,
                     'class_names': info.class_names, 'ignore_label': info.ignore_label,
-                    'colors': palette.of_classes(info)},
+                    'colors': palette.of_classes(info), 'bands': info.bands,
+                    'value_range': info.value_range},
     }, os.path.join(model_dir, CONFIG_NAME))
 
 
@@ -136,7 +137,9 @@ def load_classes(run_dir):
         return None
     try:
         info = descriptor.create(dataset['name'], dataset['class_names'],
-                                 dataset['ignore_label'], colors=dataset['colors'])
+                                 dataset['ignore_label'], None, dataset['colors'],
+                                 # Runs of earlier commits do not know.
+                                 dataset.get('bands'), dataset.get('value_range'))
     except (KeyError, UserError) as error:
         raise UserError('%s: the classes in "dataset" are damaged: %s' % (path, error))
     if info.number_of_classes != args.number_of_classes:

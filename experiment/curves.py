@@ -23,6 +23,8 @@ def _draw_losses(axes, entries):
                        ('validation/loss', 'o-')):
         if _series(entries, tag)[0]:
             axes.plot(*_series(entries, tag), style, markersize=4, label=tag)
+    if not any(max(line.get_ydata()) > 0 for line in axes.lines):
+        return  # a logarithm has nothing to show
     axes.set_yscale('log')
     # Numbers to read off also where the losses span less than a power of ten.
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))

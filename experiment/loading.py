@@ -150,8 +150,8 @@ def _with_names(info, path):
             '--classes %s holds %d names, but the checkpoint has %d classes: write one name per '
             'line, class 0 first.' % (path, len(names), info.number_of_classes))
     try:
-        return descriptor.create(os.path.basename(path), names, info.ignore_label,
-                                 colors=info.colors)
+        return descriptor.create(os.path.basename(path), names, info.ignore_label, None,
+                                 info.colors, info.bands, info.value_range)
     except UserError as error:
         raise UserError('--classes %s: %s' % (path, error))
 

@@ -134,7 +134,7 @@ _NETWORK = (
     Flag('number_of_classes', None,
          'must be that of the data set, where it is read from by default', positive_int,
          is_posts=True),
-    Flag('batch_norm_epsilon', 1e-5, 'added to the variance', non_negative_float, is_posts=True),
+    Flag('batch_norm_epsilon', 1e-5, 'added to the variance', positive_float, is_posts=True),
     Flag('batch_norm_decay', 0.9997,
          'of the moving statistics; runs of less than some 10,000 steps need a smaller one, such '
          'as 0.99', decay_rate, is_posts=True),

@@ -10,6 +10,7 @@ import numpy as np
 from common import files, pictures
 from common.errors import UserError
 from common.progress import bar, write
+from dataset.sources import notes, views
 from inference import drawing, media, submission, videos
 from inference.output_folder import OutputFolder
 
@@ -17,6 +18,8 @@ from inference.output_folder import OutputFolder
 # picture goes alone, 4000x3000 in 4.2 GiB.
 BATCH_PIXELS = 4 * 513 * 513
 LARGEST_BATCH = 8
+# Kinds of `sources.notes` that are said of the first picture with them.
+_PICTURE_NOTES = ('dark_image', 'undeclared_band')
 
 
 class Outputs(NamedTuple):
@@ -59,7 +62,7 @@ class Labeller:
 
     def __init__(self, predictor, run, outputs, batch_size=None):
         self._predictor, self._run, self._outputs = predictor, run, outputs
-        self._batch_size, self._submitted = batch_size, set()
+        self._batch_size, self._submitted, self._told = batch_size, set(), set()
 
     def label(self, items):
         """Labels all inputs, those of one size together; one batch is in memory at a time.
@@ -93,7 +96,7 @@ class Labeller:
         def read():
             for item in media.by_size(items):
                 with failing([item]):
-                    yield item, None if media.is_video(item.path) else _picture(item)
+                    yield item, None if media.is_video(item.path) else self._picture(item)
 
         with bar(total=len(items), unit='input', leave=False) as progress:
             for batch in self._batches(read()):
@@ -125,6 +128,18 @@ class Labeller:
 
     def _count(self, labels):
         return np.bincount(labels.ravel(), minlength=len(self._run.info.class_names))
+
+    def _picture(self, item):
+        """Reads a picture; says so where there are more in its file, or it may look otherwise."""
+        with notes.collected() as noted:
+            image = media.read_picture(item.path, views.of_info(self._run.info))
+        for kind in sorted(set(noted.texts) & set(_PICTURE_NOTES) - self._told):
+            self._told.add(kind)
+            write('Note: %s.' % noted.texts[kind])
+        remark = media.remark_on_pages(item.path)
+        if remark:
+            write(remark)
+        return image
 
     def _predict(self, batch):
         """Predicts pictures of one size; returns a list of (labels, probabilities or None)."""
@@ -201,12 +216,3 @@ class Labeller:
                 seconds += float(sum(shown))
                 # What the file says of its length is no promise.
                 progress.update(min(seconds, video.seconds or seconds) - progress.n)
-
-
-def _picture(item):
-    """Reads a picture; says so where there are more in its file."""
-    image, num_pages = media.read_picture(item.path), media.num_pages(item.path)
-    if num_pages > 1:
-        write('%s has %d pages, of which the first is labelled: save the others as files '
-              'of their own.' % (item.path, num_pages))
-    return image

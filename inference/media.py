@@ -12,7 +12,7 @@ import warnings
 from PIL import Image, UnidentifiedImageError
 
 from common.errors import UserError
-from dataset.sources import decoding
+from dataset.sources import decoding, opening, views
 from inference import videos
 
 # What is looked for in folders; a file that is named may be of any other name.
@@ -163,7 +163,7 @@ def _short_parts(path):
     return '/'.join(parts), extension
 
 
-def read_picture(path):
+def read_picture(path, view=views.AS_IT_IS):
     """Reads a picture of any mode as upright RGB.
 
     What EXIF says about the orientation is applied, transparent parts are put on white and
@@ -171,6 +171,7 @@ def read_picture(path):
 
     Args:
       path: str.
+      view: `views.View`.
 
     Returns:
       uint8 [height, width, 3].
@@ -179,7 +180,7 @@ def read_picture(path):
       UserError: the file is damaged or no picture.
     """
     try:
-        return decoding.read_rgb(decoding.Example(path, path, None))[0]
+        return decoding.read_rgb(decoding.Example(path, path, None, view))[0]
     except UserError as error:
         if _extension(path) not in _PHONE_EXTENSIONS:
             raise
@@ -209,14 +210,15 @@ def _glanced_at(path):
             yield image
 
 
-def num_pages(path):
-    """Counts the pages of a TIFF; 1 for all other files, damaged ones among them."""
+def remark_on_pages(path):
+    """Returns a sentence on a picture that is not the only page of its file, or None."""
     try:
-        with _glanced_at(path) as image:
-            return image.n_frames if image.format == 'TIFF' else 1
+        num_pages = len(opening.measure(path))
     # As in dataset/sources/decoding.py: Pillow raises nearly anything on damaged files.
     except Exception:
-        return 1
+        return None
+    return ('%s has %d pages, of which the first is labelled: save the others as files of their '
+            'own.' % (path, num_pages)) if num_pages > 1 else None
 
 
 def by_size(items):
@@ -236,7 +238,7 @@ def by_size(items):
         try:
             with _glanced_at(item.path) as image:
                 size = image.size
-        except Exception:  # as in num_pages
+        except Exception:  # as in remark_on_pages
             size = None
         groups.setdefault(size, []).append(item)
     return [item for group in groups.values() for item in group]
@@ -254,5 +256,5 @@ def is_video(path):
             return videos.is_animation(image)
     except UnidentifiedImageError:
         return _extension(path) not in PICTURE_EXTENSIONS
-    except Exception:  # as in num_pages
+    except Exception:  # as in remark_on_pages
         return False

@@ -30,7 +30,7 @@ from common import (command_line, files, flag_types, pictures,  # noqa: E402
                     progress, scripts)
 from common.errors import UserError  # noqa: E402
 from dataset import descriptor, voc  # noqa: E402
-from dataset.sources import class_lists, decoding  # noqa: E402
+from dataset.sources import class_lists, decoding, views  # noqa: E402
 from inference import drawing, media, output_folder  # noqa: E402
 from serving import layout  # noqa: E402
 
@@ -54,10 +54,12 @@ def parse_flags(argv=None):
     parser.add_argument('--output_dir', required=True, help='where the results are written')
     names = parser.add_mutually_exclusive_group()
     names.add_argument('--export_json', metavar='FILE',
-                       help='export.json of the export: names and colours of the classes')
+                       help='export.json of the export: names and colours of the classes, and how '
+                            'pictures are read')
     names.add_argument('--classes', metavar='FILE',
                        help='text file, one class name per line, class 0 first (default: class '
                             '0, class 1 and so on)')
+    views.add_band_flags(parser, ' (default: those of --export_json)')
     parser.add_argument('--timeout', type=flag_types.positive_float, default=120.0,
                         metavar='SECONDS',
                         help='how long to wait for an answer (default: %(default)g)')
@@ -92,7 +94,8 @@ def read_classes(flags):
             description = files.read_json(path)
             return descriptor.create(
                 os.path.basename(path), description['class_names'], description['ignore_label'],
-                colors=description.get('colors'))  # exports of earlier commits have none
+                None,  # exports of earlier commits have none of these
+                *[description.get(name) for name in ('colors', 'bands', 'value_range')])
         return descriptor.create(os.path.basename(path), names, voc.IGNORE_LABEL)
     except (KeyError, TypeError):
         raise UserError('%s %s was not written by export.py: "class_names" or '
@@ -196,7 +199,8 @@ def label_picture(item, flags, output, info):
     """
     if media.is_video(item.path):
         raise UserError('it is a video: predict.py labels videos')
-    data, _, size = decoding.read_image(decoding.Example(item.path, item.path, None))
+    data, _, size = decoding.read_image(
+        decoding.Example(item.path, item.path, None, views.of_info(info)))
     labels = ask(flags.url, flags.timeout, data)
     check_labels(labels, size, info)
     with Image.open(io.BytesIO(data)) as picture:
@@ -212,6 +216,9 @@ def label_pictures(items, flags, output, info):
     for item in progress.bar(items, unit='picture', leave=False):
         try:
             label_picture(item, flags, output, info)
+            remark = media.remark_on_pages(item.path)
+            if remark:
+                progress.write(remark)
         except ServerError:
             raise
         except (UserError, OSError) as error:
@@ -230,7 +237,7 @@ def main(argv=None):
         items, notes = media.find_inputs(flags.input, output)
         for note in notes:
             print(note, file=sys.stderr)
-        info = read_classes(flags)
+        info = views.chosen(read_classes(flags), flags)
         os.makedirs(flags.output_dir, exist_ok=True)
         failures = label_pictures(items, flags, output, info)
     print('%d pictures: %s' % (len(items) - len(failures), flags.output_dir))

@@ -108,6 +108,7 @@ def write_description(run, tensors, versions, checks, folder):
         'format_version': FORMAT_VERSION,
         'class_names': run.info.class_names, 'ignore_label': run.info.ignore_label,
         'colors': palette.of_classes(run.info),
+        'bands': run.info.bands, 'value_range': run.info.value_range,
         'formats': tensors,
         'checkpoint': run.checkpoint, 'step': checkpoints.step_of(run.checkpoint),
         'averaged_weights': weights.is_averaged(run.checkpoint),

@@ -15,7 +15,7 @@ from PIL import Image
 import network
 import predict
 from common.errors import UserError
-from dataset import descriptor, voc
+from dataset import build_folder, descriptor, voc
 from dataset.records import encoding
 from experiment import config, loading, train_flags
 from inference import labelling, media, options, restored, videos
@@ -23,7 +23,8 @@ from inference.output_folder import JOURNAL, OutputFolder
 from resnet import architecture
 from runtime import tf
 from tests.helpers import ROOT, pseudo_random
-from tests.helpers.example_files import encoded, noise
+from tests.helpers.example_files import (encoded, noise, read_examples, tiff_file,
+                                         write_folders)
 from tests.helpers.example_videos import clip, length_of, shared_case, times_of
 
 TINY = 'resnet_v2_tiny'
@@ -337,7 +338,7 @@ def events_of(tmp_path, monkeypatch, sizes, batch_size=None):
         (tmp_path / ('%d.png' % index)).write_bytes(encoded(noise(*size)))
     read_picture = media.read_picture
     monkeypatch.setattr(media, 'read_picture',
-                        lambda path: events.append('read') or read_picture(path))
+                        lambda *args: events.append('read') or read_picture(*args))
     returned = labelling.Labeller(
         CountingPredictor(events), RUN, labelling.Outputs(OutputFolder(str(tmp_path / 'out'))),
         batch_size).label(
@@ -450,13 +451,76 @@ def test_a_full_disk_ends_the_run(tmp_path):
 
 def test_pages_that_are_not_labelled_are_said(tmp_path, capsys):
     pages = [Image.fromarray(noise(4, 5, seed=seed)) for seed in range(3)]
-    for name, more in (('one.tif', []), ('three.tif', pages[1:])):
-        pages[0].save(str(tmp_path / name), save_all=True, append_images=more)
+    for name, more, tags in (('one.tif', [], {}), ('three.tif', pages[1:], {}),
+                             ('small_copies.tif', pages[1:], {254: 1})):
+        pages[0].save(str(tmp_path / name), save_all=True, append_images=more, tiffinfo=tags)
     pictures, _, _ = label([tmp_path], tmp_path / 'out')
     said = capsys.readouterr().err
-    assert len(pictures) == 2 and '%s has 3 pages, of which the first is labelled' % (
+    assert len(pictures) == 3 and '%s has 3 pages, of which the first is labelled' % (
         tmp_path / 'three.tif') in said
-    assert 'one.tif' not in said
+    assert 'one.tif' not in said and 'small_copies.tif' not in said
+
+
+def write_bands(folder):
+    """A TIFF of six bands of 12 bits, and a mask; returns what build_folder.py builds them with."""
+    values = np.random.RandomState(5).randint(0, 4096, [9, 8, 6]).astype(np.uint16)
+    return write_folders(folder, tiff_file(values), encoded(np.eye(9, 8, dtype=np.uint8)),
+                         '.tif') + ['--split', 'train', '--output_dir', str(folder / 'data'),
+                                    '--bands', '5', '3', '2', '--value_range', '0', '4095']
+
+
+def test_pictures_are_labelled_by_the_pixels_that_were_trained_on(tmp_path):
+    build_folder.main(write_bands(tmp_path))
+    (_, trained, _), = read_examples(tmp_path / 'data')
+    seen = []
+    predictor = CountingPredictor([])
+    predictor.predict = lambda images, more: (
+        seen.append(images), CountingPredictor([]).predict(images))[1]
+    folder = OutputFolder(str(tmp_path / 'out'))
+    run = RUN._replace(info=descriptor.load(str(tmp_path / 'data')))
+    _, _, failures = labelling.Labeller(predictor, run, labelling.Outputs(folder)).label(
+        media.find_inputs([str(tmp_path / 'images')], folder).items)
+    assert not failures
+    np.testing.assert_array_equal(seen[0][0], trained)
+
+
+def test_bands_of_the_data_set_are_those_of_the_run_unless_flags_say_others(
+        run_dir, tmp_path, shapes_dir, capsys):
+    run = tmp_path / 'run'
+    shutil.copytree(run_dir, str(run))
+    values = json.loads((run / 'config.json').read_text())
+    values['dataset'].update(bands=[3, 2, 1], value_range=[0, 510])
+    (run / 'config.json').write_text(json.dumps(values))
+    swapped = colours()[..., ::-1]
+    for name, pixels in (('a', colours()), ('b', swapped // 2 + swapped % 2)):
+        (tmp_path / (name + '.png')).write_bytes(encoded(pixels))
+
+    def labels(name, run, *flags):
+        predict.main(['--checkpoint', str(run), '--input', str(tmp_path / (name + '.png')),
+                      '--output_dir', str(tmp_path / 'out')] + list(flags))
+        return np.array(Image.open(str(tmp_path / 'out' / 'index' / (name + '.png'))))
+
+    plain = labels('b', run_dir)
+    assert 'Pictures are read' not in capsys.readouterr().out
+    np.testing.assert_array_equal(labels('a', run), plain)
+    assert ('Pictures are read with --bands 3 2 1 --value_range 0 510, as the data set was.\n'
+            in capsys.readouterr().out)
+    np.testing.assert_array_equal(
+        labels('b', run, '--bands', '1', '2', '3', '--value_range', '0', '255'), plain)
+    # Names that a file gives leave bands and range what they are.
+    (tmp_path / 'names.txt').write_text('\n'.join('abcdef'))
+    np.testing.assert_array_equal(labels('a', run, '--classes', str(tmp_path / 'names.txt')), plain)
+    with pytest.raises(SystemExit, match='--bands 1 2: give one band'):
+        labels('a', run, '--bands', '1', '2')
+
+
+def test_pictures_that_look_otherwise_than_their_values_are_said_once(tmp_path, capsys):
+    values = np.random.RandomState(5).randint(0, 4096, [2, 6, 5]).astype(np.uint16)
+    for name, pixels in zip('ab', values):
+        Image.fromarray(pixels).save(str(tmp_path / (name + '.png')))
+    label([tmp_path], tmp_path / 'out')
+    said = capsys.readouterr().err
+    assert said.count('nearly black. Give --value_range LOW HIGH, as 0 4095') == 1
 
 
 def test_each_frame_is_predicted_once_and_keeps_its_time(tmp_path, capsys):

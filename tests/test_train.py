@@ -624,7 +624,8 @@ def steps_of(args, start_step, **values):
             losses=None, gradient_norms=None, variable_names=['a', 'b']))
     session = argparse.Namespace(run=lambda _: values)
     return Steps(session, built, args, start_step,
-                 lambda failed: 'norms %r' % failed.gradient_norms)
+                 lambda failed: 'norms %r' % {
+                     name: float(norm) for name, norm in failed.gradient_norms.items()})
 
 
 def test_gradients_that_are_not_finite_stop_a_run_whose_loss_is():

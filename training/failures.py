@@ -107,7 +107,7 @@ def read_batch(args, info, options, step):
         return inputs.Example(*session.run(example))
 
 
-def likely_causes(failed, batch, args, info):
+def likely_causes(failed, batch, info):
     """Lists what may have made a `FailedStep` of its batch, most likely first, as sentences."""
     causes, history = [], failed.history
     values = np.unique(batch.labels)
@@ -133,8 +133,6 @@ def likely_causes(failed, batch, args, info):
     if not history and not np.isfinite(failed.losses.regularization):
         causes.append('The weights were not finite at the first step already: they are damaged '
                       'in the checkpoint that this start began with.')
-    if args.batch_norm_epsilon == 0:
-        causes.append('--batch_norm_epsilon 0 divides by zero where a channel is constant.')
     return causes or ['Nothing conspicuous was found. Try a smaller --starting_learning_rate.']
 
 
@@ -185,7 +183,7 @@ def explain_non_finite(failed, args, info, batch=None):
     # The post's raw records have no names.
     names = [name.decode() or '(unnamed %d)' % index for index, name in enumerate(batch.name)]
     values, counts = np.unique(batch.labels, return_counts=True)
-    causes, losses = likely_causes(failed, batch, args, info), failed.losses
+    causes, losses = likely_causes(failed, batch, info), failed.losses
     report = {
         'step': failed.number, 'learning_rate': failed.learning_rate, 'images': names,
         'losses': {field: repr(float(value)) for field, value in losses._asdict().items()},

@@ -10,9 +10,6 @@ HIGH_IGNORE_SHARE = 0.5
 # Ids are guessed to be no class ids when they reach beyond VOC's and are sparse.
 _LARGEST_PLAUSIBLE_SPARSE_ID = 20
 
-_VOID_NAMES = ('void', 'ignore', 'ignored', 'unlabeled', 'unlabelled', 'undefined', 'unknown',
-               'unclassified', 'boundary', 'border', 'dontcare', "don't care")
-
 
 def conclude(inputs, statistics, max_images, findings):
     """Judges what only the counts over whole splits show.
@@ -38,7 +35,7 @@ def conclude(inputs, statistics, max_images, findings):
         findings.add('classes_inferred', 'No list of classes was given: the masks are taken to '
                      'have %d. Give --classes to have their ids checked.'
                      % info.number_of_classes)
-    telling = _judge_splits(statistics, info, max_images is not None, findings)
+    telling = _judge_splits(statistics, info, inputs.inferred, max_images is not None, findings)
     if inputs.inferred:
         _judge_inferred(telling, info, findings)
     else:
@@ -74,7 +71,7 @@ def _seen_ids(statistics, info):
     return np.flatnonzero(pixels)
 
 
-def _judge_splits(statistics, info, partial, findings):
+def _judge_splits(statistics, info, inferred, partial, findings):
     """Judges each split alone; returns the statistics of those that say something of classes."""
     telling = {}
     for split in sorted(statistics, key=split_order):
@@ -89,7 +86,7 @@ def _judge_splits(statistics, info, partial, findings):
             if labelled[0] and not labelled[1:].any() and (
                     info.number_of_classes > 1 or counts.class_pixels[info.ignore_label]):
                 if not partial:
-                    _add_only_background(counts, info, split, findings)
+                    _add_only_background(counts, info, inferred, split, findings)
             elif labelled.any():
                 telling[split] = counts
     return telling
@@ -103,19 +100,20 @@ def _judge_ignored(counts, info, split, findings):
                      % (100 * share, info.ignore_label), split)
 
 
-def _add_only_background(counts, info, split, findings):
+def _add_only_background(counts, info, inferred, split, findings):
     ignored = bool(counts.class_pixels[info.ignore_label])
     findings.add('only_background', 'All masks hold nothing but 0%s: the network would learn to '
-                 'answer %r everywhere. %s'
+                 'answer %s everywhere. %s'
                  % (' and the ignore label %d' % info.ignore_label if ignored else '',
-                    info.class_names[0],
-                    id_maps.object_drawn_as(info.ignore_label, info.class_names) if ignored else
+                    0 if inferred else repr(info.class_names[0]),
+                    id_maps.object_drawn_as(
+                        info.ignore_label, None if inferred else info.class_names) if ignored else
                     'Export the masks again, with a class id for each object.'), split)
 
 
 def _judge_names(info, findings):
     void = [class_id for class_id, name in enumerate(info.class_names)
-            if name.strip().lower() in _VOID_NAMES]
+            if name.strip().lower() in id_maps.VOID_NAMES]
     for class_id in void:
         findings.add('void_class', 'Class %d is named %r and is trained and scored like any other. '
                      'If it stands for pixels without class, take its line out of --classes and '

@@ -12,6 +12,7 @@ from common import files
 from common.errors import UserError
 from dataset import descriptor
 from dataset.records import manifest
+from dataset.sources import notes, views
 
 # entries: dict from file name to `manifest.Entry` of shards that need not be built.
 # in_place: set of the names of those that are in the output directory itself.
@@ -58,6 +59,41 @@ def present_splits(info, output_dir):
                 '%s already holds splits with %s %s; this build has %s. Give the same ones, '
                 'or another --output_dir.' % (output_dir, field, theirs, ours))
     return dict(present.splits)
+
+
+def check_others(info, output_dir, names):
+    """Makes sure that images are read as those of the splits in `output_dir` that stay.
+
+    Args:
+      info: `descriptor.DatasetInfo`; its splits are not looked at.
+      output_dir: str, which need not exist.
+      names: set of str, the splits that are built now.
+
+    Returns:
+      `notes.Totals` of the masks of those splits: which colours their palettes show as which id.
+
+    Raises:
+      UserError: they were built with other bands or another range, or as `present_splits`.
+    """
+    totals, present = notes.Totals(), present_splits(info, output_dir)
+    names = names.union(*(_followers(present, name) for name in names))
+    others = sorted(set(present) - names)
+    if not others:
+        return totals
+    theirs = descriptor.load(output_dir)
+    ours, before = [views.spell(one) or 'neither --bands nor --value_range'
+                    for one in (info, theirs)]
+    if ours != before:
+        raise UserError('%s already holds %s, built with %s; this build has %s. Give the same, or '
+                        'another --output_dir.'
+                        % (output_dir, ' and '.join(others), before, ours))
+    for split in others:
+        for entry in manifest.load(output_dir, split)[1]:
+            totals.merge({}, entry.colors)
+    for class_id, color in enumerate(info.colors or theirs.colors or ()):
+        totals.merge({}, {'#%02x%02x%02x' % color: [[class_id, 'the palette of %s' % (
+            'this build' if info.colors else output_dir)]]})
+    return totals
 
 
 def _with_colors(info, output_dir):
@@ -145,7 +181,8 @@ def publish(info, output_dir, split, aliases, entries, in_place):
         splits = dict(present, **{name: entered for name in names})
         info = _with_colors(info, output_dir)
         if splits == present and set(shards) <= in_place and entries == earlier_entries:
-            if info.colors != descriptor.load(output_dir).colors:
+            if any(getattr(info, field) != getattr(descriptor.load(output_dir), field)
+                   for field in descriptor.LATER_FIELDS):
                 descriptor.save(info._replace(splits=splits), output_dir)
             return
         # While files are being exchanged no dataset.json may promise this split.

@@ -60,7 +60,7 @@ def write_split(examples, num_examples, info, output_dir, split, num_shards=4, a
         listed in `split`-bad-files.txt either way.
       hold_back: bool, whether to look at all and keep finished shards for the next build, but
         leave what `output_dir` holds as it is.
-      siblings: the `SplitSummary` of each split whose masks are read alike.
+      siblings: the `notes.Totals` of each split whose palettes have to agree with this one's.
 
     Returns:
       `SplitSummary`.
@@ -145,7 +145,7 @@ def _build(tasks, num_examples, output_dir, folder, split, aliases, num_workers,
         _check_count(split, num_examples, summary.num_examples + len(summary.skipped))
         _list_bad_files(summary, output_dir, split, skip_bad)
         _check_not_only_background(summary, info, split)
-        _check_palettes((summary,) + tuple(siblings))
+        _check_palettes((summary.notes,) + tuple(siblings))
         if hold_back:
             return summary
         publishing.publish(info, output_dir, split, aliases, entries, finished.in_place)
@@ -262,11 +262,11 @@ def _check_not_only_background(summary, info, split):
                 info.ignore_label, info.class_names)))
 
 
-def _check_palettes(summaries):
+def _check_palettes(found):
     """Palettes of other orders make other ids of what looks alike."""
     totals = notes.Totals()
-    for summary in summaries:
-        totals.merge(summary.notes.texts, summary.notes.colors)
+    for other in found:
+        totals.merge(other.texts, other.colors)
     differing = totals.differing_palettes()
     if differing:
         raise decoding.InvalidExampleError(differing)

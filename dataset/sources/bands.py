@@ -73,9 +73,14 @@ def _sample_format(tags):
     return tuple(tags.get(Base.SampleFormat, (1,)))[0]
 
 
+def is_rgb(tags):
+    """Whether a TIFF says that its first bands are red, green and blue."""
+    return tags.get(Base.PhotometricInterpretation) == _RGB
+
+
 def has_undeclared_band(tags):
     """Whether an RGB TIFF holds a fourth band of which it does not say that it is transparency."""
-    return (tags.get(Base.PhotometricInterpretation) == _RGB
+    return (is_rgb(tags)
             and tags.get(Base.SamplesPerPixel, 1) > 3
             and tuple(tags.get(Base.ExtraSamples, ()))[:1] in ((), (_UNSPECIFIED,)))
 

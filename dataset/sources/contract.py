@@ -41,9 +41,12 @@ class Source(NamedTuple):
     """What is to be built; position in `class_names` is class id. The parts in their order.
 
     colors: (red, green, blue) of each class in pictures; None for a default.
+    bands, value_range: those of the images, as in `views.View`.
     """
     name: str
     class_names: Sequence[str]
     ignore_label: int
     parts: Sequence[Part]
     colors: Optional[Sequence[Tuple[int, int, int]]] = None
+    bands: Optional[Tuple[int, ...]] = None
+    value_range: Optional[Tuple[float, float]] = None

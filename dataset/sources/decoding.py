@@ -227,7 +227,7 @@ def decode(example, part):
         view = view._replace(bands=None, value_range=None)
     try:
         opened = opening.open_source(source, view)
-    except bands.UnusableBandsError as error:
+    except (bands.UnusableBandsError, opening.MissingPageError) as error:
         raise InvalidExampleError('%s %s' % (name, error), _UNDECODABLE[part])
     except UnidentifiedImageError:
         cause = _unidentified(source, name, part)
@@ -269,8 +269,9 @@ def _unidentified(source, name, part):
         raise InvalidExampleError(
             '%s is a TIFF of %s, which has no one way to be shown. %s'
             % (name, bands.describe(pages[0]), 'Export a mask of one band, as PNG.'
-               if part == 'mask' else 'Choose bands with --bands 3 2 1, or other ones, and what '
-               'becomes black and white with --value_range LOW HIGH (build_folder.py).'),
+               if part == 'mask' else 'Choose bands with --bands %s, or other ones, and what '
+               'becomes black and white with --value_range LOW HIGH (build_folder.py, '
+               'predict.py).' % ('1 2 3' if bands.is_rgb(pages[0]) else '3 2 1')),
             _UNDECODABLE[part])
     return ('it is no image, or its header is damaged (it starts with %r)' % data[:16]
             if data else 'it is empty')
@@ -286,14 +287,14 @@ def _to_rgb(image, name, opened=None):
     if image.mode == 'F':
         raise InvalidExampleError('%s holds floating-point values, which have no agreed range; '
                                   'give the one to show with --value_range LOW HIGH '
-                                  '(build_folder.py).' % name, 'image_unusable')
+                                  '(build_folder.py, predict.py).' % name, 'image_unusable')
     transparency = image.info.get('transparency')
     if image.mode in _DEEP_IMAGE_MODES:
         return _scale_to_8_bits(image, transparency, name).convert('RGB')
     if opened and opening.has_undeclared_band(opened):
         notes.add('undeclared_band', '%s holds more than three bands and does not say that the '
                   'fourth is transparency: the first three were taken. --bands chooses others '
-                  '(build_folder.py)' % name)
+                  '(build_folder.py, predict.py)' % name)
         return _told_if_dark(image.convert('RGB'), name, opened)
     try:
         image = image.convert(_STRAIGHT_ALPHA.get(image.mode, image.mode))
@@ -320,7 +321,7 @@ def _told_if_dark(image, name, opened):
 
 def _note_dark(name, largest):
     notes.add('dark_image', '%s has 16 bits, but holds no value above %d: shown from 0 to %d it is '
-              'nearly black. Give --value_range LOW HIGH, as 0 %d (build_folder.py)'
+              'nearly black. Give --value_range LOW HIGH, as 0 %d (build_folder.py, predict.py)'
               % (name, largest, _LARGEST_16_BIT, 2 ** largest.bit_length() - 1))
 
 
@@ -330,7 +331,7 @@ def _scale_to_8_bits(image, transparency, name):
     if values.min() < 0 or values.max() > _LARGEST_16_BIT:
         raise InvalidExampleError(
             '%s holds values of %d to %d, more than 16 bits; give the range to show with '
-            '--value_range LOW HIGH (build_folder.py).'
+            '--value_range LOW HIGH (build_folder.py, predict.py).'
             % (name, values.min(), values.max()), 'image_unusable')
     if 0 < values.max() <= _LARGEST_12_BIT:
         _note_dark(name, int(values.max()))

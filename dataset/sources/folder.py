@@ -1,11 +1,13 @@
 """A folder of images and a folder of masks of class ids or colours; see `contract`."""
 import os
 
+import numpy as np
+
 from common import files, flag_types
 from common.errors import UserError
 from dataset import descriptor, voc
 from dataset.sources import (class_lists, color_masks, contract, decoding,
-                             id_maps, pairs, parts, splits, views)
+                             id_maps, notes, pairs, parts, splits, views)
 
 
 # What people call the splits that train.py and test.py look for.
@@ -111,7 +113,7 @@ def read(args):
         args.ignore_label, [
             contract.Part(split, parts.divide(part, view, args.pages, args.tile), reader=reader)
             for split, part in chosen],
-        color_masks.colors_of(reader, len(class_names)))
+        color_masks.colors_of(reader, len(class_names)), view.bands, view.value_range)
 
 
 def read_classes(args, ignore_label):
@@ -162,11 +164,13 @@ class MappedIdsReader:
                 '%s holds %s, and --map_ids does not say what becomes of %s. Add %d:void, or its '
                 'class.' % (decoding.name_of(example, 'mask'), decoding.shorten(unknown),
                             'it' if len(unknown) == 1 else 'them', unknown[0]), 'label_values')
+        notes.map_colors(lambda value: int(id_maps.apply(
+            self.mapping, np.array([[value]]), info.ignore_label)[0][0, 0]))
         return labels
 
     @property
     def key(self):
-        return 'ids by ' + id_maps.spell(self.mapping)
+        return 'ids and colours by ' + id_maps.spell(self.mapping)
 
 
 def _hold_out(examples, validation_fraction, seed):

@@ -11,6 +11,9 @@ from common.errors import UserError
 
 FLAG = '--map_ids'
 VOID = 'void'
+# What pixels without class are called in lists of classes.
+VOID_NAMES = ('void', 'ignore', 'ignored', 'unlabeled', 'unlabelled', 'undefined', 'unknown',
+              'unclassified', 'boundary', 'border', 'dontcare', "don't care")
 LARGEST_VALUE = 65535  # masks have 8 or 16 bits
 LARGEST_CLASS = 254  # and one more is the ignore label
 
@@ -98,8 +101,20 @@ def in_order(values, number_of_classes, ignore_label):
 
 
 def object_drawn_as(ignore_label, class_names):
-    """Advises on masks that hold nothing but 0 and the ignore label. Returns sentences."""
+    """Advises on masks that hold nothing but 0 and the ignore label.
+
+    Args:
+      ignore_label: int.
+      class_names: those of the list, or None where there is none.
+
+    Returns:
+      Sentences.
+    """
     flag = spell({0: 0, ignore_label: 1})
+    if class_names is None:
+        return ('If %d stands for an object, its pixels need a class id instead: give %s, and '
+                '--classes with a line for background and one for the object (build_folder.py).'
+                % (ignore_label, flag))
     if len(class_names) == 1:
         return ('With %r alone there is nothing to tell apart: add background to --classes as '
                 'the first line. If %d stands for %r, then give %s to build_folder.py; if 0 does, '

@@ -8,7 +8,7 @@ import contextlib
 import threading
 
 # texts: dict from kind to what is said of the first such file. colors: dict from the colours
-# (0xRRGGBB) that a mask with a palette shows to their indices in it.
+# (0xRRGGBB) that a mask with a palette shows to the ids of their pixels.
 Notes = collections.namedtuple('Notes', ['texts', 'colors'])
 
 _local = threading.local()
@@ -39,10 +39,17 @@ def drop(kind):
 
 
 def add_colors(colors):
-    """Notes which index of its palette each colour that a mask shows has, as in `Notes`."""
+    """Notes the id of each colour that a mask shows, by its palette, as in `Notes`."""
     notes = getattr(_local, 'notes', None)
     if notes is not None:
         notes.colors.update(colors)
+
+
+def map_colors(label_of):
+    """Replaces each index that `add_colors` noted by what a function makes of it."""
+    notes = getattr(_local, 'notes', None)
+    if notes is not None:
+        notes.colors.update({color: label_of(index) for color, index in notes.colors.items()})
 
 
 class Totals:
@@ -50,7 +57,7 @@ class Totals:
 
     Attributes:
       texts: dict from kind to [number of examples, the first text].
-      colors: dict from a colour, '#rrggbb', to a list of [index, name of the first mask with it].
+      colors: dict from a colour, '#rrggbb', to a list of [id, name of the first mask with it].
     """
 
     def __init__(self):
@@ -82,8 +89,9 @@ class Totals:
         for color, places in sorted(self.colors.items()):
             if len(places) > 1:
                 (first, first_name), (second, second_name) = places[:2]
-                return ('The palettes of the masks differ: the colour %s is index %d in %s and %d '
-                        'in %s. If the colours stand for classes, say which with --palette '
-                        '(build_folder.py); if the indices do, save the masks as 8-bit grey PNG.'
+                return ('The palettes of the masks differ: the colour %s is id %d in %s and %d '
+                        'in %s. If the colours stand for classes, say which with --palette for '
+                        'all splits (build_folder.py); if the indices do, save the masks as 8-bit '
+                        'grey PNG.'
                         % (color, first, first_name, second, second_name))
         return None

@@ -31,6 +31,10 @@ _AS_STORED = {**_UPRIGHT, 6: Image.ROTATE_90, 8: Image.ROTATE_270}
 _OF_PAGES = ('TIFF', 'GIF', 'PNG', 'WEBP')
 
 
+class MissingPageError(ValueError):
+    """A page that a file does not hold; the message goes on after the name of the file."""
+
+
 def open_source(source, view=views.AS_IT_IS):
     """Opens the path (str) or the bytes of a file.
 
@@ -81,7 +85,7 @@ def open_bytes(data, view=views.AS_IT_IS):
         image = Image.open(io.BytesIO(data))
         file_format, pages = image.format, _pages(image)
         # The first picture of a TIFF may be a reduced copy, which is no page.
-        page = pages[view.page or 0]
+        page = _page(pages, view)
         if page:
             image.seek(page)
         tags = dict(getattr(image, 'tag_v2', {}))
@@ -135,7 +139,7 @@ def open_bands(data, view):
         pages = bands.tiff_pages(data)
         if not pages:
             raise
-        tags = pages[view.page or 0]
+        tags = _page(pages, view)
         opened = Opened(data, None, 'TIFF', tags.get(Base.Orientation, 1), True, len(pages), tags)
     if opened.format == 'TIFF' and bands.is_in_samples(opened.tags, opened.image is not None):
         values = bands.tiff_samples(data, opened.tags)
@@ -179,6 +183,21 @@ def is_deep(opened):
     """Whether an `Opened` RGB image has 16 bits, of which Pillow keeps the upper ones."""
     return (opened.format == 'PNG' and opened.data[_PNG_DEPTH] == 16
             or opened.format == 'TIFF' and bands.is_deep(opened.tags))
+
+
+def _page(pages, view):
+    """Returns the one of `pages` that the view chooses.
+
+    Raises:
+      MissingPageError: there are not so many.
+    """
+    page = view.page or 0
+    if page >= len(pages):
+        raise MissingPageError(
+            'holds %d page%s, fewer than the file beside it: --pages makes a record of each page '
+            'of an image with that of its mask. Export both with the same pages.'
+            % (len(pages), '' if len(pages) == 1 else 's'))
+    return pages[page]
 
 
 def _pages(image):

@@ -164,9 +164,9 @@ def _loose_hint(images, masks):
 def read_list(path, images_dir=None, image_suffix=''):
     """Reads a list file: one stem a line, or image and mask in two columns.
 
-    Columns are separated by a tab, or by spaces in a file without tabs; blank lines
-    and lines that start with '#' are skipped. A line that names an image is one name, though
-    it starts with '#' or holds spaces.
+    Columns are separated by a tab, or by a comma where each line holds one, or by spaces; blank
+    lines and lines that start with '#' are skipped. A line that names an image is one name,
+    though it starts with '#' or holds spaces or commas.
 
     Args:
       path: str.
@@ -182,13 +182,15 @@ def read_list(path, images_dir=None, image_suffix=''):
              in enumerate(files.read_text(path, '--list_file').split('\n'), 1)]
     known = ()
     if images_dir and os.path.isdir(images_dir) and any(
-            ' ' in line or line.startswith('#') for _, line in lines):
+            ' ' in line or ',' in line or line.startswith('#') for _, line in lines):
         known = file_names.group('--images', images_dir, image_suffix).paths
     lines = [(number, line) for number, line in lines
              if line and (not line.startswith('#') or _stem_in(line, known, image_suffix))]
-    if any(' ' in line and _stem_in(line, known, image_suffix) for _, line in lines):
+    if any((' ' in line or ',' in line) and _stem_in(line, known, image_suffix)
+           for _, line in lines):
         return [[line] for _, line in lines]
-    separator = '\t' if any('\t' in line for _, line in lines) else None
+    separator = ('\t' if any('\t' in line for _, line in lines) else
+                 ',' if all(_has_comma_between(line) for _, line in lines) else None)
     rows = []
     for number, line in lines:
         row = [cell.strip() for cell in line.split(separator)]
@@ -202,6 +204,11 @@ def read_list(path, images_dir=None, image_suffix=''):
     if not rows:
         raise UserError('--list_file %s names no image.' % path)
     return rows
+
+
+def _has_comma_between(line):
+    """Whether the only comma of a line is between columns, and not within one of two names."""
+    return line.count(',') == 1 and (len(line.split()) != 2 or ', ' in line or ' ,' in line)
 
 
 def _stem_in(name, stems, suffix):

@@ -1,7 +1,6 @@
 """Files that become several examples: a page each, a tile each."""
 import os
 
-from common.errors import UserError
 from dataset.sources import opening
 
 
@@ -15,10 +14,7 @@ def divide(examples, view, by_page=False, tile=None):
       tile: int, the longest side of an example in pixels, or None.
 
     Returns:
-      List of `decoding.Example`; what cannot be opened is left as it is for the build to name.
-
-    Raises:
-      UserError: image and mask have not the same number of pages.
+      List of `decoding.Example`; what cannot be opened or divided is left for the build to name.
     """
     examples = [example._replace(view=view) for example in examples]
     if not by_page and not tile:
@@ -40,9 +36,8 @@ def divide(examples, view, by_page=False, tile=None):
 def _pages(example, image, mask):
     """Returns an example for each page; image and mask are lists of sizes."""
     if len(image) != len(mask):
-        raise UserError('--pages makes a record of each page of an image with that of its mask, '
-                        'but %s holds %d and %s %d.'
-                        % (example.image, len(image), example.mask, len(mask)))
+        # The first page that one of them lacks: the build says so.
+        return [example._replace(view=example.view._replace(page=min(len(image), len(mask))))]
     if len(image) == 1:
         return [example]
     return [example._replace(filename=_numbered(example.filename, 'page%04d' % (page + 1)),
@@ -53,6 +48,8 @@ def _pages(example, image, mask):
 def _tiles(example, image, mask, side):
     """Returns an example for each tile, from left to right, rows from top to bottom."""
     page = example.view.page or 0
+    if page >= min(len(image), len(mask)):
+        return [example]
     sizes = [size[::-1] if orientation >= 5 and not example.view.ignore_exif else size
              for size, orientation in (image[page], mask[page])]
     width, height = sizes[0]

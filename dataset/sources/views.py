@@ -19,17 +19,24 @@ def add_flags(parser):
     parser.add_argument('--ignore_exif', action='store_true',
                         help='take pixels as they are stored, where images hold an orientation '
                              'that their masks were drawn without')
-    parser.add_argument('--bands', type=flag_types.positive_int, nargs='+', metavar='BAND',
-                        help='one band, or three for red, green and blue, counted from 1, of '
-                             'images of several (satellites, microscopes)')
-    parser.add_argument('--value_range', type=float, nargs=2, metavar=('LOW', 'HIGH'),
-                        help='values of images that become black and white, as 0 4095 for data '
-                             'of 12 bits (default: all that 8 or 16 bits can hold)')
+    add_band_flags(parser, '')
     parser.add_argument('--pages', action='store_true',
                         help='make a record of each page of files of several (TIFF stacks)')
     parser.add_argument('--tile', type=flag_types.positive_int, metavar='SIDE',
                         help='cut larger images and their masks into tiles of so many pixels a '
                              'side, a record each')
+
+
+def add_band_flags(parser, default=" (default: those of the run's data set)"):
+    """Adds --bands and --value_range; `default` ends the help."""
+    parser.add_argument('--bands', type=flag_types.positive_int, nargs='+', metavar='BAND',
+                        help='one band, or three for red, green and blue, counted from 1, of '
+                             'images of several (satellites, microscopes)' + default)
+    parser.add_argument('--value_range', type=flag_types.any_number, nargs=2,
+                        metavar=('LOW', 'HIGH'),
+                        help='values of images that become black and white, as 0 4095 for data '
+                             'of 12 bits' + (default or ' (default: all that 8 or 16 bits can '
+                                             'hold)'))
 
 
 def are_asked_for(args):
@@ -43,11 +50,40 @@ def of_args(args):
     Raises:
       UserError: they ask for what there is not.
     """
-    if args.bands and len(args.bands) not in (1, 3):
+    return of_info(args)._replace(ignore_exif=args.ignore_exif)
+
+
+def of_info(info):
+    """Returns the `View` by the `bands` and the `value_range` of a `descriptor.DatasetInfo`.
+
+    Raises:
+      UserError: there are none such.
+    """
+    if info.bands and len(info.bands) not in (1, 3):
         raise UserError('--bands %s: give one band, or three for red, green and blue.'
-                        % ' '.join(map(str, args.bands)))
-    if args.value_range and not args.value_range[0] < args.value_range[1]:
+                        % ' '.join(map(str, info.bands)))
+    if info.value_range and not info.value_range[0] < info.value_range[1]:
         raise UserError('--value_range %g %g: the first becomes black, the second white; give '
-                        'the lower one first.' % tuple(args.value_range))
-    return View(args.ignore_exif, tuple(args.bands) if args.bands else None,
-                tuple(args.value_range) if args.value_range else None)
+                        'the lower one first.' % tuple(info.value_range))
+    return View(bands=tuple(info.bands) if info.bands else None,
+                value_range=tuple(info.value_range) if info.value_range else None)
+
+
+def chosen(info, args):
+    """Returns a `descriptor.DatasetInfo` with what the flags of `add_band_flags` choose.
+
+    Says how pictures are read where it is not as they are shown. Raises as `of_info`.
+    """
+    info = info._replace(bands=args.bands or info.bands,
+                         value_range=args.value_range or info.value_range)
+    of_info(info)
+    if spell(info):
+        print('Pictures are read with %s%s.' % (
+            spell(info), '' if args.bands or args.value_range else ', as the data set was'))
+    return info
+
+
+def spell(info):
+    """Returns the flags that give the bands and the range of a `DatasetInfo`, '' for none."""
+    return ' '.join('--%s %s' % (name, ' '.join('%g' % value for value in getattr(info, name)))
+                    for name in ('bands', 'value_range') if getattr(info, name))

@@ -239,6 +239,22 @@ def test_split_of_background_alone_is_found(tmp_path):
     assert 'Export the masks again' in finding(report, 'only_background')['text']
 
 
+def test_background_alone_without_a_list_of_classes_is_advised_as_it_works(tmp_path, capsys):
+    for name in ('images', 'masks'):
+        (tmp_path / name).mkdir()
+    for seed in range(2):
+        Image.fromarray(noise(seed)).save(str(tmp_path / 'images' / ('%d.png' % seed)))
+        Image.fromarray(grid(0, 255)).save(str(tmp_path / 'masks' / ('%d.png' % seed)))
+    folders = ['--images', str(tmp_path / 'images'), '--masks', str(tmp_path / 'masks')]
+    assert check.main(folders) == 1
+    text = capsys.readouterr().out
+    assert 'answer 0 everywhere' in text and "'class 0'" not in text
+    assert 'give --map_ids 0:0 255:1, and --classes with a line for background' in text
+    (tmp_path / 'classes.txt').write_text('background\nobject\n')
+    assert check.main(folders + ['--map_ids', '0:0', '255:1', '--classes',
+                                 str(tmp_path / 'classes.txt')]) == 0
+
+
 def test_more_ignored_than_labelled_pixels_are_found_and_half_are_not(tmp_path):
     splits = good()
     replace_masks(splits['train'], 0, 1, 2, 255, 255, 255)

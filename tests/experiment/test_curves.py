@@ -62,6 +62,16 @@ def test_losses_can_be_read_off(tmp_path, figures, losses):
     assert len(read) >= 3 and all(float(text) > 0 for text in read)
 
 
+def test_losses_that_are_all_0_are_drawn_without_a_warning(tmp_path, figures):
+    logged = [dict(entry, **{tag: 0.0 for tag in entry if 'loss' in tag})
+              for entry in entries([0.0, 0.0])]
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        curves.draw(logged, str(tmp_path), INFO)
+    assert lines_of(figures[0].axes[0])['loss/total'] == ([1, 2], [0, 0])
+    assert figures[0].axes[0].get_ylim()[0] <= 0
+
+
 def test_a_run_that_logged_nothing_yet_has_empty_curves(tmp_path):
     curves.draw([], str(tmp_path), INFO)
     assert (tmp_path / curves.CURVES_NAME).exists()

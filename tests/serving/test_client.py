@@ -1,4 +1,5 @@
 """serving/client.py: what it draws is what predict.py writes; what goes wrong is said."""
+import base64
 import json
 import os
 import subprocess
@@ -246,6 +247,27 @@ def test_the_client_needs_no_tensorflow(server, picture, tmp_path):
     assert result.stdout.decode() == '1 pictures: %s\n' % (tmp_path / 'out')
     with Image.open(str(tmp_path / 'out' / 'index' / 'picture.png')) as index:
         assert set(np.unique(np.array(index))) == {1, 4}
+
+
+@pytest.mark.parametrize('in_export, flags', [
+    ({'bands': [3, 2, 1], 'value_range': [0, 510]}, []),
+    ({}, ['--bands', '3', '2', '1', '--value_range', '0', '510'])])
+def test_pictures_are_sent_as_the_data_set_was_read(server, picture, tmp_path, in_export, flags):
+    path = tmp_path / 'export.json'
+    path.write_text(json.dumps(dict(in_export, class_names=NAMES, ignore_label=255)))
+    client.main(['--url', server.url, '--input', picture, '--output_dir', str(tmp_path / 'out'),
+                 '--export_json', str(path)] + flags)
+    sent = base64.b64decode(server.requests[0][1]['instances'][0]['image_bytes']['b64'])
+    swapped = pictures(24, 40)[0][..., ::-1]
+    np.testing.assert_array_equal(pixels_of(sent), swapped // 2 + swapped % 2)
+
+
+def test_further_pages_are_said(server, tmp_path, names, capsys):
+    pages = [Image.fromarray(page) for page in pictures(24, 40, batch=2)]
+    pages[0].save(str(tmp_path / 'a.tif'), save_all=True, append_images=pages[1:])
+    client.main(['--url', server.url, '--input', str(tmp_path / 'a.tif'), '--output_dir',
+                 str(tmp_path / 'out'), '--export_json', names])
+    assert 'a.tif has 2 pages, of which the first is labelled' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('colors, expected', [

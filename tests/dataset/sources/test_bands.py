@@ -4,11 +4,11 @@ import os
 import numpy as np
 import pytest
 
-from dataset import build_folder, check
+from dataset import build_folder, check, descriptor
 from dataset.sources import bands, decoding, views
 from tests.helpers import SHARED
 from tests.helpers.example_files import (encoded, grid, noise, pair, png_file,
-                                         read_examples, tiff_file)
+                                         read_examples, tiff_file, write_folders)
 
 
 def samples(number, dtype=np.uint16, height=13, width=11):
@@ -103,6 +103,16 @@ def write(directory, image, extension='.tif'):
             '--classes', str(directory / 'classes.txt'), '--split', 'train']
 
 
+def test_advice_on_bands_of_a_tiff_that_calls_them_rgb_keeps_red_and_blue(tmp_path):
+    values = samples(3, np.float32)
+    flags = write(tmp_path, tiff_file(values, t262=2)) + ['--output_dir', str(tmp_path / 'out')]
+    with pytest.raises(SystemExit, match='3 bands of 32 floating-point bits.*--bands 1 2 3, or'):
+        build_folder.main(flags)
+    advice = ['--bands', '1', '2', '3', '--value_range', '0', '4095']
+    build_folder.main(flags + advice)
+    np.testing.assert_array_equal(read_examples(tmp_path / 'out')[0][1], scaled(values, 0, 4095))
+
+
 def test_twelve_bands_are_refused_with_their_number_and_the_advice_builds(tmp_path, capsys):
     values = samples(12)
     flags = write(tmp_path, tiff_file(values))
@@ -179,3 +189,35 @@ def test_the_shared_case_has_three_bands(tmp_path, capsys):
     assert 'does not say that the fourth' in capsys.readouterr().out
     (_, image, labels), = read_examples(tmp_path)
     assert image.mean() < 140 and set(np.unique(labels)) == {0, 1, 2}
+
+
+def test_all_splits_of_a_data_set_have_the_same_bands_and_range(tmp_path):
+    flags = write_folders(tmp_path, tiff_file(samples(4)), encoded(
+        np.eye(13, 11, dtype=np.uint8)), '.tif')
+    chosen = ['--bands', '4', '3', '2', '--value_range', '0', '4095']
+    build = flags + ['--output_dir', str(tmp_path / 'out'), '--split']
+    build_folder.main(build + ['train'] + chosen)
+    first = descriptor.load(str(tmp_path / 'out'))
+    assert (first.bands, first.value_range) == ((4, 3, 2), (0, 4095))
+    for others in ([], chosen[:4], chosen[4:], ['--bands', '3', '2', '1'] + chosen[4:]):
+        with pytest.raises(SystemExit, match='already holds train, built with --bands 4 3 2 '
+                                             '--value_range 0 4095; this build has'):
+            build_folder.main(build + ['validation'] + others)
+    build_folder.main(build + ['validation'] + chosen)
+    assert set(descriptor.load(str(tmp_path / 'out')).splits) == {'train', 'validation'}
+    with pytest.raises(SystemExit, match='holds validation'):
+        build_folder.main(build + ['train'])
+
+
+def test_bands_of_data_sets_of_before_are_added_and_runs_on_them_go_on(tmp_path):
+    flags = write_folders(tmp_path, tiff_file(samples(4)), encoded(
+        np.eye(13, 11, dtype=np.uint8)), '.tif') + [
+        '--output_dir', str(tmp_path / 'out'), '--split', 'train', '--bands', '4', '3', '2']
+    build_folder.main(flags)
+    built = descriptor.load(str(tmp_path / 'out'))
+    descriptor.save(built._replace(bands=None), str(tmp_path / 'out'))
+    assert 'bands' not in (tmp_path / 'out' / 'dataset.json').read_text()
+    before = descriptor.fingerprint(str(tmp_path / 'out'))
+    build_folder.main(flags)
+    assert descriptor.load(str(tmp_path / 'out')) == built
+    assert descriptor.fingerprint(str(tmp_path / 'out')) == before

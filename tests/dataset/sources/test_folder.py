@@ -73,6 +73,17 @@ def test_void_as_0_for_the_ignore_label_is_refused_with_the_flag(tmp_path):
     assert (build(tmp_path, flags + named_flag(message))['a.png'] == grid([255, 0, 1])).all()
 
 
+@pytest.mark.parametrize('classes, void', [('cat\ndog\nUnlabeled', 2), ('void\ncat\ndog', 0)])
+def test_void_in_the_list_and_as_ignore_label_is_refused_with_the_flag(tmp_path, classes, void):
+    flags = write(tmp_path, classes=classes)
+    message = refused(tmp_path, flags + ['--ignore_label', str(void)])
+    assert 'have no line for void in --classes' in message
+    lines_of(tmp_path, 'cat', 'dog')
+    expected = np.insert(np.arange(2), void, 255)
+    assert (build(tmp_path, flags + named_flag(message))['a.png']
+            == grid(expected.tolist())).all()
+
+
 def test_ids_from_1_that_fit_the_list_are_pointed_out_when_built(tmp_path, capsys):
     flags = write(tmp_path, values=(1, 2))
     build(tmp_path, flags)

@@ -145,6 +145,18 @@ def test_tabs_allow_spaces_in_listed_names(tmp_path):
     assert names(pairs.find(*folders, list_file=str(tmp_path / 'list.txt'))) == ['my cat.jpg']
 
 
+@pytest.mark.parametrize('text, expected', [
+    ('a.jpg,a.png\nmy cat.jpg, my mask.png\n', ['a.jpg', 'my cat.jpg']),
+    ('a.jpg,a.png\r\n', ['a.jpg']),
+    ('x,1.jpg y.png\n', ['x,1.jpg']),  # spaces between, a comma within
+    ('x,1.jpg\n', ['x,1.jpg'])])  # a name
+def test_commas_are_columns_or_within_names(tmp_path, text, expected):
+    folders = write_both(tmp_path, ['a.jpg', 'my cat.jpg', 'x,1.jpg'],
+                         ['a.png', 'my mask.png', 'y.png', 'x,1.png'])
+    (tmp_path / 'list.csv').write_text(text)
+    assert names(pairs.find(*folders, list_file=str(tmp_path / 'list.csv'))) == expected
+
+
 @pytest.mark.parametrize('text, words', [
     ('', 'names no image'), ('# only\n', 'names no image'),
     ('a\na b\n', 'line 2: .* 2 columns but the lines before have 1'),

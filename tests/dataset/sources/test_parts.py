@@ -52,11 +52,27 @@ def test_pages_of_a_file_stay_on_one_side_of_the_validation_split(tmp_path):
     assert sorted(map(sorted, sides)) == [['a'], ['b']]
 
 
-def test_pages_need_as_many_pages_of_the_mask(tmp_path):
+@pytest.mark.parametrize('more', [[], ['--tile', '4'], ['--bands', '1']])
+def test_files_of_other_numbers_of_pages_are_bad_ones_among_others(tmp_path, capsys, more):
     flags = write_folders(tmp_path, stack(PAGES), stack(PAGES[:2]), '.tif')
-    with pytest.raises(SystemExit, match='images/a.tif holds 3 and .*masks/a.tif 2'):
-        build_folder.main(flags + ['--split', 'train', '--output_dir', str(tmp_path / 'out'),
-                                   '--pages'])
+    for name, pages in (('b', (3, 1)), ('c', (1, 2)), ('d', (2, 2))):
+        for folder, number in zip(('images', 'masks'), pages):
+            (tmp_path / folder / (name + '.tif')).write_bytes(stack(PAGES[:number]))
+    build = flags + ['--split', 'train', '--output_dir', str(tmp_path / 'out'), '--pages'] + more
+    with pytest.raises(SystemExit) as error:
+        build_folder.main(build)
+    words = str(error.value)
+    assert words.startswith("3 of %d examples of split 'train'" % (7 if '--tile' in more else 5))
+    for text in ('masks/a.tif holds 2 pages, fewer', 'masks/b.tif holds 1 page, fewer',
+                 'images/c.tif holds 1 page, fewer'):
+        assert text in words
+    build_folder.main(build + ['--skip_bad'])
+    assert '3 examples were left out' in capsys.readouterr().out
+    assert {name[:10] for name, _, _ in read_examples(tmp_path / 'out')} == {
+        'd-page0001', 'd-page0002'}
+    assert check.main(flags + ['--pages'] + more) == 1
+    printed = capsys.readouterr().out
+    assert '3 errors' in printed and printed.count(', fewer than the file beside it') == 3, printed
 
 
 @pytest.mark.parametrize('image_format', ['GIF', 'PNG', 'WEBP'])

@@ -163,7 +163,7 @@ def test_palettes_of_other_orders_are_refused_and_read_by_colour(tmp_path, capsy
     flags = write(tmp_path, [with_palette(IDS, BLACK, RED, GREEN, BLUE),
                              with_palette(IDS, BLACK, GREEN, RED, BLUE)])
     build = flags + ['--output_dir', str(tmp_path / 'out')]
-    words = 'colour #00c800 is index 2 in .*0.png and 1 in .*1.png'
+    words = 'colour #00c800 is id 2 in .*0.png and 1 in .*1.png'
     # One shard, one for each mask, and in two splits.
     for how in (['--split', 'train', '--num_shards', '1'], ['--split', 'train'],
                 ['--validation_fraction', '0.5']):
@@ -176,6 +176,59 @@ def test_palettes_of_other_orders_are_refused_and_read_by_colour(tmp_path, capsy
     found = labels_by_name(tmp_path / 'out')
     np.testing.assert_array_equal(found['0.png'], IDS)
     np.testing.assert_array_equal(found['1.png'], np.array([0, 2, 1, 3], np.uint8)[IDS])
+
+
+def write_two_splits(directory, first, second):
+    """Folders of a mask each; returns the flags to build train and validation of them."""
+    build = []
+    for split, mask in (('train', first), ('validation', second)):
+        (directory / split).mkdir()
+        build.append(write(directory / split, [mask]) + [
+            '--split', split, '--output_dir', str(directory / 'out')])
+    return build
+
+
+def test_palettes_agree_with_those_of_a_split_that_an_earlier_call_built(tmp_path):
+    train, validation = write_two_splits(tmp_path, with_palette(IDS, BLACK, RED, GREEN, BLUE),
+                                         with_palette(IDS, BLACK, GREEN, RED, BLUE))
+    build_folder.main(train)
+    with pytest.raises(SystemExit, match='#00c800 is id 1 in .*validation/masks/0.png and 2 in '
+                                         '.*train/masks/0.png.*--palette for all splits'):
+        build_folder.main(validation)
+    (tmp_path / 'p.csv').write_text('ground,0,0,0\ncat,0,200,0\ndog,200,0,0\ncow,0,0,200\n')
+    by_color = ['--palette', str(tmp_path / 'p.csv')]
+    with pytest.raises(SystemExit, match='#00c800 is id 2 in .*train/masks/0.png and 1 in the '
+                                         'palette of this build'):
+        build_folder.main(validation + by_color)
+    build_folder.main(train + by_color)  # as the message says, for all splits
+    build_folder.main(validation + by_color)
+    for split, expected in (('train', np.array([0, 2, 1, 3], np.uint8)[IDS]), ('validation', IDS)):
+        np.testing.assert_array_equal(labels_by_name(tmp_path / 'out', split)['0.png'], expected)
+    # Without --palette the indices would be other ids than the colours of before.
+    (tmp_path / 'validation' / 'masks' / '0.png').write_bytes(
+        with_palette(IDS, BLACK, RED, GREEN, BLUE))
+    with pytest.raises(SystemExit, match='#00c800 is id 2 in .* and 1 in the palette of .*out'):
+        build_folder.main(validation)
+
+
+def test_all_splits_of_one_call_may_change_their_palettes(tmp_path):
+    flags = write(tmp_path, [with_palette(IDS, BLACK, RED, GREEN, BLUE)] * 2) + [
+        '--validation_fraction', '0.5', '--output_dir', str(tmp_path / 'out')]
+    build_folder.main(flags)
+    for name in ('0.png', '1.png'):
+        (tmp_path / 'masks' / name).write_bytes(with_palette(IDS, BLACK, GREEN, RED, BLUE))
+    build_folder.main(flags)
+    assert set(labels_by_name(tmp_path / 'out')) | set(
+        labels_by_name(tmp_path / 'out', 'validation')) == {'0.png', '1.png'}
+
+
+def test_palettes_are_compared_by_what_their_indices_are_mapped_to(tmp_path):
+    train, validation = write_two_splits(tmp_path, with_palette(IDS, BLACK, RED, GREEN, BLUE),
+                                         with_palette(IDS, BLACK, GREEN, RED, BLUE))
+    build_folder.main(train)
+    build_folder.main(validation + ['--map_ids', '0:0', '1:2', '2:1', '3:3'])
+    np.testing.assert_array_equal(labels_by_name(tmp_path / 'out', 'validation')['0.png'],
+                                  np.array([0, 2, 1, 3], np.uint8)[IDS])
 
 
 @pytest.mark.parametrize('second', [
