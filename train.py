@@ -127,7 +127,7 @@ def loop(session, graph, validation, log, run_dir, args, stop, group):
             if (step % args.save_every_steps == 0 or validation.is_due(step) or is_last
                     or stop.is_unknown('save')):
                 save()
-            if validation.is_due(step) and not stop.is_due():
+            if validation.is_due(step) and not group.is_due(stop):
                 bar.clear()  # the evaluation's takes its line
                 validate(step)
     return args.max_steps

@@ -174,6 +174,7 @@ class Channel:
                            % (self.name(rank), self.name(self.rank).lower(), error))
                 break
         for found in filter(None, self.share(problem)):
+            self.close()  # all say so themselves
             raise UserError(found)
 
     def wait_for_failure(self):
@@ -181,7 +182,9 @@ class Channel:
         time.sleep(self.timeout + 3 * self._interval())
 
     def close(self, failure=None):
-        """Ends the connections; the others end too where `failure`, str, says why."""
+        """Ends the connections, once; the others end too where `failure`, str, says why."""
+        if self._closed.is_set():
+            return
         self._closed.set()
         for peer in self._peers.values():
             if failure is None:
