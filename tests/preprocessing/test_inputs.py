@@ -72,10 +72,11 @@ def take(make_dataset, count=None):
                 return batches
 
 
-def train_batches(dataset_dir, count, batch_size=4, seed=0, start_step=0, options=OPTIONS):
+def train_batches(dataset_dir, count, batch_size=4, seed=0, start_step=0, options=OPTIONS,
+                  share=None):
     info = descriptor.load(dataset_dir)
     return take(lambda: inputs.train_dataset(info, dataset_dir, options, batch_size, seed,
-                                             start_step), count)
+                                             start_step, share=share), count)
 
 
 @pytest.fixture(scope='module')
@@ -221,6 +222,35 @@ def test_resumed_stream_equals_the_uninterrupted_one_bit_by_bit(dataset_dir, who
 def test_stream_resumed_exactly_at_an_epoch_border_equals_the_whole_one(dataset_dir, singles):
     resumed = train_batches(dataset_dir, NUM_TRAIN, batch_size=1, seed=5, start_step=NUM_TRAIN)
     assert_equal_streams(resumed, singles[NUM_TRAIN:2 * NUM_TRAIN])
+
+
+@pytest.mark.parametrize('num_workers, accumulate_steps', [(2, 1), (3, 1), (1, 3), (2, 3)])
+def test_workers_share_out_the_stream_of_one_process_bit_by_bit(dataset_dir, num_workers,
+                                                                accumulate_steps):
+    # Steps of 6, the first two epochs and more, and the same from within the second one on.
+    part_size = 6 // num_workers // accumulate_steps
+    for start_step, num_steps in ((0, 6), (3, 3)):
+        stream = train_batches(dataset_dir, num_steps, 6, start_step=start_step)
+        shares = [train_batches(dataset_dir, num_steps * accumulate_steps, part_size,
+                                start_step=start_step * accumulate_steps,
+                                share=inputs.share_of(rank, num_workers, 6))
+                  for rank in range(num_workers)]
+        joined = [inputs.Example(*map(np.concatenate, zip(*[
+            part for share in shares
+            for part in share[step * accumulate_steps:(step + 1) * accumulate_steps]])))
+            for step in range(num_steps)]
+        assert_equal_streams(joined, stream)
+    assert inputs.share_of(0, 1, 6) is None
+
+
+def test_workers_share_out_a_split_to_evaluate(dataset_dir):
+    info = descriptor.load(dataset_dir)
+    for num_examples in (None, 4):
+        whole = take(lambda: inputs.eval_dataset(info, dataset_dir, 'train', num_examples))
+        for rank in range(3):
+            assert_equal_streams(take(lambda: inputs.eval_dataset(
+                info, dataset_dir, 'train', num_examples, inputs.share_of(rank, 3, 3))),
+                whole[rank::3])
 
 
 def test_options_reach_the_batches(dataset_dir):
