@@ -172,17 +172,18 @@ def wait(processes):
       int, 0 or the exit status of the first that failed; 128 and the number of a signal.
     """
     status, deadline = 0, None
-    while any(process.poll() is None for process in processes):
-        failed = [process.returncode for process in processes if process.returncode]
+    while True:
+        codes = [process.poll() for process in processes]
+        failed = [code for code in codes if code]
         if failed and not status:
-            status = failed[0]
-            deadline = time.monotonic() + GRACE_SECONDS
+            status, deadline = failed[0], time.monotonic() + GRACE_SECONDS
+        if None not in codes:
+            break
         if deadline and time.monotonic() > deadline:
             for process in processes:
                 if process.poll() is None:
                     process.kill()
         time.sleep(_POLL_SECONDS)
-    status = status or next((process.returncode for process in processes if process.returncode), 0)
     return 128 - status if status < 0 else status
 
 
