@@ -2,9 +2,10 @@
 
     python benchmarks/scaling.py --resnet_model resnet_v2_101
 
-A ring moves 2 * (N - 1) / N of the gradients through each link in 2 * (N - 1) messages (P. Patarasuk
-and X. Yuan, J. Parallel Distrib. Comput. 69, 2009); nothing of it is counted as hidden behind the
-backward pass, because all gradients are summed at its end. docs/scaling.md shows the tables.
+A ring moves 2 * (N - 1) / N of the gradients through each link in 2 * (N - 1) messages
+(P. Patarasuk and X. Yuan, J. Parallel Distrib. Comput. 69, 2009); nothing of it is counted as
+hidden behind the backward pass, because all gradients are summed at its end. docs/scaling.md shows
+the tables.
 """
 import os
 import sys

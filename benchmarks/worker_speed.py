@@ -25,13 +25,14 @@ from benchmarks import measuring  # noqa: E402
 from common import command_line, flag_types, scripts  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from experiment import run_log, train_flags  # noqa: E402
-from runtime import launch, tf, workers  # noqa: E402
+from runtime import channel, tf, workers  # noqa: E402
 from runtime.devices import set_up  # noqa: E402
 
 # Of 20 logged ones, the first sets things up.
 STEPS = 22
 SUMMED_NUMBERS = 60 * 10 ** 6
 SUMS = 5
+_SPEED = 'speed/images_per_second'
 
 
 def measured_speeds(folder, jobs):
@@ -52,7 +53,8 @@ def measured_speeds(folder, jobs):
         if process.wait():
             raise UserError('%s failed with status %d.'
                             % (' '.join(process.args), process.returncode))
-    return sum(run_log.read_metrics(path)[-1]['speed/images_per_second'] for path in folders)
+    return sum([entry[_SPEED] for entry in run_log.read_metrics(path) if _SPEED in entry][-1]
+               for path in folders)
 
 
 def measure(data, pairs, flags, batch_size):
@@ -98,9 +100,11 @@ def sum_numbers(path):
 
 def measure_sum(path):
     """Prints how long a sum over two processes takes, and how fast its numbers travel."""
-    flags = argparse.Namespace(workers=2, hosts=None, host=0, port=None, command=[
-        os.path.abspath(__file__), '--sum', path, '--num_threads', '1'])
-    if launch.wait(launch.start(flags, launch.addresses_of(flags))):
+    addresses = ['127.0.0.1:%d' % port for port in channel.free_ports(2)]
+    processes = [subprocess.Popen(
+        [sys.executable, os.path.abspath(__file__), '--sum', path],
+        env=dict(os.environ, TF_CONFIG=workers.tf_config(addresses, rank))) for rank in (0, 1)]
+    if any([process.wait() for process in processes]):
         raise UserError('The sum by itself failed.')
     with open(path) as seconds_file:
         seconds = statistics.median(json.load(seconds_file))
@@ -116,7 +120,6 @@ def main(argv=None):
     parser.add_argument('--pairs', type=flag_types.positive_int, default=5,
                         help='turns (default: 5)')
     parser.add_argument('--sum', help=argparse.SUPPRESS)
-    parser.add_argument('--num_threads', help=argparse.SUPPRESS)
     flags = parser.parse_args(argv[:place])
     training = train_flags.parse(
         ['--crop_size', '257', '--batch_size', '4', '--starting_learning_rate', '0.0005']

@@ -308,6 +308,15 @@ def split_address(address):
     return host, int(port)
 
 
+def free_ports(count):
+    """Returns a list of ports of this machine that are free now."""
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for listener in listeners:
+            listener.bind(('127.0.0.1', 0))
+        return [listener.getsockname()[1] for listener in listeners]
+
+
 def is_loopback(host):
     """Whether a host is this machine alone: localhost or 127.x.x.x. Returns bool."""
     return host == 'localhost' or host.startswith('127.')

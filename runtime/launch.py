@@ -14,11 +14,8 @@ TensorFlow's servers listen on all addresses of the machine and obey everybody w
 run this inside a private network, behind a firewall.
 """
 import collections
-import contextlib
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -30,7 +27,7 @@ sys.path.insert(0, ROOT)
 import common.interpreter  # noqa: E402,F401  before what may be missing
 from common import command_line, flag_types, scripts  # noqa: E402
 from common.errors import UserError  # noqa: E402
-from runtime import channel, machine  # noqa: E402
+from runtime import channel, machine, workers  # noqa: E402
 
 SCRIPTS = ('train.py', 'test.py')
 DEFAULT_PORT = 23450
@@ -73,19 +70,10 @@ def parse_flags(argv=None):
     return flags
 
 
-def free_ports(count):
-    """Returns a list of ports of this machine that are free now."""
-    with contextlib.ExitStack() as stack:
-        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for listener in listeners:
-            listener.bind(('127.0.0.1', 0))
-        return [listener.getsockname()[1] for listener in listeners]
-
-
 def addresses_of(flags):
     """Returns the list of 'host:port' of all processes on all machines, the chief's first."""
     if not flags.hosts and not flags.port:
-        return ['127.0.0.1:%d' % port for port in free_ports(flags.workers)]
+        return ['127.0.0.1:%d' % port for port in channel.free_ports(flags.workers)]
     first = flags.port or DEFAULT_PORT
     return ['%s:%d' % (host, first + index) for host in flags.hosts or ['127.0.0.1']
             for index in range(flags.workers)]
@@ -132,16 +120,11 @@ def start(flags, addresses):
     """Starts the processes of this machine; returns a list of `subprocess.Popen`."""
     script = flags.command[0] if os.path.exists(flags.command[0]) else os.path.join(
         ROOT, flags.command[0])
-    cluster = {'chief': addresses[:1]}
-    if addresses[1:]:
-        cluster['worker'] = addresses[1:]
     processes = []
     for index, (environment, more) in enumerate(resources_of(
             flags.command, flags.workers, _shown_gpus(), machine.processor().cores)):
         rank = flags.host * flags.workers + index
-        task = {'type': 'worker', 'index': rank - 1} if rank else {'type': 'chief', 'index': 0}
-        environment = dict(os.environ, TF_CONFIG=json.dumps({'cluster': cluster, 'task': task}),
-                           **environment)
+        environment = dict(os.environ, TF_CONFIG=workers.tf_config(addresses, rank), **environment)
         # In a session of its own: Ctrl-C comes through this process, once.
         process = subprocess.Popen(
             [sys.executable, script] + flags.command[1:] + more, env=environment,

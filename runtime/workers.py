@@ -1,7 +1,7 @@
 """Several processes that train or evaluate as one: TF_CONFIG, TensorFlow's server, sums of tensors.
 
-Each process is a worker, the first the chief. Tensors are summed by TensorFlow's collectives (a
-ring over gRPC, NCCL between GPUs); `channel` carries the rest. One process alone is `ALONE`, which
+Each process is a worker, the first the chief. Tensors are summed by TensorFlow's collectives, a
+ring over gRPC between the CPUs; `channel` carries the rest. One process alone is `ALONE`, which
 opens nothing and adds nothing to a graph.
 """
 import contextlib
@@ -59,6 +59,14 @@ def task_of(tf_config):
     if len(set(flat)) < len(flat):
         raise UserError('TF_CONFIG: several workers have one address in %s.' % ', '.join(flat))
     return flat, places.index((role, index))
+
+
+def tf_config(addresses, rank):
+    """Returns the TF_CONFIG, str, of one of the workers at a list of 'host:port'."""
+    cluster = {'chief': addresses[:1], 'worker': addresses[1:]}
+    return json.dumps({
+        'cluster': {name: hosts for name, hosts in cluster.items() if hosts},
+        'task': {'type': 'worker', 'index': rank - 1} if rank else {'type': 'chief', 'index': 0}})
 
 
 class Alone:
@@ -185,7 +193,7 @@ class Workers(Alone):
 
     def _summed(self, flat):
         self._num_sums += 1
-        # 1.15 wants a device that is spelled out.
+        # 1.15 wants a device that is spelled out. That of a GPU, and NCCL, are not tried.
         with tf.device('%s/device:CPU:0' % self.device):
             return collective_ops.all_reduce(
                 tf.identity(flat), self.count, _GROUP_KEY, self._num_sums, 'Add', 'Id')

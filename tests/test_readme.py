@@ -16,7 +16,8 @@ from experiment import recipes, train_flags
 from tests.helpers import ROOT
 
 
-PAGES = ['README.md', 'CONTRIBUTING.md', 'dataset/README.md', 'serving/README.md']
+PAGES = ['README.md', 'CONTRIBUTING.md', 'dataset/README.md', 'serving/README.md',
+         'docs/scaling.md']
 
 
 def read(*parts):

@@ -6,17 +6,10 @@ import subprocess
 import sys
 import time
 
-from runtime import launch
+from runtime import channel, workers
 from tests.helpers import ROOT
 
 JOB = os.path.join(ROOT, 'tests', 'helpers', 'worker_job.py')
-
-
-def tf_config(addresses, rank):
-    """Returns the TF_CONFIG of a worker, as Kubeflow sets it."""
-    return json.dumps({
-        'cluster': {'chief': addresses[:1], 'worker': addresses[1:]},
-        'task': {'type': 'worker', 'index': rank - 1} if rank else {'type': 'chief', 'index': 0}})
 
 
 def write_job(path, name, *arguments, **options):
@@ -39,11 +32,11 @@ def started(jobs, addresses=None, configs=None):
     Yields:
       List of `subprocess.Popen`.
     """
-    addresses = addresses or ['127.0.0.1:%d' % port for port in launch.free_ports(len(jobs))]
+    addresses = addresses or ['127.0.0.1:%d' % port for port in channel.free_ports(len(jobs))]
     processes = []
     try:
         for rank, job in enumerate(jobs):
-            config = (configs or {}).get(rank, tf_config(addresses, rank))
+            config = (configs or {}).get(rank, workers.tf_config(addresses, rank))
             processes.append(subprocess.Popen(
                 [sys.executable, JOB, job], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 env=dict(os.environ, TF_CONFIG=config, OMP_NUM_THREADS='1')))

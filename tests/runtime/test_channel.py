@@ -9,8 +9,8 @@ import pytest
 
 from common.errors import UserError
 from dataset import descriptor
-from runtime import channel, launch
-from tests.helpers import ROOT, worker_groups
+from runtime import channel, workers
+from tests.helpers import ROOT
 from tests.helpers.worker_groups import ends_of, started, wait_for, write_job
 
 # Of a worker without a sign of life, as in tests/helpers/worker_job.py; and of a busy machine.
@@ -37,7 +37,7 @@ def joined(tmp_path, processes):
     (1, signal.SIGSTOP, 'Worker 1 (127.0.0.1:%d) has given no sign of life for 2 seconds. The ')])
 def test_a_worker_that_dies_or_hangs_ends_all_in_one_line_that_names_it(
         jobs, tmp_path, victim, number, message):
-    ports = launch.free_ports(3)
+    ports = channel.free_ports(3)
     with started(jobs(3), ['127.0.0.1:%d' % port for port in ports]) as processes:
         joined(tmp_path, processes)
         start = time.time()
@@ -104,10 +104,10 @@ def test_addresses_that_lead_nowhere_are_named(jobs, tmp_path):
             assert status == 1 and output.startswith('Worker 2 (127.0.0.1:'), output
             assert ' cannot be reached from the chief (127.0.0.1:' in output
     # Another one than the chief's: each says whom it has waited for.
-    ports = launch.free_ports(3)
+    ports = channel.free_ports(3)
     right, wrong = [['127.0.0.1:%d' % port for port in chosen]
                     for chosen in (ports[:2], (ports[2], ports[1]))]
-    with started(jobs(2, timeout=0.4), right, {1: worker_groups.tf_config(wrong, 1)}) as processes:
+    with started(jobs(2, timeout=0.4), right, {1: workers.tf_config(wrong, 1)}) as processes:
         chief, worker = ends_of(processes)
     assert chief == (1, 'Worker 1 (%s) did not come within 2 seconds. Start it, or without '
                      'several processes unset TF_CONFIG.\n' % right[1])
@@ -116,8 +116,8 @@ def test_addresses_that_lead_nowhere_are_named(jobs, tmp_path):
 
 
 def test_two_processes_with_one_task_are_refused(jobs, tmp_path):
-    addresses = ['127.0.0.1:%d' % port for port in launch.free_ports(3)]
-    with started(jobs(3), addresses, {2: worker_groups.tf_config(addresses, 1)}) as processes:
+    addresses = ['127.0.0.1:%d' % port for port in channel.free_ports(3)]
+    with started(jobs(3), addresses, {2: workers.tf_config(addresses, 1)}) as processes:
         chief = ends_of(processes)[0]
     assert chief[0] == 1 and 'Worker 1 (%s) is there twice' % addresses[1] in chief[1]
 
@@ -142,9 +142,9 @@ def test_addresses_are_host_and_port():
 
 def test_a_stranger_who_calls_at_the_start_does_no_harm(jobs, tmp_path):
     import socket
-    ports = launch.free_ports(2)
+    ports = channel.free_ports(2)
     files, addresses = jobs(2), ['127.0.0.1:%d' % port for port in ports]
-    with started(files[:1], addresses, {0: worker_groups.tf_config(addresses, 0)}) as chief:
+    with started(files[:1], addresses, {0: workers.tf_config(addresses, 0)}) as chief:
         deadline = time.time() + 30
         while True:
             try:
@@ -155,7 +155,7 @@ def test_a_stranger_who_calls_at_the_start_does_no_harm(jobs, tmp_path):
                 time.sleep(0.02)
         caller.sendall(json.dumps(['GET / HTTP/1.1']).encode() * 9)
         caller.close()
-        with started([files[1]], addresses, {0: worker_groups.tf_config(addresses, 1)}) as other:
+        with started([files[1]], addresses, {0: workers.tf_config(addresses, 1)}) as other:
             joined(tmp_path, chief + other)
             chief[0].send_signal(signal.SIGTERM)
             assert [status for status, _ in ends_of(chief + other)] == [143, 143]
