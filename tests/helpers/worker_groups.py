@@ -14,9 +14,10 @@ JOB = os.path.join(ROOT, 'tests', 'helpers', 'worker_job.py')
 
 def write_job(path, name, *arguments, **options):
     """Writes what `worker_job` is to do; returns the path."""
+    plain = [argument if isinstance(argument, (int, float, list, dict)) else str(argument)
+             for argument in arguments]
     with open(str(path), 'w') as job_file:
-        json.dump([name, list(map(lambda value: value if isinstance(value, (int, float, list)) else
-                                  str(value), arguments)), options], job_file)
+        json.dump([name, plain, options], job_file)
     return str(path)
 
 

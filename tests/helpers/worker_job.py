@@ -3,7 +3,7 @@
     TF_CONFIG=... python tests/helpers/worker_job.py JOB.json
 
 `script`: runs a script with the tiny network. `fault`: joins without TensorFlow, and goes on until
-it is stopped. `compute`: sums, a batch norm and steps of training, into FOLDER/RANK.npz.
+it is stopped. `compute`: sums, a batch norm and steps of training.
 """
 import contextlib
 import json
@@ -70,44 +70,66 @@ def fault(folder, dataset_dir, timeout, flags=None, code=None, fails=None, close
     sys.exit(stop.status)
 
 
-def compute(folder, argv, num_steps):
-    """Computes together what the test computes alone, and dies within a sum on worker 1."""
+def compute(folder, dataset_dir, variants, num_steps):
+    """Computes into FOLDER/RANK.npz, together or, without TF_CONFIG, alone; then one dies.
+
+    Args:
+      folder: str.
+      dataset_dir: str.
+      variants: dict from name to flags of `train.py`, each trained for `num_steps`.
+      num_steps: int.
+    """
     # Several workers are to be there first: TensorFlow takes seconds.
     import train
     from dataset import descriptor
     from experiment import train_flags
-    from resnet import resnet_utils
-    from runtime import slim, tf
     from runtime.devices import set_up
     from tests.helpers import tiny_runs, worker_job
     with tiny_runs.tiny_network(BASE_DEPTH):
-        args = train_flags.parse(argv)
-    with agreement.joined(vars(args), args.dataset_dir, stopping.StopRequest()) as group:
+        parsed = {name: train_flags.parse(argv) for name, argv in variants.items()}
+    with agreement.joined({'worker_timeout': 20}, dataset_dir, stopping.StopRequest()) as group:
         set_up(num_threads=1)
         group.start_server()
-        info = descriptor.load(args.dataset_dir)
-        with tf.Graph().as_default() as graph, tf.device(group.device):
-            sums = group.all_sum([tf.fill([2, 2], 1.5 + group.rank),
-                                  tf.constant(7 + group.rank, tf.int64)])
-            with slim.arg_scope([slim.batch_norm], is_training=True, decay=0.9, epsilon=0.01,
-                                scale=True):
-                inputs = tf.constant(worker_job.batch(group.count)[group.rank::group.count])
-                normed = resnet_utils.synced_batch_norm(inputs, group.all_sum, group.count)
-            answers = worker_job.batch_norm_answers(inputs, normed)
-            initialise = tf.global_variables_initializer()
-        with tf.Session(group.target, graph, group.session_config()) as session:
-            session.run(initialise)
-            found = dict(session.run(answers), floats=session.run(sums[0]),
-                         int=session.run(sums[1]))
+        found = worker_job.sums(group) if group.count > 1 else {}
         with tiny_runs.tiny_network(BASE_DEPTH):
-            found.update(worker_job.trained(train, args, info, group, num_steps))
-        np.savez(os.path.join(folder, '%d.npz' % group.rank), **found)
-        group.channel.share(None)
-        with tf.Session(group.target, graph, group.session_config()) as session:
-            while True:
-                session.run(sums[0])
-                if group.rank == 1:
-                    os.kill(os.getpid(), signal.SIGKILL)
+            for name, args in parsed.items():
+                for variable, value in worker_job.trained(
+                        train, args, descriptor.load(dataset_dir), group, num_steps).items():
+                    found['%s:%s' % (name, variable)] = value
+        np.savez(os.path.join(folder, '%d.npz' % (group.rank if group.count > 1 else 9)), **found)
+        if group.count > 1:
+            group.of_chief(lambda: None)
+            worker_job.die_within_a_sum(group)
+
+
+def sums(group):
+    """Returns a dict of arrays: sums over the workers, and a synced batch norm."""
+    from resnet import resnet_utils
+    from runtime import slim, tf
+    with tf.Graph().as_default() as graph, tf.device(group.device):
+        added = group.all_sum([tf.fill([2, 2], 1.5 + group.rank),
+                               tf.constant(7 + group.rank, tf.int64)])
+        with slim.arg_scope([slim.batch_norm], is_training=True, decay=0.9, epsilon=0.01,
+                            scale=True):
+            inputs = tf.constant(batch(group.count)[group.rank::group.count])
+            normed = resnet_utils.synced_batch_norm(inputs, group.all_sum, group.count)
+        answers = batch_norm_answers(inputs, normed)
+        initialise = tf.global_variables_initializer()
+    with tf.Session(group.target, graph, group.session_config()) as session:
+        session.run(initialise)
+        return dict(session.run(answers), floats=session.run(added[0]), int=session.run(added[1]))
+
+
+def die_within_a_sum(group):
+    """Sums again and again; worker 1 kills itself after the first."""
+    from runtime import tf
+    with tf.Graph().as_default() as graph, tf.device(group.device):
+        added = group.all_sum([tf.ones([2])])
+    with tf.Session(group.target, graph, group.session_config()) as session:
+        while True:
+            session.run(added)
+            if group.rank == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def batch(count):
@@ -129,15 +151,15 @@ def batch_norm_answers(inputs, normed):
     return answers
 
 
-def trained(train, args, info, group, num_steps, start_step=0, checkpoint=None):
+def trained(train, args, info, group, num_steps):
     """Trains some steps without a run directory; returns a dict of weights and of the loss."""
     import network
     from experiment import config, weights
     from runtime import tf
     config.resolve_classes(args, info)
-    graph = train.build_train_graph(args, info, network.options_of(args), start_step, group=group)
+    graph = train.build_train_graph(args, info, network.options_of(args), group=group)
     with graph.graph.as_default():
-        restore = weights.start_of(args, checkpoint, graph.saver, graph.averages, graph.copy_op,
+        restore = weights.start_of(args, None, graph.saver, graph.averages, graph.copy_op,
                                    group.is_chief)
         variables = {variable.op.name: variable for variable in tf.global_variables()}
     with tf.Session(group.target, graph.graph, group.session_config()) as session:
