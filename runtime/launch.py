@@ -145,17 +145,26 @@ def _show_errors(process, rank):
             sys.stderr.flush()
 
 
-def wait(processes):
+def _send(processes, number):
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(number)
+
+
+def wait(processes, signals=()):
     """Waits for all processes, and ends those that are left when one has ended badly.
 
     Args:
       processes: list of `subprocess.Popen`.
+      signals: deque of the numbers of signals to pass on, which grows meanwhile.
 
     Returns:
       int, 0 or the exit status of the first that failed; 128 and the number of a signal.
     """
     status, deadline = 0, None
     while True:
+        while signals:
+            _send(processes, signals.popleft())
         codes = [process.poll() for process in processes]
         failed = [code for code in codes if code]
         if failed and not status:
@@ -163,26 +172,19 @@ def wait(processes):
         if None not in codes:
             break
         if deadline and time.monotonic() > deadline:
-            for process in processes:
-                if process.poll() is None:
-                    process.kill()
+            _send(processes, signal.SIGKILL)
         time.sleep(_POLL_SECONDS)
     return 128 - status if status < 0 else status
 
 
 def main(argv=None):
-    flags = parse_flags(argv)
-    with scripts.ending_in_one_message():
-        processes = start(flags, addresses_of(flags))
-
-    def pass_on(number, _):
-        for process in processes:
-            if process.poll() is None:
-                process.send_signal(number)
+    flags, signals = parse_flags(argv), collections.deque()
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-            signal.signal(number, pass_on)
-    status = wait(processes)
+            signal.signal(number, lambda number, _: signals.append(number))
+    with scripts.ending_in_one_message():
+        processes = start(flags, addresses_of(flags))
+    status = wait(processes, signals)
     if status:
         sys.exit(status)
 
