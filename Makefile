@@ -14,7 +14,7 @@ DEMO_TRAIN_FLAGS = --output_stride 16 --crop_size 113 --batch_size 16 --max_step
 	--batch_norm_decay 0.9 --l2_regularizer 0.00001 --min_scale 0.75 --max_scale 1.5 \
 	--no_color_jitter
 
-.PHONY: help env doctor lint test demo notebook clean
+.PHONY: help env doctor lint test demo bench notebook clean
 
 help:
 	@echo 'make env       build .venv; RUNTIME=tf1 (TensorFlow 1.15, Python 3.7) or RUNTIME=tf2'
@@ -23,6 +23,7 @@ help:
 	@echo 'make lint      flake8'
 	@echo 'make test      flake8, then pytest on tests/'
 	@echo 'make demo      draw a small data set, train on it, evaluate; all under $(DEMO)'
+	@echo 'make bench     time this project and PyTorch in turn; writes benchmarks/RESULTS.md'
 	@echo 'make notebook  open Jupyter in notebooks/'
 	@echo 'make clean     remove $(DEMO)'
 
@@ -47,6 +48,9 @@ demo: env
 		$(DEMO_TRAIN_FLAGS)
 	$(PYTHON) test.py --checkpoint $(DEMO)/model --dataset_dir $(DEMO)/shapes \
 		--split test --output_dir $(DEMO)/results
+
+bench: env
+	$(PYTHON) benchmarks/speed.py
 
 # The kernel of the environment, whatever kernels the user has installed elsewhere.
 notebook: env

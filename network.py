@@ -6,8 +6,9 @@ Network" (S. Silva, 2018), with its variable names.
 from typing import NamedTuple, Optional, Tuple
 
 from common.errors import UserError
-from resnet import architecture, resnet_utils, resnet_v2
-from resnet.architecture import Architecture
+from resnet import architecture, resnet_v2
+from resnet.architecture import Architecture, Convolutions
+from resnet.convolutions import conv2d
 from runtime import nets, slim, tf
 from runtime.devices import has_native_dilated_gradient
 
@@ -62,9 +63,9 @@ def options_of(args):
       UserError: an unknown model.
     """
     architecture.check_model(args.resnet_model)
-    model = architecture.MODELS[args.resnet_model]
+    form = Convolutions.NATIVE if has_native_dilated_gradient() else Convolutions.SLIM
     return NetworkOptions(
-        architecture=model._replace(native_atrous=has_native_dilated_gradient()),
+        architecture=architecture.MODELS[args.resnet_model]._replace(convolutions=form),
         **{name: getattr(args, name) for name in NetworkOptions._fields if name != 'architecture'})
 
 
@@ -109,7 +110,7 @@ def normalize(images, input_normalization):
 
 
 def atrous_spatial_pyramid_pooling(net, scope, depth=256, rates=(6, 12, 18), is_training=True,
-                                   reuse=None, activation_fn=None, native_atrous=False):
+                                   reuse=None, activation_fn=None, form=Convolutions.SLIM):
     """ASPP with image-level features (paper, section 3.3; the post's Figure of ASPP).
 
     One 1x1 and three atrous 3x3 convolutions and the globally pooled features
@@ -132,6 +133,7 @@ def atrous_spatial_pyramid_pooling(net, scope, depth=256, rates=(6, 12, 18), is_
       reuse: bool or None, whether to reuse the variables.
       activation_fn: None, or a function such as `tf.nn.relu`, which follows each
         batch norm in the usual reading of the paper.
+      form: `Convolutions`, how its convolutions run.
 
     Returns:
       float32 [batch, height, width, depth].
@@ -147,14 +149,13 @@ def atrous_spatial_pyramid_pooling(net, scope, depth=256, rates=(6, 12, 18), is_
         image_level = tf.reduce_mean(net, [1, 2], keepdims=True)
         has_variance = image_level.shape.as_list()[0] != 1 or resnet_utils.is_synced()
         with slim.arg_scope([slim.batch_norm], is_training=is_training and has_variance):
-            image_level = slim.conv2d(image_level, depth, 1, scope='image_level_conv_1x1')
+            image_level = conv2d(image_level, depth, 1, 'image_level_conv_1x1', form=form)
         image_level = tf.image.resize_bilinear(image_level, tf.shape(net)[1:3])
-        branches = [image_level, slim.conv2d(net, depth, 1, scope='conv_1x1_0')]
+        branches = [image_level, conv2d(net, depth, 1, 'conv_1x1_0', form=form)]
         for index, rate in enumerate(rates, start=1):
-            branches.append(resnet_utils.atrous_conv2d(
-                net, depth, 3, int(rate), scope='conv_3x3_%d' % index, native=native_atrous))
+            branches.append(conv2d(net, depth, 3, 'conv_3x3_%d' % index, int(rate), form))
         net = tf.concat(branches, axis=3, name='concat')
-        return slim.conv2d(net, depth, 1, scope='conv_1x1_output')
+        return conv2d(net, depth, 1, 'conv_1x1_output', form=form)
 
 
 def deeplab_v3(inputs, args, is_training, reuse, output_size=None, batch_norm=None):
@@ -194,9 +195,9 @@ def deeplab_v3(inputs, args, is_training, reuse, output_size=None, batch_norm=No
             net = end_points[args.resnet_model + '/block4']
             net = atrous_spatial_pyramid_pooling(
                 net, 'ASPP_layer', size.aspp_depth, aspp_rates, is_training, reuse,
-                tf.nn.relu if args.aspp_relu else None, size.native_atrous)
-            net = slim.conv2d(net, args.number_of_classes, 1, activation_fn=None,
-                              normalizer_fn=None, scope='logits')
+                tf.nn.relu if args.aspp_relu else None, size.convolutions)
+            net = conv2d(net, args.number_of_classes, 1, 'logits', form=size.convolutions,
+                         activation_fn=None, normalizer_fn=None)
             # A feature stands on every output_stride-th pixel, first and last included:
             # only with aligned corners do the logits land where they were computed.
             if output_size is None:

@@ -1,4 +1,5 @@
 """Sizes of the networks, strides and rates, and which of them can be built. No TensorFlow."""
+import enum
 from typing import NamedTuple, Tuple
 
 from common.errors import UserError
@@ -10,20 +11,32 @@ OUTPUT_STRIDES = (8, 16, 32)
 ASPP_RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
 
 
+class Convolutions(enum.Enum):
+    """How stride-1 convolutions run; see `resnet.convolutions`."""
+    SLIM = 'slim'  # atrous ones go through SpaceToBatchND, which every build can differentiate
+    NATIVE = 'native'  # atrous ones are TensorFlow's own
+    PRODUCTS = 'products'  # atrous and 1x1 ones are matrix products, one for each filter tap
+    TAPS = 'taps'  # atrous ones are 1x1 convolutions, one for each filter tap
+
+    def is_own(self, kernel_size, rate):
+        """Whether `slim.conv2d` does not do a convolution in this form. Returns bool."""
+        return self is not Convolutions.SLIM and (
+            rate > 1 or kernel_size == 1 and self is Convolutions.PRODUCTS)
+
+
 class Architecture(NamedTuple):
-    """The size of a DeepLab v3, and how its atrous convolutions run.
+    """The size of a DeepLab v3, and how its convolutions run.
 
     Attributes:
       units: ints, the units in block1 to block4.
       base_depth: int, channels inside the units of block1, doubled by each block.
       aspp_depth: int, filters of each branch of ASPP and of its projection.
-      native_atrous: bool, whether atrous convolutions are TensorFlow's own; else they go
-        through SpaceToBatchND as in slim, which every build can differentiate.
+      convolutions: `Convolutions`.
     """
     units: Tuple[int, ...]
     base_depth: int = 64
     aspp_depth: int = 256
-    native_atrous: bool = False
+    convolutions: Convolutions = Convolutions.SLIM
 
 
 # Units: arXiv 1512.03385, table 1; 200: arXiv 1603.05027.

@@ -1,15 +1,16 @@
 """ResNet v2 (full pre-activation, arXiv 1603.05027) with multi-grid in block4.
 
 The generator is `tf_slim.nets.resnet_v2.resnet_v2`; only the unit is written
-here, because it must take a rate of its own and run atrous convolutions
-natively. Variable names are slim's, so slim's ImageNet checkpoints fit.
+here, because it must take a rate of its own and the form of its convolutions.
+Variable names are slim's, so slim's ImageNet checkpoints fit.
 """
-from resnet import architecture, resnet_utils
+from resnet import architecture, convolutions, resnet_utils
+from resnet.architecture import Convolutions
 from runtime import nets, slim, tf
 
 
-def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, unit_rate=1, native_atrous=False,
-               scope=None):
+def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, unit_rate=1,
+               form=Convolutions.SLIM, scope=None):
     """A pre-activation bottleneck unit whose 3x3 convolution runs at rate * unit_rate.
 
     Args:
@@ -19,7 +20,7 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, unit_rate=1, nat
       stride: int, by which the unit subsamples.
       rate: int, the block's atrous rate, decided by the output stride.
       unit_rate: int, the unit's place in the multi-grid.
-      native_atrous: bool, see `architecture.Architecture`.
+      form: `Convolutions`.
       scope: str, the variable scope.
 
     Returns:
@@ -31,12 +32,12 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, unit_rate=1, nat
         if inputs.shape[3].value == depth:
             shortcut = nets.resnet_utils.subsample(inputs, stride, 'shortcut')
         else:
-            shortcut = slim.conv2d(preact, depth, 1, stride=stride, scope='shortcut', **linear)
-        residual = slim.conv2d(preact, depth_bottleneck, 1, scope='conv1')
+            shortcut = convolutions.conv2d(nets.resnet_utils.subsample(preact, stride), depth, 1,
+                                           'shortcut', form=form, **linear)
+        residual = convolutions.conv2d(preact, depth_bottleneck, 1, 'conv1', form=form)
         residual = resnet_utils.conv2d_same(residual, depth_bottleneck, 3, stride,
-                                            rate=rate * unit_rate, native=native_atrous,
-                                            scope='conv2')
-        residual = slim.conv2d(residual, depth, 1, scope='conv3', **linear)
+                                            rate=rate * unit_rate, form=form, scope='conv2')
+        residual = convolutions.conv2d(residual, depth, 1, 'conv3', form=form, **linear)
         return shortcut + residual
 
 
@@ -57,7 +58,7 @@ def resnet_blocks(size, multi_grid):
             'block%d' % (index + 1), base_depth=size.base_depth * 2 ** index,
             num_units=num_units, stride=2 if index < 3 else 1)
         blocks.append(block._replace(unit_fn=bottleneck, args=[
-            dict(unit, native_atrous=size.native_atrous) for unit in block.args]))
+            dict(unit, form=size.convolutions) for unit in block.args]))
     return resnet_utils.apply_multi_grid(blocks, multi_grid)
 
 

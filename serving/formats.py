@@ -9,6 +9,7 @@ import network
 from common.errors import UserError
 from experiment import weights
 from inference import multiscale
+from resnet.architecture import Convolutions
 from runtime import slim, tf
 from runtime.devices import session_config
 from serving import layout
@@ -63,7 +64,7 @@ def build_export_graph(network_options):
       UserError: a setting that cannot be built.
     """
     network_options = network_options._replace(
-        architecture=network_options.architecture._replace(native_atrous=True))
+        architecture=network_options.architecture._replace(convolutions=Convolutions.NATIVE))
     with tf.Graph().as_default() as graph:
         image_bytes = tf.placeholder(tf.string, [None], name='image_bytes')
         # One network for both inputs: what is fed here is not decoded.

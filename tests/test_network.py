@@ -10,6 +10,7 @@ import network
 from common.errors import UserError
 from experiment import train_flags
 from resnet import architecture
+from resnet.architecture import Convolutions
 from runtime import slim, tf
 from runtime.devices import has_native_dilated_gradient
 from tests.helpers import SHARED
@@ -309,7 +310,7 @@ def test_options_are_picked_from_the_flags_and_an_unknown_model_is_refused(tiny_
     options = network.options_of(args)
     assert options.aspp_relu and options.output_stride == 16 and options.aspp_rates == [6, 12, 18]
     assert options.architecture == architecture.MODELS[tiny_backbone]._replace(
-        native_atrous=has_native_dilated_gradient())
+        convolutions=Convolutions.NATIVE if has_native_dilated_gradient() else Convolutions.SLIM)
     args.resnet_model = 'resnet_v1_50'
     with pytest.raises(UserError, match='resnet_v1_50.*choose one of.*resnet_v2_101'):
         network.options_of(args)

@@ -7,39 +7,11 @@ import sys
 
 import pytest
 
-from benchmarks import (atrous_convolution, evaluation_work, measuring,
-                        training_memory)
+from benchmarks import evaluation_work, measuring, training_memory
 from common.errors import UserError
 from experiment import train_flags
-from runtime.devices import has_native_dilated_gradient
 from tests.helpers import ROOT
 from training import failures
-
-
-def test_atrous_benchmark_prints_the_median_of_its_pairs(tiny_backbone, capsys, monkeypatch):
-    if not has_native_dilated_gradient():
-        pytest.skip('this build has no gradient of native dilated convolutions')
-    times = iter([9.0] * 4 + [3.0, 2.0] + [1.0, 2.0] * 3 + [4.0, 2.0] * 3)
-    real, steps_run = atrous_convolution.seconds, []
-
-    def seconds(step):
-        if len(steps_run) < 2:  # each way once
-            steps_run.append(real(step))
-        return next(times)
-    monkeypatch.setattr(atrous_convolution, 'seconds', seconds)
-    atrous_convolution.main(['--resnet_model', tiny_backbone, '--crop_size', '33'])
-    assert len(steps_run) == 2 and min(steps_run) > 0
-    assert capsys.readouterr().out.endswith('median ratio slim / native: 1.50\n')
-
-
-def test_atrous_benchmark_builds_the_two_ways(tiny_backbone):
-    args = atrous_convolution.train_flags.parse(
-        ['--resnet_model', tiny_backbone, '--crop_size', '33', '--batch_size', '1'])
-    args.number_of_classes = 3
-    for native in (True, False):
-        session, _ = atrous_convolution.build_step(args, native)
-        types = {op.type for op in session.graph.get_operations()}
-        assert ('SpaceToBatchND' in types) != native
 
 
 def test_peak_memory_is_that_of_the_command():

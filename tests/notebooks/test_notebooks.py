@@ -26,6 +26,7 @@ from evaluation.scores import TITLES
 from experiment import checkpoints, config, train_flags, weights
 from notebooks import illustrations, layers, plots
 from resnet import architecture
+from resnet.architecture import Convolutions
 from runtime import tf
 from tests.helpers import ROOT, pseudo_random
 
@@ -257,21 +258,21 @@ def test_the_users_own_run_goes_before_the_demo(has_own, run, monkeypatch, no_se
         run_here('inference')
 
 
-def build_tiny(images, output_stride, multi_grid, aspp_rates, native=False):
+def build_tiny(images, output_stride, multi_grid, aspp_rates, form=Convolutions.SLIM):
     args = train_flags.parse(['--output_stride', str(output_stride), '--aspp_rates']
                              + list(map(str, aspp_rates)))
     args.resnet_model, args.multi_grid, args.number_of_classes = TINY, multi_grid, 6
     options = network.options_of(args)
     options = options._replace(
-        architecture=options.architecture._replace(native_atrous=native))
+        architecture=options.architecture._replace(convolutions=form))
     with tf.name_scope('here'):
         network.deeplab_v3(images, options, is_training=False, reuse=None)
 
 
-@pytest.mark.parametrize('native', [True, False])
-def test_layers_are_read_alike_from_both_kinds_of_atrous_convolution(native, tiny_backbone):
+@pytest.mark.parametrize('form', [Convolutions.NATIVE, Convolutions.SLIM])
+def test_layers_are_read_alike_from_both_kinds_of_atrous_convolution(form, tiny_backbone):
     with tf.Graph().as_default() as graph:
-        build_tiny(tf.zeros([1, 65, 97, 3]), 8, (1, 2, 4), (12, 24, 36), native)
+        build_tiny(tf.zeros([1, 65, 97, 3]), 8, (1, 2, 4), (12, 24, 36), form)
         found = layers.read(graph, TINY, 'here')
     assert [(layer.block, layer.unit, layer.size, layer.stride, layer.rate) for layer in found] == [
         ('conv1', '', 7, 2, 1), ('pool1', '', 3, 2, 1), ('block1', '1', 3, 2, 1),

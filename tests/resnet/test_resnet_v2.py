@@ -5,6 +5,7 @@ from tf_slim.nets import resnet_utils as slim_resnet_utils
 from tf_slim.nets import resnet_v2 as slim_resnet_v2
 
 from resnet import architecture, resnet_v2
+from resnet.architecture import Convolutions
 from runtime import slim, tf
 from runtime.devices import has_native_dilated_gradient
 from tests.helpers import pseudo_random
@@ -82,12 +83,12 @@ def tap_distance(session, before, after):
     return columns[1] - columns[0]
 
 
-def unit_rates(output_stride, multi_grid, units, native=False):
+def unit_rates(output_stride, multi_grid, units, form=Convolutions.SLIM):
     """The rates at which the 3x3 convolutions of (block, unit) pairs run."""
     with tf.Graph().as_default() as graph, tf.Session() as session:
         with slim.arg_scope(slim_resnet_utils.resnet_arg_scope()):
             resnet_v2.resnet_v2(tf.placeholder(tf.float32, [None, None, None, 3]), TINY,
-                                architecture.MODELS[TINY]._replace(native_atrous=native), False,
+                                architecture.MODELS[TINY]._replace(convolutions=form), False,
                                 output_stride, multi_grid)
         session.run(tf.global_variables_initializer())
         tensors = ['%s/block%d/unit_%d/bottleneck_v2/' % ((TINY,) + unit) for unit in units]
@@ -96,14 +97,14 @@ def unit_rates(output_stride, multi_grid, units, native=False):
                      for scope in tensors)
 
 
-@pytest.mark.parametrize('native', [True, False])
+@pytest.mark.parametrize('form', [Convolutions.NATIVE, Convolutions.SLIM])
 @pytest.mark.parametrize('output_stride,multi_grid,expected', [
     (16, (1, 2, 4), (2, 4, 8)), (8, (1, 2, 4), (4, 8, 16)), (16, (1, 1, 1), (2, 2, 2)),
     (32, (1, 1, 1), (1, 1, 1))])
-def test_block4_rates(tiny_backbone, native, output_stride, multi_grid, expected):
-    if native and not has_native_dilated_gradient():
+def test_block4_rates(tiny_backbone, form, output_stride, multi_grid, expected):
+    if form is Convolutions.NATIVE and not has_native_dilated_gradient():
         pytest.skip('this build has no gradient of native dilated convolutions')
-    assert unit_rates(output_stride, multi_grid, [(4, 1), (4, 2), (4, 3)], native) == expected
+    assert unit_rates(output_stride, multi_grid, [(4, 1), (4, 2), (4, 3)], form) == expected
 
 
 @pytest.mark.parametrize('output_stride,expected', [(16, 1), (8, 2)])

@@ -1,0 +1,110 @@
+"""A step of this project's network, timed by benchmarks/speed.py.
+
+    PYTHON benchmarks/own_network.py '{"task": "training", "crop_size": 513, ...}'
+"""
+import itertools
+import json
+import os
+import sys
+
+import numpy as np
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import common.interpreter  # noqa: E402,F401  before what may be missing
+import losses  # noqa: E402
+import network  # noqa: E402
+from benchmarks import turns  # noqa: E402
+from dataset import voc  # noqa: E402
+from experiment import train_flags  # noqa: E402
+from resnet.architecture import Convolutions  # noqa: E402
+from runtime import slim, tf  # noqa: E402
+from runtime.devices import session_config  # noqa: E402
+
+PRODUCT_SIZE = 4096  # of the matrices whose product shows what the machine can do
+# Pictures of a step of the task 'sizes', and the pixels of each, about.
+NUM_PICTURES, NUM_PIXELS = 10, 150 * 150
+LOWEST = 100
+
+
+def options_of(setting):
+    """Returns `NetworkOptions` of a setting: resnet_model, output_stride, form or None."""
+    args = train_flags.parse(['--resnet_model', setting['resnet_model'],
+                              '--output_stride', str(setting['output_stride'])])
+    args.number_of_classes = len(voc.CLASS_NAMES)
+    options = network.options_of(args)
+    if setting.get('form'):
+        options = options._replace(architecture=options.architecture._replace(
+            convolutions=Convolutions(setting['form'])))
+    return options
+
+
+def build(setting):
+    """Builds a step.
+
+    Args:
+      setting: dict with task: 'product', or 'training' and 'inference', for which it has
+        batch_size and crop_size, or 'sizes', for which it has are_different, whether no two
+        pictures have one size. All but 'product' need what `options_of` reads.
+
+    Returns:
+      (function that runs the step, dict with what the network is).
+    """
+    session = tf.Session(graph=tf.Graph(), config=session_config())
+    with session.graph.as_default():
+        tf.set_random_seed(0)
+        feeds = itertools.repeat([{}])
+        if setting['task'] == 'product':
+            factors = [tf.get_variable(name, [PRODUCT_SIZE] * 2) for name in 'ab']
+            op, about = tf.matmul(*factors).op, {'operations': 2 * PRODUCT_SIZE ** 3}
+        elif setting['task'] == 'sizes':
+            images = tf.placeholder(tf.float32, [1, None, None, 3])
+            op = network.deeplab_v3(images, options_of(setting), False, None)
+            about = {'pictures': NUM_PICTURES}
+            feeds = pictures(images, setting['are_different'])
+        else:
+            op, about = build_network(setting)
+        session.run(tf.global_variables_initializer())
+
+    def step():
+        for feed in next(feeds):
+            session.run(op, feed)
+    return step, dict(about, tensorflow=tf.__version__)
+
+
+def pictures(images, are_different):
+    """Yields lists of `NUM_PICTURES` feeds of a placeholder, all of nearly `NUM_PIXELS`."""
+    heights = itertools.count(LOWEST)
+    while True:
+        shapes = [(height, NUM_PIXELS // height) if are_different else (150, 150)
+                  for height in itertools.islice(heights, NUM_PICTURES)]
+        yield [{images: np.zeros((1,) + shape + (3,), np.float32)} for shape in shapes]
+
+
+def build_network(setting):
+    """Returns (op, dict with the number of parameters and of floating-point operations)."""
+    shape = [setting['batch_size']] + [setting['crop_size']] * 2
+    images = tf.get_variable('images', shape + [3], trainable=False,
+                             initializer=tf.random_uniform_initializer(0, 255))
+    is_training = setting['task'] == 'training'
+    logits = network.deeplab_v3(images, options_of(setting), is_training, None)
+    about = {'parameters': sum(variable.shape.num_elements()
+                               for variable in tf.trainable_variables())}
+    if setting.get('form') == Convolutions.NATIVE.value:
+        about['operations'] = convolution_operations() * (3 if is_training else 1)
+    if not is_training:
+        return tf.argmax(logits, axis=3).op, about
+    labels = tf.zeros(shape, tf.int32)
+    loss = losses.sum_losses(losses.masked_cross_entropy(logits, labels, voc.IGNORE_LABEL),
+                             losses.regularization())
+    return slim.learning.create_train_op(loss.total, tf.train.AdamOptimizer(1e-5)).op, about
+
+
+def convolution_operations():
+    """Floating-point operations of a forward pass's convolutions, products with padding too."""
+    return sum(2 * op.outputs[0].shape.num_elements() * op.inputs[1].shape[:3].num_elements()
+               for op in tf.get_default_graph().get_operations() if op.type == 'Conv2D')
+
+
+if __name__ == '__main__':
+    turns.serve(*build(json.loads(sys.argv[1])))
