@@ -6,7 +6,7 @@ Network" (S. Silva, 2018), with its variable names.
 from typing import NamedTuple, Optional, Tuple
 
 from common.errors import UserError
-from resnet import architecture, resnet_v2
+from resnet import architecture, resnet_utils, resnet_v2
 from resnet.architecture import Architecture, Convolutions
 from resnet.convolutions import conv2d
 from runtime import nets, slim, tf

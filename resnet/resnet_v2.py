@@ -6,7 +6,7 @@ Variable names are slim's, so slim's ImageNet checkpoints fit.
 """
 from resnet import architecture, convolutions, resnet_utils
 from resnet.architecture import Convolutions
-from runtime import nets, slim, tf
+from runtime import nets, tf
 
 
 def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, unit_rate=1,
