@@ -135,10 +135,14 @@ def _walk(folder, skipped_folder=None):
                 raise UserError(advice_on_links([path]).strip())
 
 
+def is_image_extension(extension):
+    """Whether Pillow opens files of an extension, '.jpg' in lower case."""
+    return Image.registered_extensions().get(extension) in Image.OPEN
+
+
 def _is_image(path):
     """Whether a file is one by its extension or, where Pillow has no such, by its content."""
-    extension = os.path.splitext(path)[1].lower()
-    if Image.registered_extensions().get(extension) in Image.OPEN:
+    if is_image_extension(os.path.splitext(path)[1].lower()):
         return True
     try:
         with warnings.catch_warnings():

@@ -1,4 +1,5 @@
 """A folder of images and a folder of masks of class ids or colours; see `contract`."""
+import hashlib
 import os
 
 import numpy as np
@@ -27,7 +28,7 @@ def add_flags(parser):
     parser.add_argument('--classes', type=flag_types.path,
                         help='text file, one class name per line, class 0 first, or the list of '
                              'Roboflow, labelme or CVAT; not needed with a palette that has names')
-    split = parser.add_mutually_exclusive_group(required=True)
+    split = parser.add_mutually_exclusive_group()
     split.add_argument('--split', type=split_name,
                        help='name of the split to write: train, validation, test')
     split.add_argument('--validation_fraction', type=flag_types.fraction,
@@ -36,8 +37,8 @@ def add_flags(parser):
                         help='chooses what --validation_fraction holds out (default 0)')
     parser.add_argument('--output_dir', type=flag_types.path, required=True,
                         help='where the data set is written')
-    parser.add_argument('--ignore_label', type=flag_types.whole_number, default=voc.IGNORE_LABEL,
-                        help='mask value of pixels without class (default %(default)s)')
+    parser.add_argument('--ignore_label', type=flag_types.whole_number,
+                        help='mask value of pixels without class (default %d)' % voc.IGNORE_LABEL)
     parser.add_argument('--name', default=None,
                         help='name of the data set (default: that of --output_dir)')
 
@@ -75,23 +76,37 @@ def split_name(text):
 
 def check_flags(args, parser):
     """Refuses flags without effect or without those that they need."""
-    if args.seed is not None and args.validation_fraction is None:
-        parser.error('--seed has no effect without --validation_fraction.')
-    if args.seed is not None and not 0 <= args.seed < 2 ** 32:
-        parser.error('--seed %d: give 0 to 2**32 - 1.' % args.seed)
+    if args.split is None and args.validation_fraction is None:
+        parser.error('one of the arguments --split --validation_fraction is required')
+    check_seed(args, parser)
     if not args.list_file and not (args.images and args.masks):
         parser.error('--images and --masks are needed, or --list_file with two columns.')
     if not args.classes and not args.palette:
         parser.error('--classes is needed, or --palette with a palette that has names.')
+    if args.ignore_label is None:
+        args.ignore_label = voc.IGNORE_LABEL
     if not 0 <= args.ignore_label <= descriptor.LARGEST_LABEL:
         parser.error('--ignore_label %d: masks hold 0..%d.'
                      % (args.ignore_label, descriptor.LARGEST_LABEL))
     for flag in ('images', 'masks'):
-        folder = getattr(args, flag)
-        if folder and _is_inside(args.output_dir, folder):
-            parser.error('--output_dir %s lies in --%s %s: the next build would look for images '
-                         'among its records. Give a folder beside it.'
-                         % (args.output_dir, flag, folder))
+        if getattr(args, flag):
+            check_output_dir(args, parser, '--' + flag, getattr(args, flag))
+
+
+def check_seed(args, parser):
+    """Refuses a --seed that cannot be, or has no effect."""
+    if args.seed is not None and args.split:
+        parser.error('--seed has no effect without --validation_fraction.')
+    if args.seed is not None and not 0 <= args.seed < 2 ** 32:
+        parser.error('--seed %d: give 0 to 2**32 - 1.' % args.seed)
+
+
+def check_output_dir(args, parser, flag, folder):
+    """Refuses an --output_dir within a folder of images, which `flag` gave."""
+    if _is_inside(args.output_dir, folder):
+        parser.error('--output_dir %s lies in %s %s: the next build would look for images '
+                     'among its records. Give a folder beside it.'
+                     % (args.output_dir, flag, folder))
 
 
 def _is_inside(path, folder):
@@ -106,7 +121,7 @@ def read(args):
                           args.mask_suffix, args.loose_names)
     chosen = [(args.split, examples)]
     if args.validation_fraction is not None:
-        chosen = _hold_out(examples, args.validation_fraction, args.seed or 0)
+        chosen = hold_out(examples, args.validation_fraction, args.seed or 0)
     view = views.of_args(args)
     return contract.Source(
         args.name or os.path.basename(os.path.abspath(args.output_dir)), class_names,
@@ -173,7 +188,7 @@ class MappedIdsReader:
         return 'ids and colours by ' + id_maps.spell(self.mapping)
 
 
-def _hold_out(examples, validation_fraction, seed):
+def hold_out(examples, validation_fraction, seed):
     """Returns [('train', examples), ('validation', examples)].
 
     Copies of one image file, whatever their names, are in one split
@@ -185,8 +200,10 @@ def _hold_out(examples, validation_fraction, seed):
             for split, chosen in zip(('train', 'validation'), positions)]
 
 
-def _content_hash(path):
+def _content_hash(source):
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
     try:
-        return files.hash_file(path)
+        return files.hash_file(source)
     except OSError as error:
-        raise UserError('%s cannot be read: %s' % (path, error))
+        raise UserError('%s cannot be read: %s' % (source, error))
