@@ -1,6 +1,6 @@
 """What a layout offers: what another tool writes is one module of these names.
 
-    NAME                what --format takes and messages say: 'labelme', 'coco'
+    NAME                str, what --format takes and messages say: 'labelme', 'coco'
     recognize(folder)   looks at names, and at most at the head of a few files. Returns None, or
                         one line for the user: what was found, and how it is read
     read(folder, args)  returns a `Layout`; `UserError` on what does not fit. Looks at all files of
@@ -9,7 +9,7 @@
 `known.LAYOUTS` lists the modules. Pairs, class lists and readers are those of `dataset.sources`;
 `dataset.sources.contract` says what a reader is. Where an annotation file is no mask, it is
 `Example.mask` all the same, and the reader draws it; of a file that annotates many images, each
-example's mask is the bytes of its own part.
+example's mask is the bytes of its own part. Such a reader has an attribute `draws`, True.
 
 Classes keep the order of the tool's own list, and are sorted by name where there is none. Tools
 that label objects leave the rest unlabelled: that is class 0, BACKGROUND.

@@ -3,11 +3,11 @@ import collections
 import os
 
 from common.errors import UserError
-from dataset.layouts import labelme_voc
+from dataset.layouts import labelme, labelme_voc
 from dataset.sources import file_names
 
 # In the order in which messages name them.
-LAYOUTS = (labelme_voc,)
+LAYOUTS = (labelme, labelme_voc)
 # So many files are looked at to describe a folder of no known layout.
 _MOST_LISTED = 10000
 _SHOWN = 6

@@ -4,13 +4,13 @@ import os
 from common import flag_types
 from common.errors import UserError
 from dataset.layouts import known
-from dataset.sources import class_changes, contract, folder, parts, views
+from dataset.sources import class_changes, class_lists, contract, folder, parts, views
 
 # What is held out where neither the folder nor a flag says what is validation.
 DEFAULT_FRACTION = 0.2
 # Flags that describe images and masks which a known layout describes itself.
 _OF_FOLDERS = ('images', 'masks', 'list_file', 'image_suffix', 'mask_suffix', 'loose_names',
-               'palette', 'classes', 'map_ids', 'ignore_label')
+               'palette', 'map_ids', 'ignore_label')
 
 
 def add_flags(parser):
@@ -45,13 +45,17 @@ def read(args):
         return class_changes.changed(folder.read(args), args.merge, args.drop)
     layout = known.recognize(args.folder, args.format).read(args.folder, args)
     view = views.of_args(args)
+    if (args.pages or args.tile) and getattr(layout.reader, 'draws', False):
+        raise UserError('--%s divides masks that are images, and those of %s are drawn. Leave it '
+                        'out.' % ('pages' if args.pages else 'tile', args.folder))
     chosen = _splits(layout.parts, args)
     return class_changes.changed(contract.Source(
         args.name or os.path.basename(os.path.abspath(args.output_dir)), layout.class_names,
         layout.ignore_label, [
             contract.Part(split, parts.divide(examples, view, args.pages, args.tile),
                           reader=layout.reader) for split, examples in chosen],
-        layout.colors, view.bands, view.value_range), args.merge, args.drop)
+        layout.colors, view.bands, view.value_range), args.merge, args.drop,
+        args.classes and class_lists.read(args.classes))
 
 
 def _splits(found, args):

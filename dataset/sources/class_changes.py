@@ -1,5 +1,6 @@
 """Classes that are joined or left out, of any source: --merge and --drop."""
 import argparse
+import shlex
 
 import numpy as np
 
@@ -27,26 +28,30 @@ def add_flags(parser):
                         help='a class whose pixels become void, without class; may be repeated')
 
 
-def changed(source, merges, drops):
-    """Joins and leaves out classes of a source.
+def changed(source, merges=None, drops=None, order=None):
+    """Joins, leaves out and orders classes of a source.
 
     Args:
       source: `contract.Source`.
       merges: list of what `parse_merge` returns, or None.
       drops: list of str, or None.
+      order: list of str, all classes that shall be there in the end, further ones too; or None.
 
     Returns:
       `contract.Source`.
 
     Raises:
-      UserError: there is no such class, or nothing is left.
+      UserError: there is no such class, nothing is left, or `order` lacks a class.
     """
-    if not merges and not drops:
+    if not merges and not drops and not order:
         return source
     names, targets = _plan(list(source.class_names), merges or (), drops or ())
+    if order:
+        names, targets = _ordered(names, targets, order)
     before = descriptor.create(source.name, source.class_names, source.ignore_label)
-    colors = source.colors and [source.colors[targets.index(label)]
-                                for label in range(len(names))]
+    colors = None  # as where the source has none for a class
+    if source.colors and set(range(len(names))) <= set(targets):
+        colors = [source.colors[targets.index(label)] for label in range(len(names))]
     return source._replace(
         class_names=names, colors=colors,
         parts=[part._replace(reader=ChangedClassesReader(part.reader, before, targets))
@@ -71,6 +76,18 @@ def _plan(names, merges, drops):
     if not left:
         raise UserError('--drop leaves no class of %s.' % ', '.join(names))
     return left, [None if renamed[name] is None else left.index(renamed[name]) for name in names]
+
+
+def _ordered(names, targets, order):
+    """Returns what `_plan` does, in an order that may write background as _background_."""
+    places = []
+    for name in names:
+        same = [other for other in order if other.strip('_') == name.strip('_')]
+        if not same:
+            raise UserError('--classes lacks %r, but lists %s. Add it, or give --drop %s.'
+                            % (name, ', '.join(order), shlex.quote(name)))
+        places.append(order.index(name if name in order else same[0]))
+    return list(order), [None if target is None else places[target] for target in targets]
 
 
 class ChangedClassesReader:

@@ -27,7 +27,8 @@ def add_flags(parser):
     views.add_flags(parser)
     parser.add_argument('--classes', type=flag_types.path,
                         help='text file, one class name per line, class 0 first, or the list of '
-                             'Roboflow, labelme or CVAT; not needed with a palette that has names')
+                             'Roboflow, labelme or CVAT; not needed with a palette that has names; '
+                             'with DIR the order of its classes')
     split = parser.add_mutually_exclusive_group()
     split.add_argument('--split', type=split_name,
                        help='name of the split to write: train, validation, test')
@@ -66,12 +67,16 @@ def add_pairing_flags(parser):
 
 def split_name(text):
     """Returns the name by which train.py and test.py look for a split, as an argparse type."""
-    for name, others in _SPLIT_NAMES.items():
-        if text.lower() in others and text != name:
-            print('Note: --split %s is written as %s, the name that train.py and test.py look for.'
-                  % (text, name))
-            return name
-    return text
+    name = known_split(text) or text
+    if text != name:
+        print('Note: --split %s is written as %s, the name that train.py and test.py look for.'
+              % (text, name))
+    return name
+
+
+def known_split(text):
+    """Returns 'train', 'validation' or 'test' for what people call them, or None."""
+    return next((name for name, others in _SPLIT_NAMES.items() if text.lower() in others), None)
 
 
 def check_flags(args, parser):
