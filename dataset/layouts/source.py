@@ -78,6 +78,9 @@ def _splits(found, args):
         raise UserError('%s has splits of its own (%s): leave out --split %s.'
                         % (args.folder, ', '.join(named), args.split))
     if args.validation_fraction is None:
+        if 'validation' not in named and 'train' in named:
+            print('%s has no validation split: --validation_fraction %g takes one from train.'
+                  % (args.folder, DEFAULT_FRACTION))
         return found
     if 'validation' in named or 'train' not in named:
         raise UserError('%s has splits of its own (%s): leave out --validation_fraction %g.'

@@ -167,18 +167,25 @@ def read_classes(args, ignore_label):
 
 
 class MappedIdsReader:
-    """A reader, as `contract` describes it, of masks whose values --map_ids translates.
+    """A reader, as `contract` describes it, of masks whose values are translated.
 
     Args:
       mapping: dict as of `id_maps.merge`.
+      made_by: str, the layout that gives it, or None of --map_ids.
     """
 
-    def __init__(self, mapping):
-        self.mapping = mapping
+    def __init__(self, mapping, made_by=None):
+        self.mapping, self.made_by = mapping, made_by
 
     def __call__(self, example, info):
         labels, unknown = id_maps.apply(self.mapping, decoding.read_values(example)[0],
                                         info.ignore_label)
+        if unknown and self.made_by:
+            raise decoding.InvalidExampleError(
+                '%s holds %s, and ids of %s are %d..%d. Fetch it again; of masks of another kind '
+                'give the folders with --images, --masks and --map_ids.'
+                % (decoding.name_of(example, 'mask'), decoding.shorten(unknown), self.made_by,
+                   min(self.mapping), max(self.mapping)), 'label_values')
         if unknown:
             raise decoding.InvalidExampleError(
                 '%s holds %s, and --map_ids does not say what becomes of %s. Add %d:void, or its '
