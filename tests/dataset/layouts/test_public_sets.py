@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from dataset import build_folder, descriptor
-from dataset.layouts import known, published
+from dataset.layouts import known, public_sets
 from tests.dataset.test_builders import shared
 from tests.helpers.example_files import labels_by_name
 
@@ -137,8 +137,8 @@ def test_camvid_of_segnet_has_void_at_11(tmp_path, capsys):
 
 def test_real_camvid_is_recognized_and_read():
     folder = shared('camvid')
-    assert known.recognize(folder) is published.CAMVID
-    layout = published.CAMVID.read(folder, None)
+    assert known.recognize(folder) is public_sets.CAMVID
+    layout = public_sets.CAMVID.read(folder, None)
     assert [(split, len(examples)) for split, examples in layout.parts] == [
         ('train', 120), ('validation', 30)]
     found = layout.reader(layout.parts[0][1][0], descriptor.create(
