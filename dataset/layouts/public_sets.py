@@ -5,13 +5,13 @@ Cityscapes and KITTI: 19 classes are evaluated, all other ids are void
 of objectInfo150.txt. CamVid as SegNet's authors divided it: 11 classes, 11 is void.
 """
 import os
+import re
 from typing import Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common import files
 from common.errors import UserError
 from dataset import voc
 from dataset.layouts import contract
-from dataset.sources import file_names, folder, id_maps, pairs
+from dataset.sources import class_lists, file_names, folder, id_maps, pairs
 
 _ADVICE = ('ids of %s are %d..%d. Fetch it again; for masks of another kind give the folders with '
            '--images, --masks and --map_ids')
@@ -39,13 +39,11 @@ def _ade_names(root):
     if not os.path.isfile(path):
         raise UserError('%s is missing, which names the classes. It comes with the images in '
                         'ADEChallengeData2016.zip.' % path)
-    rows = [line.split('\t') for line in files.read_text(path, 'The list').split('\n')[1:]
-            if line.strip()]
-    names = [row[-1].split(',')[0].strip() for row in rows]
-    if [row[0].strip() for row in rows] != [str(1 + place) for place in range(_ADE_CLASSES)]:
+    names = class_lists.ids_of(path) or {}
+    if sorted(names) != list(range(1, _ADE_CLASSES + 1)):
         raise UserError('%s does not list 1 to %d, a line each. Unpack ADEChallengeData2016.zip '
                         'again.' % (path, _ADE_CLASSES))
-    return names
+    return [re.split('[,;]', name)[0].strip() for _, name in sorted(names.items())]
 
 
 class Folders(NamedTuple):
