@@ -6,6 +6,7 @@ rest. One process alone is `ALONE`, which opens nothing and adds nothing to a gr
 """
 import contextlib
 import json
+import os
 
 from common.errors import UserError
 from runtime import collective_ops, tf
@@ -249,6 +250,8 @@ def joined(tf_config, about, timeout=DEFAULT_TIMEOUT, stop=None):
     if task is None:
         yield ALONE
         return
+    # Before TensorFlow is imported: 2.21 warns of what it cleans up behind sums that went well.
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     channel = Channel(*task, timeout=timeout, stop=stop)
     channel.open(dict(about(), workers=' '.join(task[0])), START_TIMEOUTS * timeout)
     try:

@@ -47,7 +47,9 @@ def launched(num_workers, *command):
     return subprocess.Popen(
         [sys.executable, os.path.join(ROOT, 'runtime', 'launch.py'), '--workers',
          str(num_workers), '--'] + list(map(str, command)), universal_newlines=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(os.environ, OMP_NUM_THREADS='1'))
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(os.environ, OMP_NUM_THREADS='1'),
+        # Which a shell ignores for what it starts behind itself.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def flags_of(shapes_dir, initial, model_dir, **changes):

@@ -75,6 +75,7 @@ def ran(shapes_dir, tmp_path_factory):
             '127.0.0.1:%d' % port for port in channel.free_ports(2)]) as processes:
         ends = ends_of(processes, 400)
     assert [status for status, _ in ends] == [0] * 3, ends
+    assert not ends[1][1]  # of TensorFlow's either
     return {rank: np.load(str(folder / ('%d.npz' % rank))) for rank in (0, 1, ALONE)}
 
 
