@@ -197,6 +197,7 @@ def sum_faults(folder, dataset_dir, timeout, groups):
       timeout: float, of a worker without a sign of life.
       groups: list of [addresses, rank at fault, number of the signal it gives itself].
     """
+    os.environ['TF_CPP_MIN_LOG_LEVEL'] = '2'  # as `workers.joined` sets it before the import
     from runtime import collective_ops, tf, workers
     tf.Graph, collective_ops.all_reduce  # imports them
     children = {}
