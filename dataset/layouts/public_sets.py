@@ -13,6 +13,8 @@ from dataset import voc
 from dataset.layouts import contract
 from dataset.sources import file_names, folder, id_maps, pairs
 
+_ADVICE = ('ids of %s are %d..%d. Fetch it again; for masks of another kind give the folders with '
+           '--images, --masks and --map_ids')
 _CITYSCAPES = (
     (7, 'road', (128, 64, 128)), (8, 'sidewalk', (244, 35, 232)), (11, 'building', (70, 70, 70)),
     (12, 'wall', (102, 102, 156)), (13, 'fence', (190, 153, 153)), (17, 'pole', (153, 153, 153)),
@@ -92,7 +94,8 @@ class Folders(NamedTuple):
         return contract.Layout(
             [(split, pairs.find(images, masks, None, image_suffix, mask_suffix))
              for split, images, masks in there], class_names, voc.IGNORE_LABEL,
-            mapping and folder.MappedIdsReader(mapping, self.NAME), self.colors)
+            mapping and folder.MappedIdsReader(mapping, _ADVICE % (
+                self.NAME, min(mapping), max(mapping))), self.colors)
 
     def _kind(self, masks):
         """Returns (suffixes, mapping), the first of which there are masks."""
