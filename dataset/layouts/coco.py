@@ -17,8 +17,9 @@ from dataset.sources import decoding
 
 NAME = 'coco'
 _IGNORE = '__ignore__'  # labelme's, which converters keep
-# What COCO ships beside the outlines of all objects.
-_OTHERS = ('captions_', 'person_keypoints_', 'stuff_', 'image_info_')
+# What COCO ships beside instances_*.json: without outlines, and with those of some classes alone.
+_WITHOUT_OUTLINES = ('captions_', 'image_info_')
+_OF_SOME_CLASSES = ('person_keypoints_', 'stuff_')
 
 
 def recognize(folder):
@@ -30,9 +31,10 @@ def recognize(folder):
 
 
 def _files(folder):
-    return [path for path in coco_files.find(folder)
-            if not coco_files.is_panoptic(path)
-            and not coco_files.stem_of(path).startswith(_OTHERS)]
+    found = [path for path in coco_files.find(folder) if not coco_files.is_panoptic(path)
+             and not coco_files.stem_of(path).startswith(_WITHOUT_OUTLINES)]
+    return [path for path in found
+            if not coco_files.stem_of(path).startswith(_OF_SOME_CLASSES)] or found
 
 
 def read(folder, args):

@@ -9,7 +9,8 @@ from dataset.sources import file_names
 
 # In the order in which messages name them.
 LAYOUTS = (labelme, labelme_voc, coco, coco_panoptic, roboflow, supervisely, voc_devkit,
-           public_sets.CITYSCAPES, public_sets.KITTI, public_sets.ADE20K, public_sets.CAMVID, drive)
+           public_sets.CITYSCAPES, public_sets.KITTI, public_sets.ADE20K,
+           public_sets.COCO_STUFF, public_sets.CAMVID, drive)
 # So many files are looked at to describe a folder of no known layout.
 _MOST_LISTED = 10000
 _SHOWN = 6

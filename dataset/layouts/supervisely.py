@@ -63,6 +63,9 @@ def read(folder, args):
 
 
 def _class_names(path):
+    if not os.path.isfile(path):
+        raise UserError('%s is missing, which lists the classes. Give the folder of the project '
+                        'that Supervisely made.' % path)
     content = files.read_json(path)
     classes = content.get('classes') if isinstance(content, dict) else None
     if not isinstance(classes, list) or not all(

@@ -70,6 +70,8 @@ def test_splits_of_coco_gaps_crowds_and_objects_in_the_order_of_the_file(tmp_pat
         annotation(1, 1, 90, APE), annotation(2, 1, 3, CAT)]))
     write(data / 'annotations' / 'captions_val2017.json', {
         'images': [], 'licenses': [], 'annotations': [{'id': 1, 'caption': 'a cat'}]})
+    write(data / 'annotations' / 'stuff_val2017.json', content(['c.png'], [
+        annotation(1, 1, 92, APE)], [(92, 'rug', 'floor')]))
     write_images(data / 'images' / 'train2017', 'a.png', 'b.png')
     write_images(data / 'images' / 'val2017', 'c.png')
     assert build(tmp_path) == ('background', 'cat', 'ape')
@@ -81,6 +83,32 @@ def test_splits_of_coco_gaps_crowds_and_objects_in_the_order_of_the_file(tmp_pat
     assert "COCO's JSON" in printed and '1 crowds have no class' in printed
     check.main([str(tmp_path / 'out')])
     assert 'cat' in capsys.readouterr().out
+
+
+def test_stuff_alone_is_read_as_objects_are(tmp_path):
+    write(tmp_path / 'data' / 'stuff_val2017.json', content(['c.png'], [
+        annotation(1, 1, 92, APE)], [(92, 'rug', 'floor'), (183, 'other', 'other')]))
+    write_images(tmp_path / 'data', 'c.png')
+    assert build(tmp_path) == ('background', 'rug', 'other')
+    assert found(tmp_path, 'validation')['c.png'][2] == [0, 0, 1, 1, 1, 0, 0, 0]
+
+
+def test_background_and_ignore_among_the_categories_are_these(tmp_path):
+    write(tmp_path / 'data' / 'train.json', content(['a.png'], [
+        annotation(1, 1, 1, box(0, 0, 8, 6)), annotation(2, 1, 0, box(0, 0, 1, 6)),
+        annotation(3, 1, 2, box(7, 0, 8, 6))],
+        [(0, '_background_', ''), (1, 'cat', ''), (2, '__ignore__', '')]))
+    write_images(tmp_path / 'data', 'a.png')
+    assert build(tmp_path) == ('background', 'cat')
+    assert found(tmp_path)['a.png'] == [[0, 1, 1, 1, 1, 1, 1, 255]] * 6
+
+
+def test_more_classes_than_labels_can_tell_are_refused(tmp_path):
+    write(tmp_path / 'data' / 'train.json', content(['a.png'], [], [
+        (number, 'class %d' % number, '') for number in range(300)]))
+    write_images(tmp_path / 'data', 'a.png')
+    with pytest.raises(SystemExit, match='30[01] classes'):
+        build(tmp_path)
 
 
 def test_roboflow_has_a_file_in_each_split_and_a_heading_among_the_categories(tmp_path):

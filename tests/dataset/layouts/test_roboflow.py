@@ -40,7 +40,8 @@ def test_one_folder_has_no_split(tmp_path):
 
 
 @pytest.mark.parametrize('changes, words', [
-    (dict(name='b', mask=None), 'b'), (dict(mask=(0, 3)), 'a_jpg.rf.0a1b_mask.png holds 3'),
+    (dict(name='b', mask=None), '1 images without mask: b.jpg'),
+    (dict(mask=(0, 3)), 'a_jpg.rf.0a1b_mask.png holds 3'),
     (dict(classes=CLASSES + '3, dog\n'), '_classes.csv lists other classes')])
 def test_what_does_not_fit_is_an_error_with_its_file(tmp_path, changes, words, capsys):
     write(tmp_path / 'data' / 'train')
@@ -49,4 +50,3 @@ def test_what_does_not_fit_is_an_error_with_its_file(tmp_path, changes, words, c
     with pytest.raises(SystemExit) as caught:
         build(tmp_path)
     assert words in str(caught.value) + capsys.readouterr().out
-    print(caught.value)

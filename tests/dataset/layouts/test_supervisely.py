@@ -104,3 +104,13 @@ def test_annotations_that_cannot_be_drawn_can_be_left_out(tmp_path):
     write(tmp_path, [figure('ape', 'cuboid')])
     write(tmp_path, [], name='b.png')
     assert list(build(tmp_path, '--split', 'train', '--skip_bad')) == ['ds0/img/b.png']
+
+
+def test_the_list_of_classes_has_to_be_there_and_whole(tmp_path):
+    write(tmp_path, [])
+    (tmp_path / 'data' / 'meta.json').write_text('{"classes": [{"name": "ape"}]}')
+    with pytest.raises(SystemExit, match='meta.json has no "classes" with a title each'):
+        build(tmp_path, '--split', 'train')
+    (tmp_path / 'data' / 'meta.json').unlink()
+    with pytest.raises(SystemExit, match='meta.json is missing, which lists the classes'):
+        build(tmp_path, '--split', 'train', '--format', 'supervisely')
