@@ -13,9 +13,8 @@ import json
 import math
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
-from dataset.layouts import brush_rle
+from dataset.layouts import brush_rle, coco_shapes
 from dataset.sources import decoding, notes
 
 
@@ -72,8 +71,7 @@ def draw(kind, numbers, height, width):
       WrongObjectError: it is a damaged brush.
     """
     if kind == 'polygon':
-        runs = coco_mask.frPyObjects([numbers], height, width)
-        return coco_mask.decode(runs)[:, :, 0].astype(bool)
+        return coco_shapes.draw([numbers], height, width)
     if kind == 'ellipse':
         return _ellipse(*numbers, height=height, width=width)
     if kind == 'brush':

@@ -10,7 +10,7 @@ from dataset.sources import class_changes, class_lists, contract, folder, parts,
 DEFAULT_FRACTION = 0.2
 # Flags that describe images and masks which a known layout describes itself.
 _OF_FOLDERS = ('images', 'masks', 'list_file', 'image_suffix', 'mask_suffix', 'loose_names',
-               'palette', 'map_ids', 'ignore_label')
+               'palette', 'map_ids', 'zero_is_ignored', 'ignore_label')
 
 
 def add_flags(parser):

@@ -14,6 +14,8 @@ from dataset.sources import (class_lists, color_masks, contract, decoding,
 # What people call the splits that train.py and test.py look for.
 _SPLIT_NAMES = {'train': ('train', 'training'), 'test': ('test', 'testing'),
                 'validation': ('val', 'valid', 'validation', 'dev')}
+_ADVICE_ON_LIST = ('--classes %s does not list it. Add a line VALUE void, or with its class; or '
+                   'say with --map_ids what all values become')
 
 
 def add_flags(parser):
@@ -59,6 +61,8 @@ def add_pairing_flags(parser):
     parser.add_argument('--palette', type=flag_types.path,
                         help='the masks are coloured: voc, or a file of JSON {"name": [r, g, b]} '
                              'or [[r, g, b], ...] or CSV name,r,g,b; void or ignore is no class')
+    parser.add_argument('--zero_is_ignored', action='store_true',
+                        help='0 in the masks is void, and the classes start at 1')
     parser.add_argument('--map_ids', nargs='+', type=id_maps.parse_item, metavar='VALUE:CLASS',
                         help='what each value of the masks becomes, as 0:void 1-19:0-18 30-33:19; '
                              'void is no class. Values that are not named are an error, but for '
@@ -122,6 +126,9 @@ def _is_inside(path, folder):
 def read(args):
     """Finds the pairs that the flags name. Returns `contract.Source`; raises `UserError`."""
     class_names, reader = read_classes(args, args.ignore_label)
+    if isinstance(reader, MappedIdsReader) and not args.map_ids:
+        print('Masks hold the ids of --classes %s, as with %s.'
+              % (args.classes, id_maps.spell(reader.mapping)))
     examples = pairs.find(args.images, args.masks, args.list_file, args.image_suffix,
                           args.mask_suffix, args.loose_names)
     chosen = [(args.split, examples)]
@@ -151,19 +158,46 @@ def read_classes(args, ignore_label):
     Raises:
       UserError: a file cannot be read, or they do not fit each other.
     """
-    mapping = id_maps.merge(args.map_ids) if args.map_ids else None
-    if mapping and args.palette:
-        raise UserError('--palette and --map_ids both say what masks mean; give one. The palette '
-                        'file can name a colour void, and give several to one class.')
-    class_names = class_lists.read(args.classes, mapping) if args.classes else None
+    if args.palette and (args.map_ids or args.zero_is_ignored):
+        raise UserError('--palette and %s both say what masks mean; give one. The palette '
+                        'file can name a colour void, and give several to one class.'
+                        % ('--map_ids' if args.map_ids else '--zero_is_ignored'))
     if args.palette:
+        class_names = class_lists.read(args.classes) if args.classes else None
         class_names, colors = color_masks.read_palette(args.palette, class_names, ignore_label)
         return class_names, color_masks.PaletteReader(colors)
-    if not mapping:
-        return class_names, None
-    if class_names:
-        id_maps.check(mapping, class_names)
-    return class_names, MappedIdsReader(mapping)
+    if args.map_ids and not args.zero_is_ignored:
+        mapping = id_maps.merge(args.map_ids)
+        class_names = class_lists.read(args.classes, mapping) if args.classes else None
+        if class_names:
+            id_maps.check(mapping, class_names)
+        return class_names, MappedIdsReader(mapping)
+    if args.zero_is_ignored and (args.map_ids or not args.classes):
+        raise UserError('--zero_is_ignored %s.' % (
+            'and --map_ids both say what values become; give --map_ids 0:void too instead'
+            if args.map_ids else 'needs --classes, whose first line is class 1 of the masks'))
+    if not args.classes:
+        return None, None
+    mapping = _ids_of_list(args.classes, args.zero_is_ignored)
+    class_names = class_lists.read(args.classes, mapping)
+    if not mapping and args.zero_is_ignored:
+        mapping = id_maps.zero_is_void(len(class_names))
+    return class_names, mapping and MappedIdsReader(mapping, _ADVICE_ON_LIST % args.classes)
+
+
+def _ids_of_list(path, zero_is_void):
+    """Returns what the ids of a list become where they are not 0, 1, 2 and so on, or None.
+
+    Those that are called void have no class, and neither has 0 where that is asked for.
+    """
+    names = class_lists.ids_of(path)
+    if not names or not zero_is_void and sorted(names) == list(range(len(names))):
+        return None
+    void = {value for value, name in names.items() if name.lower() in id_maps.VOID_NAMES}
+    void |= {0} if zero_is_void else set()
+    left = iter(range(len(names)))
+    return {value: id_maps.VOID if value in void else next(left)
+            for value in sorted(void | set(names))}
 
 
 class MappedIdsReader:
@@ -171,26 +205,22 @@ class MappedIdsReader:
 
     Args:
       mapping: dict as of `id_maps.merge`.
-      made_by: str, the layout that gives it, or None of --map_ids.
+      advice: str, the way out of a VALUE without place in it.
     """
 
-    def __init__(self, mapping, made_by=None):
-        self.mapping, self.made_by = mapping, made_by
+    def __init__(self, mapping, advice='--map_ids does not say what becomes of it. Add '
+                                       'VALUE:void, or its class'):
+        self.mapping, self.advice = mapping, advice
 
     def __call__(self, example, info):
         labels, unknown = id_maps.apply(self.mapping, decoding.read_values(example)[0],
                                         info.ignore_label)
-        if unknown and self.made_by:
-            raise decoding.InvalidExampleError(
-                '%s holds %s, and ids of %s are %d..%d. Fetch it again; of masks of another kind '
-                'give the folders with --images, --masks and --map_ids.'
-                % (decoding.name_of(example, 'mask'), decoding.shorten(unknown), self.made_by,
-                   min(self.mapping), max(self.mapping)), 'label_values')
         if unknown:
             raise decoding.InvalidExampleError(
-                '%s holds %s, and --map_ids does not say what becomes of %s. Add %d:void, or its '
-                'class.' % (decoding.name_of(example, 'mask'), decoding.shorten(unknown),
-                            'it' if len(unknown) == 1 else 'them', unknown[0]), 'label_values')
+                '%s holds %s, and %s.' % (decoding.name_of(example, 'mask'),
+                                          decoding.shorten(unknown),
+                                          self.advice.replace('VALUE', str(unknown[0]))),
+                'label_values')
         notes.map_colors(lambda value: int(id_maps.apply(
             self.mapping, np.array([[value]]), info.ignore_label)[0][0, 0]))
         return labels
