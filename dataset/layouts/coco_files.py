@@ -10,7 +10,9 @@ from dataset.sources import file_names, folder
 
 BACKGROUNDS = ('background', '_background_')
 _JSON = '.json'
-_HEAD = re.compile(rb'"(images|categories|licenses|annotations)"\s*:\s*\[')
+# Label Studio's tasks have annotations too, in a list.
+_HEAD = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{.*?"(images|categories|licenses|annotations)"\s*:\s*\[',
+                   re.DOTALL)
 _HEAD_BYTES = 4096
 # So many files are looked at: a folder of more holds a file an image, of another tool.
 _MOST_FILES = 50
@@ -22,7 +24,7 @@ def find(directory):
     found = []
     for path in looking.files_below(directory, _JSON)[:_MOST_FILES]:
         with open(path, 'rb') as head_file:
-            if _HEAD.search(head_file.read(_HEAD_BYTES)):
+            if _HEAD.match(head_file.read(_HEAD_BYTES)):
                 found.append(path)
     return found
 
