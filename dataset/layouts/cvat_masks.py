@@ -43,10 +43,12 @@ def read(folder, args):
     for list_name, names in _lists(folder, masks):
         examples = parts.setdefault(known_split(list_name), [])
         examples += [_example(folder, name, images, masks) for name in names]
+    if None in parts:
+        parts = {None: list(dict.fromkeys(sum(parts.values(), [])))}
     reader = color_masks.PaletteReader(palette)
     return contract.Layout(
-        [(None, sum(parts.values(), []))] if None in parts else sorted(parts.items()),
-        class_names, voc.IGNORE_LABEL, reader, color_masks.colors_of(reader, len(class_names)))
+        sorted(parts.items()), class_names, voc.IGNORE_LABEL, reader,
+        color_masks.colors_of(reader, len(class_names)))
 
 
 def _lists(folder, masks):

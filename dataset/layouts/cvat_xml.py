@@ -11,6 +11,7 @@ tiny file can fill the memory: CVAT writes no DOCTYPE, and a file that has one i
 it is parsed.
 """
 import collections
+import math
 import os
 from xml.etree import ElementTree
 
@@ -56,10 +57,14 @@ def read(directory, args):
                 continue
             if example is None:
                 counts['image without a shape'] += 1
-            elif example.image in examples:
-                problems.append('%s, image %s: is annotated twice, keep one' % (path, name))
+                continue
+            # Predictions are stored by stem.
+            stem = os.path.splitext(example.filename)[0]
+            if stem in examples:
+                problems.append('%s, image %s: it, or one that differs by the extension alone, is '
+                                'there twice; keep one' % (path, name))
             else:
-                examples[example.image] = example
+                examples[stem] = example
                 splits[example.filename] = folder.known_split(element.get('subset', ''))
     if colors is None:
         raise UserError('%s holds no XML of CVAT. Export "CVAT for images 1.1" again, and unpack '
@@ -154,9 +159,12 @@ def _example(element, directory, path, labels, counts):
 
 def _number(element, key, default=None):
     try:
-        return float(element.get(key, default))
+        value = float(element.get(key, default))
+        if math.isfinite(value):
+            return value
     except (TypeError, ValueError):
-        raise objects.WrongObjectError('has %r as %s' % (element.get(key), key))
+        pass
+    raise objects.WrongObjectError('has %r as %s' % (element.get(key), key))
 
 
 def _numbers(shape):

@@ -52,11 +52,14 @@ def read(directory, args):
                 continue
             if example is None:
                 continue
-            if example.image in examples:
-                problems.append('%s, task %s: %s is annotated twice, keep one task'
+            # Predictions are stored by stem.
+            stem = os.path.splitext(example.filename)[0]
+            if stem in examples:
+                problems.append('%s, task %s: %s, or an image that differs by the extension alone, '
+                                'is there twice; keep one task'
                                 % (path, task.get('id'), example.filename))
                 continue
-            examples[example.image] = example
+            examples[stem] = example
             labels.update(names)
     looking.refuse(problems, 'tasks of Label Studio', args.skip_bad)
     for what, count in sorted(counts.items()):

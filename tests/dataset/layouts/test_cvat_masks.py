@@ -48,6 +48,12 @@ def test_lists_named_for_splits_are_splits(tmp_path):
     assert list(found) == ['a.jpg'] and sorted(info.splits) == ['train', 'validation']
 
 
+def test_an_image_of_two_lists_of_no_split_is_there_once(tmp_path):
+    write(tmp_path / 'data', 'a', 'bb', listed={'default.txt': 'a\n', 'more.txt': 'a\nbb\n'})
+    found, info = build(tmp_path, '--split', 'train')
+    assert sorted(found) == ['a.jpg', 'bb.jpg'] and info.splits['train']['num_examples'] == 2
+
+
 def test_an_export_without_images_says_how_to_get_them(tmp_path):
     write(tmp_path / 'data', 'a', with_images=False)
     with pytest.raises(SystemExit, match='no JPEGImages. Export with "Save images"'):

@@ -155,6 +155,7 @@ def test_a_label_background_hides_what_lies_below_and_stays_class_0(tmp_path):
      'has numbers that cannot be read: 0, x'),
     ('<polygon label="car" points="0.00,5.00;3.00,5.00"></polygon>', '2 points, not 3 or more'),
     ('<box label="car" xtl="0" ytl="0" xbr="1"></box>', 'has None as ybr'),
+    ('<box label="car" xtl="0" ytl="0" xbr="1" ybr="inf"></box>', "has 'inf' as ybr"),
     ('<star label="car"></star>', 'of a kind that is not known: delete it in CVAT')])
 def test_shapes_that_do_not_fit_are_named(tmp_path, shapes, message):
     write(tmp_path / 'data', image(shapes))
@@ -167,6 +168,12 @@ def test_a_missing_image_is_named_and_skipped_on_request(tmp_path):
     with pytest.raises(SystemExit, match=r'image b\.png: the image is missing\. Export with "Save'):
         build(tmp_path)
     assert list(build(tmp_path, '--split', 'train', '--skip_bad')[0]) == ['images/a.png']
+
+
+def test_an_image_that_is_there_twice_is_named(tmp_path):
+    write(tmp_path / 'data', image(_SHAPES), image(_SHAPES))
+    with pytest.raises(SystemExit, match=r'image a\.png: it, or one that differs .* there twice'):
+        build(tmp_path)
 
 
 @pytest.mark.parametrize('old, new, message', [

@@ -152,7 +152,12 @@ def test_files_that_do_not_say_their_image_are_refused(tmp_path):
 def test_one_image_in_two_tasks_or_two_files_of_one_name_are_named(tmp_path):
     write(tmp_path / 'data', task(UPLOAD, annotation(POLYGON)),
           task(UPLOAD, annotation(POLYGON), number=2))
-    with pytest.raises(SystemExit, match=r'task 2: a\.png is annotated twice'):
+    with pytest.raises(SystemExit, match=r'task 2: a\.png, or an image that differs by the ext'):
+        build(tmp_path)
+    write(tmp_path / 'data', task(UPLOAD, annotation(POLYGON)),
+          task('/data/upload/1/0a1b2c3d-a.bmp', annotation(POLYGON), number=3),
+          images=('a.png', 'a.bmp'))
+    with pytest.raises(SystemExit, match=r'task 3: a\.bmp, or an image that differs by the ext'):
         build(tmp_path)
     write(tmp_path / 'data', task(UPLOAD, annotation(POLYGON)), images=('a.png', 'more/a.png'))
     with pytest.raises(SystemExit, match=r'a\.png is there several times: .*; keep one'):
