@@ -9,7 +9,8 @@
 `known.LAYOUTS` lists the modules. Pairs, class lists and readers are those of `dataset.sources`;
 `dataset.sources.contract` says what a reader is. Where an annotation file is no mask, it is
 `Example.mask` all the same, and the reader draws it; of a file that annotates many images, each
-example's mask is the bytes of its own part. Such a reader has an attribute `draws`, True.
+example's mask is the bytes of its own part. Such a reader has an attribute `draws`, True:
+tiles are cut from what it draws.
 
 Classes keep the order of the tool's own list, and are sorted by name where there is none. Tools
 that label objects leave the rest unlabelled: that is class 0, BACKGROUND.

@@ -45,15 +45,18 @@ def read(args):
         return class_changes.changed(folder.read(args), args.merge, args.drop)
     layout = known.recognize(args.folder, args.format).read(args.folder, args)
     view = views.of_args(args)
-    if (args.pages or args.tile) and getattr(layout.reader, 'draws', False):
-        raise UserError('--%s divides masks that are images, and those of %s are drawn. Leave it '
-                        'out.' % ('pages' if args.pages else 'tile', args.folder))
+    draws, reader = getattr(layout.reader, 'draws', False), layout.reader
+    if args.pages and draws:
+        raise UserError('--pages takes a mask for each page, and those of %s are drawn, one an '
+                        'image. Leave it out.' % args.folder)
+    if args.tile and draws:
+        reader = parts.CroppingReader(reader)
     chosen = _splits(layout.parts, args)
     return class_changes.changed(contract.Source(
         args.name or os.path.basename(os.path.abspath(args.output_dir)), layout.class_names,
         layout.ignore_label, [
-            contract.Part(split, parts.divide(examples, view, args.pages, args.tile),
-                          reader=layout.reader) for split, examples in chosen],
+            contract.Part(split, parts.divide(examples, view, args.pages, args.tile, draws),
+                          reader=reader) for split, examples in chosen],
         layout.colors, view.bands, view.value_range), args.merge, args.drop,
         args.classes and class_lists.read(args.classes))
 

@@ -113,8 +113,10 @@ def _color_row(found):
 def ids_of(path):
     """Returns a dict from id to name of a list that gives ids, or None; raises as `read`."""
     text = files.read_text(path, _FLAG)
-    if text.lstrip()[:1] in ('[', '{') or cvat_entries(text):
+    if cvat_entries(text):
         return None
+    if text.lstrip()[:1] in ('[', '{'):
+        return dict(_json_pairs(_json_values(text, path)) or ()) or None
     lines = [(number, line) for number, line in enumerate(
         map(strip_comment, text.split('\n')), 1) if line]
     found = _numbered_with_colors(text) or lines and _numbered(lines)
@@ -174,24 +176,38 @@ def _without_repeats(pairs):
     return values
 
 
-def _from_json(text, path, mapping):
+def _json_values(text, path):
+    """Returns what a JSON file says of classes, a list or dict where it fits."""
     try:
         values = json.loads(text, object_pairs_hook=_without_repeats)
     except ValueError as error:
         raise UserError('%s %s looks like JSON, but is none: %s. %s' % (_FLAG, path, error, _HOW))
     if isinstance(values, dict):
         values = values.get('class_names', values.get('names', values))
+    return values
+
+
+def _json_pairs(values):
+    """Returns a list of (id, name) of a dict from one to the other, or None."""
+    pairs = list(values.items()) if isinstance(values, dict) else []
+    if pairs and all(key.isdigit() and isinstance(value, str) for key, value in pairs):
+        return [(int(key), value) for key, value in pairs]
+    if pairs and all(type(value) is int for _, value in pairs):
+        return [(value, key) for key, value in pairs]
+    return None
+
+
+def _from_json(text, path, mapping):
+    values = _json_values(text, path)
     if isinstance(values, list) and values and all(isinstance(name, str) for name in values):
         return values
-    if isinstance(values, dict) and values:
-        pairs = list(values.items())
-        if all(key.isdigit() and isinstance(value, str) for key, value in pairs):
-            return _in_order([(int(key), value) for key, value in pairs], path, mapping)
-        if all(type(value) is int for _, value in pairs):
-            return _in_order([(value, key) for key, value in pairs], path, mapping)
-        if all(isinstance(value, list) and len(value) == 3 for _, value in pairs):
-            raise UserError('%s %s gives colours: build with it as --palette, and leave out %s.'
-                            % (_FLAG, path, _FLAG))
+    pairs = _json_pairs(values)
+    if pairs:
+        return _in_order(pairs, path, mapping)
+    if isinstance(values, dict) and values and all(
+            isinstance(value, list) and len(value) == 3 for value in values.values()):
+        raise UserError('%s %s gives colours: build with it as --palette, and leave out %s.'
+                        % (_FLAG, path, _FLAG))
     raise UserError('%s %s is JSON, but no list of names. %s' % (_FLAG, path, _HOW))
 
 

@@ -144,11 +144,28 @@ def test_a_picture_of_another_size_and_two_files_of_one_image_are_refused(tmp_pa
         build(tmp_path, '--split', 'train')
 
 
-def test_tiles_of_drawn_masks_are_refused(tmp_path):
+def test_tiles_are_cut_from_what_is_drawn_and_pages_are_refused(tmp_path):
     write_json(tmp_path / 'data' / 'a.json', SHAPES)
     write_image(tmp_path / 'data' / 'a.png')
-    with pytest.raises(SystemExit, match='--tile divides masks that are images'):
-        build(tmp_path, '--split', 'train', '--tile', '4')
+    found, _ = build(tmp_path, '--split', 'train', '--tile', '5')
+    whole = np.array(ZEBRA_2_APE_1)
+    assert {name: labels.tolist() for name, labels in found.items()} == {
+        'a-y%05d-x%05d.png' % (top, left): whole[top:top + 5, left:left + 5].tolist()
+        for top in (0, 5) for left in (0, 5)}
+    with pytest.raises(SystemExit, match='--pages takes a mask for each page'):
+        build(tmp_path, '--split', 'train', '--pages')
+
+
+def test_tiles_of_a_split_are_of_one_side_and_of_their_own_masks(tmp_path):
+    for seed, name in enumerate('abcde'):
+        write_json(tmp_path / 'data' / (name + '.json'), [rectangle('cat', 0, 0, seed, 0)],
+                   name + '.png')
+        write_image(tmp_path / 'data' / (name + '.png'), seed)
+    found = dict(build(tmp_path, '--tile', '6')[0])
+    held = labels_by_name(str(tmp_path / 'out'), 'validation')
+    assert len(found) == 8 and len(held) == 2 and len({name[0] for name in held}) == 1
+    found.update(held)
+    assert [found[name + '-y00000-x00000.png'].sum() for name in 'abcde'] == [1, 2, 3, 4, 5]
 
 
 def test_a_changed_shape_builds_again_and_the_same_does_not(tmp_path, capsys):

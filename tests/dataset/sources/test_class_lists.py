@@ -130,6 +130,8 @@ def test_ids_of_a_list_are_given_where_it_has_some(tmp_path):
     path = tmp_path / 'classes.txt'
     for text, expected in (('7 road\n11 sky', {7: 'road', 11: 'sky'}),
                            ('7 road 1 2 3\n0 void 0 0 0', {7: 'road', 0: 'void'}),
-                           ('road\nsky', None), ('["1 cat", "2 dogs"]', None)):
+                           ('road\nsky', None), ('["1 cat", "2 dogs"]', None),
+                           ('{"7": "road", "11": "sky"}', {7: 'road', 11: 'sky'}),
+                           ('{"sky": 11}', {11: 'sky'}), ('{"sky": [1, 2, 3]}', None)):
         path.write_text(text)
         assert class_lists.ids_of(str(path)) == expected
