@@ -9,10 +9,10 @@ from dataset.layouts import looking
 from dataset.sources import file_names, folder
 
 BACKGROUNDS = ('background', '_background_')
-_JSON = '.json'
-# Label Studio's tasks have annotations too, in a list.
-_HEAD = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{.*?"(images|categories|licenses|annotations)"\s*:\s*\[',
-                   re.DOTALL)
+_JSON, _DIGITS = '.json', '0123456789'
+# Label Studio's own JSON has annotations too, but within a list, or behind an id.
+_HEAD = re.compile(rb'(\xef\xbb\xbf)?\s*\{(\s*"annotations"|.*"(images|categories|licenses)")'
+                   rb'\s*:\s*\[', re.DOTALL)
 _HEAD_BYTES = 4096
 # So many files are looked at: a folder of more holds a file an image, of another tool.
 _MOST_FILES = 50
@@ -43,7 +43,7 @@ def is_panoptic(path):
 def split_of(path):
     """Returns the split that the name of a file or its folder says, or None."""
     words = re.split(r'[^a-z]+', stem_of(path))
-    words.append(os.path.basename(os.path.dirname(path)).rstrip('0123456789'))
+    words.append(os.path.basename(os.path.dirname(path)).rstrip(_DIGITS))
     return next(filter(None, map(folder.known_split, words)), None)
 
 
@@ -112,6 +112,9 @@ def images_by_id(content, path):
     """
     by_id = collections.OrderedDict()
     for image in content['images']:
+        if not isinstance(image['file_name'], str) or not isinstance(image['id'], (int, str)):
+            raise UserError('%s: the image %s has the file name %r; each needs an id and a name. '
+                            'Export it again.' % (path, image['id'], image['file_name']))
         size = [image.get(key) for key in ('height', 'width')]
         if not all(type(side) is int and side > 0 for side in size):
             raise UserError('%s: image %s has the height and width %s; give those of its file.'
@@ -134,7 +137,8 @@ class Images:
         self._directory, self._by_name = directory, {}
         for path in file_names.walk(directory):
             if file_names.is_image_extension(os.path.splitext(path)[1].lower()):
-                self._by_name.setdefault(os.path.basename(path), []).append(path)
+                name = file_names.composed(os.path.basename(path))
+                self._by_name.setdefault(name, []).append(path)
 
     def name_of(self, path):
         """Returns the path below the folder."""
@@ -143,14 +147,18 @@ class Images:
     def locate(self, name, json_path):
         """Finds the image that a file names. Returns (its path or None, what is wrong or None).
 
-        Of several of one name: the one whose path ends so, that lies beside the file, or whose
-        folder the name of the file says.
+        None of another split, and none whose path does not end so, unless the name leads out of
+        the folder, as that of another machine. Of several: the one whose path ends so, that lies
+        beside the file, or whose folder the name of the file says.
         """
-        name = name.replace('\\', '/')
-        found = self._by_name.get(os.path.basename(name), [])
-        ends = '/' + name.lstrip('./')
+        name = file_names.composed(name.replace('\\', '/'))
+        is_foreign = name.startswith(('../', '/')) or name[1:2] == ':'
+        ends = '/' + (name if is_foreign else os.path.normpath(name)).lstrip('./')
+        found = [path for path in self._by_name.get(os.path.basename(name), [])
+                 if (is_foreign or file_names.composed(path).endswith(ends))
+                 and self._is_of_split(path, split_of(json_path))]
         subset = stem_of(json_path).split('_')[-1]
-        for fits in (lambda path: path.replace(os.sep, '/').endswith(ends),
+        for fits in (lambda path: file_names.composed(path).endswith(ends),
                      lambda path: path == os.path.join(os.path.dirname(json_path), name),
                      lambda path: subset in path.lower().split(os.sep)):
             if len(found) > 1:
@@ -162,3 +170,9 @@ class Images:
                           'JSON' % (name, self._directory))
         return None, ('image %s may be %s: keep one of them'
                       % (name, ' or '.join(sorted(found)[:2])))
+
+    def _is_of_split(self, path, split):
+        """Whether no folder of an image is named for splits, or one for this one."""
+        named = [folder.known_split(word.rstrip(_DIGITS))
+                 for word in self.name_of(path).split('/')[:-1]]
+        return split is None or split in named or not any(named)

@@ -9,6 +9,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 _FEWEST_NUMBERS = 6  # pycocotools takes four numbers for a box
+_FARTHEST = 10  # sides of the image; pycocotools takes memory by the length of outlines, unchecked
 
 
 def problem(segmentation, height, width):
@@ -24,6 +25,10 @@ def problem(segmentation, height, width):
         if len(polygon) < _FEWEST_NUMBERS or len(polygon) % 2:
             return ('has a polygon of %d numbers; three points or more are x1, y1, x2, y2, x3, '
                     'y3, ...: mend or delete it' % len(polygon))
+        farthest = max(polygon, key=abs)
+        if abs(farthest) > _FARTHEST * max(height, width):
+            return ('has a polygon with the coordinate %g in an image of [%d, %d]: mend or delete '
+                    'it' % (farthest, height, width))
     return None
 
 

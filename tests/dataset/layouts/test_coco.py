@@ -5,6 +5,7 @@ import re
 import pytest
 
 from dataset import build_folder, check, descriptor
+from dataset.layouts import coco
 from tests.helpers.example_files import encoded, labels_by_name, noise
 
 
@@ -154,6 +155,31 @@ def test_of_two_images_of_one_name_the_split_decides(tmp_path):
     assert list(found(tmp_path, 'validation')) == ['val/a.png']
 
 
+@pytest.mark.parametrize('name, there', [
+    ('a.png', 'valid'), ('cam1/a.png', 'train/cam2'), ('./cam1/a.png', 'cam2')])
+def test_an_image_of_another_split_or_folder_is_not_taken_for_one_that_is_missing(
+        tmp_path, name, there):
+    write(tmp_path / 'data' / 'train' / '_annotations.coco.json', content([name], []))
+    write_images(tmp_path / 'data' / there, 'a.png')
+    with pytest.raises(SystemExit, match='image %s is not under' % re.escape(name)):
+        build(tmp_path)
+
+
+def test_a_name_that_a_mac_wrote_decomposed_is_found(tmp_path):
+    write(tmp_path / 'data' / 'train.json', content(['u\u0308.png'], []))
+    write_images(tmp_path / 'data', '\u00fc.png')
+    build(tmp_path)
+    assert list(found(tmp_path)) == ['\u00fc.png']
+
+
+def test_json_of_label_studio_itself_is_not_taken_for_cocos(tmp_path):
+    write(tmp_path / 'a.json', [{'id': 1, 'annotations': [{'result': []}]}])
+    write(tmp_path / 'b.json', {'id': 1, 'annotations': [{'result': []}]})
+    assert coco.recognize(str(tmp_path)) is None
+    write(tmp_path / 'c.json', {'annotations': [], 'images': []})
+    assert 'COCO' in coco.recognize(str(tmp_path))
+
+
 @pytest.mark.parametrize('names, annotations, words', [
     (['a.png', 'gone.png'], [], 'image gone.png is not under .*give the folder that holds both'),
     (['a.png'], [annotation(5, 1, 4, CAT)], 'annotation 5 of a.png is of category 4'),
@@ -184,6 +210,7 @@ def test_images_with_damaged_annotations_can_be_left_out(tmp_path, capsys):
 @pytest.mark.parametrize('change, words', [
     (dict(categories=[{'id': 'x', 'name': 'cat'}]), "category 'cat' has the id 'x'"),
     (dict(categories={}), "has no list 'categories'"),
+    (dict(images=[{'id': 1, 'file_name': None}]), 'the image 1 has the file name None'),
     (dict(images=[{'id': 1, 'file_name': 'a.png'}]), 'image a.png has the height and width'),
     (dict(images=[{'id': 1, 'file_name': name, 'height': 6, 'width': 8} for name in 'ab']),
      'a and b share the image id 1')])

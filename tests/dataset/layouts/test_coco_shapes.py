@@ -52,6 +52,7 @@ def test_run_lengths_of_any_mask_are_checked_and_drawn():
     ([], 'has no outline'), (None, 'has no outline'), ([[1, 1, 4, 3]], 'polygon of 4 numbers'),
     ([[1, 1, 4, 1, 4, 3, 1]], 'polygon of 7 numbers'),
     ([[1, 1, 4, 1, 4, float('nan')]], 'no list of x1'), ([[1, 1, 4, 1, 4, '3']], 'no list of x1'),
+    ([[1, 1, 4, 1, 4, -1e12]], r'coordinate -1e\+12 in an image of \[5, 6\]'),
     ({'size': [6, 5], 'counts': COUNTS}, r'size \[6, 5\] in an image of \[5, 6\]'),
     ({'size': [5, 6], 'counts': COUNTS[:-1]}, '18 pixels in an image of 30'),
     ({'size': [5, 6], 'counts': TEXT[:-1]}, '18 pixels in an image of 30'),
