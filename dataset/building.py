@@ -69,7 +69,8 @@ def _build(source, args):
             failures.append(str(error))
         else:
             palettes.append(summary.notes)
-            print(writing.describe(summary, info, ' and '.join((part.split,) + part.aliases)))
+            print(writing.describe(summary, info, ' and '.join((part.split,) + part.aliases),
+                                   part.reader is None))
     if failures:
         raise decoding.InvalidExampleError('\n'.join(failures))
     splits = descriptor.load(args.output_dir).splits

@@ -284,10 +284,11 @@ def _explain(error, output_dir, folder, split):
                folder))
 
 
-def describe(summary, info, split):
+def describe(summary, info, split, holds_ids=True):
     """Returns the table that the builders print for a `SplitSummary`: pixel share per class.
 
-    Points out a class without pixels, what was left out and what was there already.
+    Points out a class without pixels, what was left out and what was there already. `holds_ids`
+    says whether masks hold class ids as they are, which may start at 1.
     """
     labelled = int(summary.class_pixels.sum())
     total = labelled + summary.ignored_pixels
@@ -298,7 +299,7 @@ def describe(summary, info, split):
                                                  '' if count else '  <- no pixel in this split'))
     lines.append('  %3d %-16s %6.2f %%' % (info.ignore_label, '(ignored)',
                                            100. * summary.ignored_pixels / total))
-    if not summary.class_pixels[0] and labelled:
+    if holds_ids and not summary.class_pixels[0] and labelled:
         lines.append('%r has id 0 and no pixel. If the ids of the masks start at 1, build again '
                      'with %s (build_folder.py).'
                      % (info.class_names[0], id_maps.from_one(info.number_of_classes)))

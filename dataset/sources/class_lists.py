@@ -1,9 +1,10 @@
 """Lists of class names, as people and annotation tools write them.
 
 Understood: one name per line; `id name`, with a space, tab, comma, colon or the like
-between them, in either order and with a header or without (Roboflow's _classes.csv); JSON, as
-["cat"], {"0": "cat"}, {"cat": 0} or dataset.json; labelme's labels.txt, whose __ignore__ has no
-id; CVAT's labelmap.txt. What looks like another format is refused with its line.
+between them, in either order and with a header or without (Roboflow's _classes.csv), or with a
+colour behind each; JSON, as ["cat"], {"0": "cat"}, {"cat": 0} or dataset.json; labelme's
+labels.txt, whose __ignore__ has no id; CVAT's labelmap.txt. What looks like another format is
+refused with its line.
 """
 import json
 import re
@@ -26,6 +27,16 @@ _HEADER_WORDS = frozenset(('pixel', 'value', 'id', 'ids', 'index', 'idx', 'class
 _HEX_COLOR = r'#[0-9a-fA-F]{6}\b'
 _COLOR = re.compile(r'(?<![^\s,;:(\[])\d{1,3}((\s*[,;]\s*|\s+)\d{1,3}){2}(?![^\s,;:)\]])|'
                     + _HEX_COLOR)
+# Lines with colours, and what they hold in their order.
+_COLUMNS = r'(?P<separator>\s*[,;:|\t]\s*|\s+)'
+_NAME, _NUMBER = r'(?P<name>\S.*?)', r'(?P<id>\d+)(?:\s*[,;:|]\s*|\s+)'
+_CHANNELS = (r'[(\[]?\s*(?:(?P<r>\d{1,3})(?:\s*[,;|]\s*|\s+)(?P<g>\d{1,3})(?:\s*[,;|]\s*|\s+)'
+             r'(?P<b>\d{1,3})|(?P<hex>#[0-9a-fA-F]{6}))\s*[)\]]?')
+_COLOR_LINES = tuple(re.compile(pattern + r'\Z') for pattern in (
+    _NUMBER + _NAME + _COLUMNS + _CHANNELS, _NUMBER + _CHANNELS + _COLUMNS + _NAME,
+    _NAME + _COLUMNS + _CHANNELS, _CHANNELS + _COLUMNS + _NAME))
+_CHANNEL_WORDS = frozenset(('r', 'g', 'b', 'red', 'green', 'blue'))
+_COLOR_WORDS = _HEADER_WORDS | _CHANNEL_WORDS | {'color', 'colour', 'rgb', 'hex'}
 # What a line looks like that is no name.
 _FOREIGN = (
     (re.compile(r'version https://git-lfs'), 'a Git LFS pointer; git lfs pull fetches the file'),
@@ -59,6 +70,64 @@ def cvat_entries(text):
     return [(match.group(1).strip(), match.group(2)) for match in matches]
 
 
+def color_rows(text):
+    """Reads lines of a name and a colour, in either order, and perhaps an id before them.
+
+    Colours are three numbers or #rrggbb; a header may stand above.
+
+    Returns:
+      List of (id or None, name, [red, green, blue]), ascending ids; or None where the lines do
+      not all look alike, or may mean something else.
+    """
+    lines = [line for line in map(strip_comment, text.split('\n')) if line]
+    words = re.findall(r'[^\W_]+', lines[0].lower()) if lines else []
+    if words and _COLOR_WORDS.issuperset(words):
+        channels = [word[0] for word in words if word in _CHANNEL_WORDS]
+        if channels not in ([], ['r', 'g', 'b']):
+            return None
+        lines = lines[1:]
+    for pattern in _COLOR_LINES:
+        matches = [pattern.match(line) for line in lines]
+        if not matches or not all(matches):
+            continue
+        rows = [_color_row(match.groupdict()) for match in matches]
+        if None in rows:
+            continue
+        pairs = {(number, name) for number, name, _ in rows}
+        if rows[0][0] is None or len(pairs) == len(dict(pairs)) == len({pair[1] for pair in pairs}):
+            return sorted(rows, key=lambda row: row[0] or 0)
+    return None
+
+
+def _color_row(found):
+    """Returns a row of `color_rows`, or None where the name may hold a number of the colour."""
+    separator = found['separator'].strip() or r'\s'
+    if not re.search(r'[^\W\d]', found['name']) or re.search(
+            r'(\A\d+%s)|(%s\s*\d+\Z)' % (separator, separator), found['name']):
+        return None
+    color = ([int(found['hex'][place:place + 2], 16) for place in (1, 3, 5)] if found['hex']
+             else [int(found[channel]) for channel in 'rgb'])
+    return found.get('id') and int(found['id']), found['name'].strip('"'), color
+
+
+def ids_of(path):
+    """Returns a dict from id to name of a list that gives ids, or None; raises as `read`."""
+    text = files.read_text(path, _FLAG)
+    if cvat_entries(text):
+        return None
+    if text.lstrip()[:1] in ('[', '{'):
+        return dict(_json_pairs(_json_values(text, path)) or ()) or None
+    lines = [(number, line) for number, line in enumerate(
+        map(strip_comment, text.split('\n')), 1) if line]
+    found = _numbered_with_colors(text) or lines and _numbered(lines)
+    return dict(found) if found else None
+
+
+def _numbered_with_colors(text):
+    rows = color_rows(text)
+    return sorted({row[:2] for row in rows}) if rows and rows[0][0] is not None else None
+
+
 def read(path, mapping=None):
     """Reads the names of classes.
 
@@ -84,8 +153,10 @@ def read(path, mapping=None):
     lines = [(number, line) for number, line in lines if line]
     if not lines:
         raise UserError('%s %s names no class; write one name per line.' % (_FLAG, path))
-    _refuse_colors(lines, path)
-    by_id = _numbered(lines)
+    by_id = _numbered_with_colors(text)
+    if not by_id:
+        _refuse_colors(lines, path)
+        by_id = _numbered(lines)
     if by_id:
         return _in_order(by_id, path, mapping)
     _refuse_foreign(lines, path)
@@ -105,24 +176,38 @@ def _without_repeats(pairs):
     return values
 
 
-def _from_json(text, path, mapping):
+def _json_values(text, path):
+    """Returns what a JSON file says of classes, a list or dict where it fits."""
     try:
         values = json.loads(text, object_pairs_hook=_without_repeats)
     except ValueError as error:
         raise UserError('%s %s looks like JSON, but is none: %s. %s' % (_FLAG, path, error, _HOW))
     if isinstance(values, dict):
         values = values.get('class_names', values.get('names', values))
+    return values
+
+
+def _json_pairs(values):
+    """Returns a list of (id, name) of a dict from one to the other, or None."""
+    pairs = list(values.items()) if isinstance(values, dict) else []
+    if pairs and all(key.isdigit() and isinstance(value, str) for key, value in pairs):
+        return [(int(key), value) for key, value in pairs]
+    if pairs and all(type(value) is int for _, value in pairs):
+        return [(value, key) for key, value in pairs]
+    return None
+
+
+def _from_json(text, path, mapping):
+    values = _json_values(text, path)
     if isinstance(values, list) and values and all(isinstance(name, str) for name in values):
         return values
-    if isinstance(values, dict) and values:
-        pairs = list(values.items())
-        if all(key.isdigit() and isinstance(value, str) for key, value in pairs):
-            return _in_order([(int(key), value) for key, value in pairs], path, mapping)
-        if all(type(value) is int for _, value in pairs):
-            return _in_order([(value, key) for key, value in pairs], path, mapping)
-        if all(isinstance(value, list) and len(value) == 3 for _, value in pairs):
-            raise UserError('%s %s gives colours: build with it as --palette, and leave out %s.'
-                            % (_FLAG, path, _FLAG))
+    pairs = _json_pairs(values)
+    if pairs:
+        return _in_order(pairs, path, mapping)
+    if isinstance(values, dict) and values and all(
+            isinstance(value, list) and len(value) == 3 for value in values.values()):
+        raise UserError('%s %s gives colours: build with it as --palette, and leave out %s.'
+                        % (_FLAG, path, _FLAG))
     raise UserError('%s %s is JSON, but no list of names. %s' % (_FLAG, path, _HOW))
 
 

@@ -1,7 +1,8 @@
 """Masks that show classes as colours: palettes, and the way from colours to class ids.
 
 A palette file is JSON, {"name": [r, g, b], ...} or [[r, g, b], ...], CSV with the
-columns name, r, g, b, in another order where a header says so, or CVAT's labelmap.txt.
+columns name, r, g, b, in another order where a header says so, lines as
+`class_lists.color_rows` reads them, or CVAT's labelmap.txt. "#rrggbb" may stand for r, g, b.
 Position is class id; 'void' or 'ignore' is no class.
 """
 import collections
@@ -10,6 +11,7 @@ import functools
 import io
 import json
 import pickle
+import re
 import struct
 
 import numpy as np
@@ -121,7 +123,8 @@ def _read_entries(path):
         raise UserError('%s Give %r or a palette file.' % (error, VOC))
     is_json = text.lstrip()[:1] in ('{', '[')
     try:
-        entries = (_json_entries(text) if is_json else _cvat_entries(text) or _csv_entries(text))
+        entries = (_json_entries(text) if is_json else
+                   _cvat_entries(text) or _row_entries(text) or _csv_entries(text))
     except ValueError as error:
         raise UserError(
             '--palette %s: %s. Write JSON {"name": [r, g, b], ...} or [[r, g, b], ...], or CSV '
@@ -144,6 +147,10 @@ def _cvat_entries(text):
         if not color:
             raise ValueError('label %r has no colour' % name)
     return [(name, [int(channel) for channel in color.split(',')]) for name, color in entries]
+
+
+def _row_entries(text):
+    return [(name, color) for _, name, color in class_lists.color_rows(text) or ()]
 
 
 def _csv_entries(text):
@@ -172,6 +179,8 @@ def _columns(header, number):
 
 
 def _check_color(name, color, path):
+    if isinstance(color, str) and re.match(r'#[0-9a-fA-F]{6}\Z', color):
+        return _color(int(color[1:], 16))
     if (not isinstance(color, list) or len(color) != 3
             or not all(type(channel) is int and 0 <= channel <= 255 for channel in color)):
         raise UserError(

@@ -82,7 +82,7 @@ def group(flag, folder, suffix='', skipped_folder=None, other_suffix=None):
     """
     side = Side(flag, folder, suffix, collections.OrderedDict(), 0, collections.Counter())
     without_suffix = 0
-    for path in _walk(folder, skipped_folder):
+    for path in walk(folder, skipped_folder):
         if not _is_image(path):
             side.no_images[os.path.splitext(path)[1].lower()] += 1
             continue
@@ -109,7 +109,7 @@ def describe_left_out(no_images):
     return '%d files that are no images (%s)' % (total, kinds)
 
 
-def _walk(folder, skipped_folder=None):
+def walk(folder, skipped_folder=None):
     """Yields the files under `folder` in order, hidden ones left out; raises `UserError`."""
     def fail(error):
         raise UserError('%s cannot be read: %s' % (error.filename, error))
@@ -135,10 +135,14 @@ def _walk(folder, skipped_folder=None):
                 raise UserError(advice_on_links([path]).strip())
 
 
+def is_image_extension(extension):
+    """Whether Pillow opens files of an extension, '.jpg' in lower case."""
+    return Image.registered_extensions().get(extension) in Image.OPEN
+
+
 def _is_image(path):
     """Whether a file is one by its extension or, where Pillow has no such, by its content."""
-    extension = os.path.splitext(path)[1].lower()
-    if Image.registered_extensions().get(extension) in Image.OPEN:
+    if is_image_extension(os.path.splitext(path)[1].lower()):
         return True
     try:
         with warnings.catch_warnings():

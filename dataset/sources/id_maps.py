@@ -84,6 +84,11 @@ def without(void, number_of_classes):
                   for value in range(number_of_classes)})
 
 
+def zero_is_void(number_of_classes):
+    """Returns a dict as of `merge`, for masks in which 0 is void and classes start at 1."""
+    return {value: value - 1 if value else VOID for value in range(number_of_classes + 1)}
+
+
 def from_one(number_of_classes):
     """Returns the flag for masks whose ids start at 1."""
     return spell({class_id + 1: class_id for class_id in range(number_of_classes)})

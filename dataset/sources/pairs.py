@@ -1,5 +1,6 @@
 """Which image belongs to which mask: by file name, or as a list file says."""
 import os
+import re
 
 from common import files
 from common.errors import UserError
@@ -8,6 +9,9 @@ from dataset.sources.file_names import composed, relative
 
 # Examples that a message shows of files that have no partner.
 _SHOWN = 5
+# What the columns of a list are called.
+_IMAGE_WORDS = ('image', 'images', 'img', 'photo')
+_MASK_WORDS = ('mask', 'masks', 'label', 'labels', 'annotation', 'annotations', 'segmentation')
 
 
 def find(images_dir, masks_dir, list_file=None, image_suffix='', mask_suffix='',
@@ -201,9 +205,17 @@ def read_list(path, images_dir=None, image_suffix=''):
                 % (path, number, line, len(row),
                    ' but the lines before have %d' % len(rows[0]) if rows else ''))
         rows.append(row)
+    if rows and len(rows[0]) == 2 and _is_header(rows[0]) and not os.path.isfile(
+            os.path.join(images_dir or os.path.dirname(path), rows[0][0])):
+        del rows[0]
     if not rows:
         raise UserError('--list_file %s names no image.' % path)
     return rows
+
+
+def _is_header(row):
+    return [re.sub(r'[^a-z]|files?|paths?|names?', '', cell.lower()) for cell in row] in [
+        [image, mask] for image in _IMAGE_WORDS for mask in _MASK_WORDS]
 
 
 def _has_comma_between(line):

@@ -4,7 +4,7 @@ import os
 from dataset.sources import opening
 
 
-def divide(examples, view, by_page=False, tile=None):
+def divide(examples, view, by_page=False, tile=None, draws=False):
     """Gives each example its view, and makes several of those that are to be divided.
 
     Args:
@@ -12,6 +12,7 @@ def divide(examples, view, by_page=False, tile=None):
       view: `views.View` of all.
       by_page: bool, whether each page becomes an example.
       tile: int, the longest side of an example in pixels, or None.
+      draws: bool, whether masks are no images, but drawn by a `CroppingReader`.
 
     Returns:
       List of `decoding.Example`; what cannot be opened or divided is left for the build to name.
@@ -22,7 +23,8 @@ def divide(examples, view, by_page=False, tile=None):
     divided = []
     for example in examples:
         try:
-            image, mask = [opening.measure(source) for source in (example.image, example.mask)]
+            image = opening.measure(example.image)
+            mask = image if draws else opening.measure(example.mask)
         # As in decoding.decode.
         except Exception:
             divided.append(example)
@@ -31,6 +33,29 @@ def divide(examples, view, by_page=False, tile=None):
         for page in pages:
             divided += _tiles(page, image, mask, tile) if tile else [page]
     return divided
+
+
+class CroppingReader:
+    """A reader, as `contract` describes it, of tiles of the masks that another one draws.
+
+    Args:
+      reader: as `contract` describes it; it draws whole masks.
+    """
+
+    def __init__(self, reader):
+        self.reader, self.key = reader, reader.key
+        self.may_crash = getattr(reader, 'may_crash', False)
+        # Image and mask that the last tile was cut from, and the labels.
+        self._last_read = None, None
+
+    def __call__(self, example, info):
+        if example.view.box is None:
+            return self.reader(example, info)
+        left, top, right, bottom = example.view.box
+        if self._last_read[0] != (example.image, example.mask):
+            labels = self.reader(example._replace(view=example.view._replace(box=None)), info)
+            self._last_read = (example.image, example.mask), labels
+        return self._last_read[1][top:bottom, left:right]
 
 
 def _pages(example, image, mask):

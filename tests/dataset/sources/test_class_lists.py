@@ -29,6 +29,12 @@ def read(tmp_path, text, mapping=None, encoding='utf-8'):
     '0=background\n1 = cat\n2|dog',
     'id\tname\n0\tbackground\n1\tcat\n2\tdog\n', 'name,id\nbackground,0\ncat,1\ndog,2\n',
     'background: 0\ncat: 1\ndog: 2', 'background = 0\ncat = 1\ndog = 2',
+    # id name colour
+    '0 background 0 0 0\n2 dog 4 5 6\n1 cat 1 2 3\n',
+    '0:background:0,0,0\n1:cat:1,2,3\n2:dog:4,5,6',
+    'id,name,r,g,b\n0,background,0,0,0\n1,cat,1,2,3\n2,dog,4,5,6\n',
+    '0\t0 0 0\tbackground\n1\t1 2 3\tcat\n2\t4 5 6\tdog\n',
+    '0 background #000000\n1 cat #0102ff\n2 dog #aabbcc\n',
     json.dumps(NAMES), '{"0": "background", "2": "dog", "1": "cat"}',
     '{"dog": 2, "cat": 1, "background": 0}',
     json.dumps({'class_names': NAMES, 'ignore_label': 255}, indent=2)])
@@ -64,7 +70,9 @@ def test_what_looks_odd_in_a_name_stays_in_it(tmp_path, text, names):
     ('classes = 2\nnames = x', 'line 1, .*YAML'),
     ('version https://git-lfs.github.com/spec/v1\noid a', 'a Git LFS pointer'),
     ('#ff0000 road\n#00ff00 sky', 'line 1, .*--palette'), ('road #ff0000', '--palette'),
-    ('0:bg:0,0,0\n1:cat:1,2,3', 'line 1, .*--palette'),
+    ('0 Unknown 0 0 0 0\n1 Cat 70 130 180 0\n', 'line 1, .*--palette'),
+    ('1 cat\n2 dog 4 5 6\n', 'line 2, .*--palette'),
+    ('0 cat 1 2 3\n0 dog 4 5 6\n', 'line 1, .*--palette'),
     ('{"categories": [{"id": 1, "name": "cat"}]}', 'no list of names'),
     ('# all\nroad,128,64,128\nsky,1,2,3\n', r"line 2, 'road,128,64,128', .*--palette"),
     ('name,r,g,b\nroad,128,64,128\n', 'line 2, .*--palette'),
@@ -101,3 +109,29 @@ def test_encodings_are_told_by_their_mark_or_refused_in_words(tmp_path):
         read(tmp_path, 'see', encoding='utf-16-le')
     with pytest.raises(UserError, match='--classes .*absent cannot be read'):
         class_lists.read(str(tmp_path / 'absent'))
+
+
+@pytest.mark.parametrize('text, rows', [
+    ('128 64 128 road\n0 0 0\tvoid\n', [(None, 'road', [128, 64, 128]), (None, 'void', [0, 0, 0])]),
+    ('#804080 road\n#000000: night sky',
+     [(None, 'road', [128, 64, 128]), (None, 'night sky', [0, 0, 0])]),
+    ('Name Color\nroad (128, 64, 128)\nsky [1 2 3]',
+     [(None, 'road', [128, 64, 128]), (None, 'sky', [1, 2, 3])]),
+    ('9 sky 1 2 3\n7 road 128 64 128', [(7, 'road', [128, 64, 128]), (9, 'sky', [1, 2, 3])]),
+    ('zone 1,1,2,3\nzone 2,4,5,6', [(None, 'zone 1', [1, 2, 3]), (None, 'zone 2', [4, 5, 6])]),
+    # What may mean something else, or is not alike.
+    ('zone 1 2 3 4', None), ('1,2,3,4', None), ('road 1 2 3\n4 5 6 sky', None), ('road', None),
+    ('b,g,r,name\n1,2,3,road', None), ('', None)])
+def test_rows_of_names_and_colours_are_read_in_either_order(text, rows):
+    assert class_lists.color_rows(text) == rows
+
+
+def test_ids_of_a_list_are_given_where_it_has_some(tmp_path):
+    path = tmp_path / 'classes.txt'
+    for text, expected in (('7 road\n11 sky', {7: 'road', 11: 'sky'}),
+                           ('7 road 1 2 3\n0 void 0 0 0', {7: 'road', 0: 'void'}),
+                           ('road\nsky', None), ('["1 cat", "2 dogs"]', None),
+                           ('{"7": "road", "11": "sky"}', {7: 'road', 11: 'sky'}),
+                           ('{"sky": 11}', {11: 'sky'}), ('{"sky": [1, 2, 3]}', None)):
+        path.write_text(text)
+        assert class_lists.ids_of(str(path)) == expected

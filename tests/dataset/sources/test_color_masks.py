@@ -198,7 +198,9 @@ def test_real_voc_masks_as_colors_give_their_palette_indices():
     'name,r,g,b\nsky,1,2,3\nroad #1,4,5,6\n', 'name,b,g,r\nsky,3,2,1\nroad #1,6,5,4\n',
     'Red, Green, Blue, Label\n1, 2, 3, sky\n4, 5, 6, road #1\n',
     '# label:color_rgb:parts:actions\nsky:1,2,3::\nroad #1:4,5,6:lane:\n',
-    'sky,1,2,3\n# no class\nroad #1,4,5,6\n'])
+    'sky,1,2,3\n# no class\nroad #1,4,5,6\n', '1 2 3 sky\n4 5 6 road #1\n',
+    '0 sky 1 2 3\n3 road #1 4 5 6\n', '3 road #1 4 5 6\n0 sky 1 2 3\n',
+    '#010203 sky\n#040506 road #1', '{"sky": "#010203", "road #1": "#040506"}'])
 def test_columns_are_read_by_their_header_and_cvats_file_is_understood(tmp_path, text):
     (tmp_path / 'palette').write_text(text)
     names, palette = color_masks.read_palette(str(tmp_path / 'palette'), None, 255)

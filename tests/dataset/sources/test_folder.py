@@ -318,3 +318,35 @@ def test_public_reports_that_cannot_be_built_say_what_is_wrong(tmp_path, case, f
     flags = [word if word.startswith('--') else os.path.join(folder, word)
              for word in flags.split()] + ['--classes', os.path.join(folder, 'classes.txt')]
     assert re.search(words, refused(tmp_path, flags), re.DOTALL)
+
+
+def test_masks_of_the_ids_of_the_list_are_read_by_it(tmp_path, capsys):
+    classes = '7 road 128 64 128\n0 unlabeled 0 0 0\n11 sky 70 130 180\n255 void 0 0 1\n'
+    flags = write(tmp_path, values=(7, 11, 0, 255), classes=classes)
+    assert (build(tmp_path, flags)['a.png'] == grid([0, 1, 255, 255])).all()
+    assert descriptor.load(str(tmp_path / 'out')).class_names == ('road', 'sky')
+    assert 'as with --map_ids 0:void 7:0 11:1 255:void.' in capsys.readouterr().out
+    assert checked(capsys, flags)[0] == 0
+    flags = write(tmp_path, values=(7, 11, 12), classes=classes)
+    assert re.search(r'a\.png holds 12, and --classes .*classes\.txt does not list it\. Add a line '
+                     '12 void, or', refused(tmp_path, flags))
+
+
+@pytest.mark.parametrize('classes', ['cat\ndog\n', '1 cat\n2 dog\n', '0 other\n1 cat\n2 dog\n'])
+def test_zero_is_ignored_on_request(tmp_path, capsys, classes):
+    flags = write(tmp_path, classes=classes) + ['--zero_is_ignored']
+    assert (build(tmp_path, flags)['a.png'] == grid([255, 0, 1])).all()
+    assert descriptor.load(str(tmp_path / 'out')).class_names == ('cat', 'dog')
+    assert checked(capsys, flags)[0] == 0
+
+
+@pytest.mark.parametrize('more, words', [
+    (['--map_ids', '0:0'], 'and --map_ids both say what values become; give --map_ids 0:void too'),
+    (['--palette', 'voc'], '--palette and --zero_is_ignored both say')])
+def test_zero_is_ignored_says_what_masks_mean_alone(tmp_path, more, words):
+    assert words in refused(tmp_path, write(tmp_path) + ['--zero_is_ignored'] + more)
+
+
+def test_the_checker_asks_for_classes_where_zero_is_ignored(tmp_path, capsys):
+    assert check.main(write(tmp_path)[:4] + ['--zero_is_ignored']) == 2
+    assert '--zero_is_ignored needs --classes' in capsys.readouterr().err

@@ -296,3 +296,22 @@ def test_listed_links_without_content_are_explained(tmp_path):
     (tmp_path / 'list.txt').write_text('a.jpg a.png\n')
     with pytest.raises(UserError, match='a.png is a link to gone.png, which is not there. Fetch'):
         pairs.find(None, None, list_file=str(tmp_path / 'list.txt'))
+
+
+@pytest.mark.parametrize('text', ['image,mask\nimages/a.png,masks/b.png\n',
+                                  'Image_Path,Mask_Path\nimages/a.png,masks/b.png\n',
+                                  'images labels\nimages/a.png masks/b.png\n'])
+def test_a_header_of_a_list_of_pairs_is_no_pair(tmp_path, text):
+    write_both(tmp_path, ['a.png'], ['b.png'])
+    (tmp_path / 'list.csv').write_text(text)
+    assert names(pairs.find(None, None, str(tmp_path / 'list.csv'))) == ['a.png']
+
+
+def test_a_file_that_is_called_as_a_header_is_a_pair(tmp_path):
+    write_both(tmp_path, ['image.png', 'a.png'], ['mask.png', 'b.png'])
+    (tmp_path / 'images' / 'image.png').rename(tmp_path / 'images' / 'image')
+    (tmp_path / 'masks' / 'mask.png').rename(tmp_path / 'masks' / 'mask')
+    (tmp_path / 'list.csv').write_text('image,mask\na.png,b.png\n')
+    examples = pairs.find(str(tmp_path / 'images'), str(tmp_path / 'masks'),
+                          str(tmp_path / 'list.csv'))
+    assert names(examples) == ['image', 'a.png']

@@ -1,0 +1,57 @@
+"""What layouts ask of a folder: its files, their heads, splits by the names of its folders."""
+from common.errors import UserError
+from dataset.sources import file_names, folder
+
+_HEAD_BYTES = 4096
+_SHOWN = 10
+
+
+def files_below(directory, ending):
+    """Returns the sorted paths of the files under a folder whose names end so, hidden ones not."""
+    return [path for path in file_names.walk(directory) if path.lower().endswith(ending)]
+
+
+def heads(directory, ending, number=3):
+    """Yields the first bytes of the first few files under a folder whose names end so."""
+    for path in file_names.walk(directory):
+        if number and path.lower().endswith(ending):
+            number -= 1
+            with open(path, 'rb') as head_file:
+                yield head_file.read(_HEAD_BYTES)
+
+
+def by_split(directory, examples, path_of):
+    """Divides examples by the first folder of their paths, where all have one named for a split.
+
+    Args:
+      directory: str.
+      examples: list of `decoding.Example`.
+      path_of: function that returns the path of an example below `directory`.
+
+    Returns:
+      Parts as of `contract.Layout`.
+    """
+    parts = {}
+    for example in examples:
+        first = file_names.relative(path_of(example), directory).split('/')[0]
+        parts.setdefault(folder.known_split(first), []).append(example)
+    return [(None, examples)] if None in parts else sorted(parts.items())
+
+
+def refuse(problems, what, skip_bad):
+    """Raises `UserError` on problems of annotation files, or prints them where they are skipped.
+
+    Args:
+      problems: list of str, each names its file and says what to do.
+      what: str, as 'JSON files of labelme'.
+      skip_bad: bool, what --skip_bad says.
+    """
+    if not problems:
+        return
+    text = '%d of the %s cannot be used:\n%s%s\n' % (
+        len(problems), what, '\n'.join('  ' + problem for problem in problems[:_SHOWN]),
+        '\n  ...' if len(problems) > _SHOWN else '')
+    if not skip_bad:
+        raise UserError(text + 'Mend them and run the same command again, or leave them out with '
+                        '--skip_bad.')
+    print(text + 'They are left out.')
