@@ -7,11 +7,12 @@ import json
 import os
 import sys
 
-import numpy as np
-
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import common.interpreter  # noqa: E402,F401  before what may be missing
+
+import numpy as np  # noqa: E402
+
 import losses  # noqa: E402
 import network  # noqa: E402
 from benchmarks import turns  # noqa: E402

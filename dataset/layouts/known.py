@@ -3,12 +3,14 @@ import collections
 import os
 
 from common.errors import UserError
-from dataset.layouts import drive, labelme, labelme_voc, public_sets, voc_devkit
+from dataset.layouts import (coco, coco_panoptic, cvat_masks, cvat_xml, drive, label_studio,
+                             labelme, labelme_voc, public_sets, roboflow, supervisely, voc_devkit)
 from dataset.sources import file_names
 
 # In the order in which messages name them.
-LAYOUTS = (labelme, labelme_voc, voc_devkit, public_sets.CITYSCAPES, public_sets.KITTI,
-           public_sets.ADE20K, public_sets.CAMVID, drive)
+LAYOUTS = (labelme, labelme_voc, coco, coco_panoptic, cvat_xml, cvat_masks, label_studio, roboflow,
+           supervisely, voc_devkit, public_sets.CITYSCAPES, public_sets.KITTI, public_sets.ADE20K,
+           public_sets.COCO_STUFF, public_sets.CAMVID, drive)
 # So many files are looked at to describe a folder of no known layout.
 _MOST_LISTED = 10000
 _SHOWN = 6

@@ -2,7 +2,9 @@
 
 Cityscapes and KITTI: 19 classes are evaluated, all other ids are void
 (cityscapesScripts, helpers/labels.py). ADE20K's scene parsing: 0 is void, 1 to 150 are the lines
-of objectInfo150.txt. CamVid as SegNet's authors divided it: 11 classes, 11 is void.
+of objectInfo150.txt. COCO-Stuff's stuffthingmaps: 0 to 181 are lines 1 to 182 of labels.txt,
+whose line 0 is unlabelled, 255 in masks. CamVid as SegNet's authors divided it: 11 classes, 11 is
+void.
 """
 import os
 import re
@@ -31,6 +33,7 @@ _IDS_TO_CLASSES.update((value, place) for place, (value, _, _) in enumerate(_CIT
 _CAMVID_NAMES = ('Sky', 'Building', 'Pole', 'Road', 'Pavement', 'Tree', 'SignSymbol', 'Fence',
                  'Car', 'Pedestrian', 'Bicyclist')
 _ADE_LIST, _ADE_CLASSES = 'objectInfo150.txt', 150
+_STUFF_LIST, _STUFF_CLASSES = 'labels.txt', 182  # of which 11 were removed from COCO
 
 
 def _ade_names(root):
@@ -44,6 +47,20 @@ def _ade_names(root):
         raise UserError('%s does not list 1 to %d, a line each. Unpack ADEChallengeData2016.zip '
                         'again.' % (path, _ADE_CLASSES))
     return [re.split('[,;]', name)[0].strip() for _, name in sorted(names.items())]
+
+
+def _stuff_names(root):
+    """Returns the names of labels.txt, whose ids are those of the masks and one more."""
+    path = os.path.join(root, _STUFF_LIST)
+    if not os.path.isfile(path):
+        raise UserError('%s is missing, which names the classes. It is in the repository of '
+                        'COCO-Stuff, beside its README.' % path)
+    mapping = id_maps.zero_is_void(_STUFF_CLASSES)
+    names = class_lists.read(path, mapping)
+    if len(names) != _STUFF_CLASSES:
+        raise UserError('%s names %d classes; those of COCO-Stuff are %d, after 0: unlabeled. '
+                        'Fetch it again.' % (path, len(names), _STUFF_CLASSES))
+    return names
 
 
 class Folders(NamedTuple):
@@ -122,6 +139,11 @@ ADE20K = Folders(
     [('train', 'images/training', 'annotations/training'),
      ('validation', 'images/validation', 'annotations/validation')],
     [id_maps.zero_is_void(_ADE_CLASSES)], _ade_names)
+COCO_STUFF = Folders(
+    'coco_stuff', "COCO-Stuff's masks of things and stuff: 182 classes of %s, 255 is void"
+    % _STUFF_LIST, [('train', 'images/train2017', 'annotations/train2017'),
+                    ('validation', 'images/val2017', 'annotations/val2017')], [None],
+    _stuff_names)
 CAMVID = Folders(
     'camvid', "CamVid as SegNet's authors divided it: 11 classes, 11 is void",
     [('train', 'train', 'trainannot'), ('validation', 'val', 'valannot'),

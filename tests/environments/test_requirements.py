@@ -19,8 +19,8 @@ FILES = [GPU, CPU, 'environments/requirements-common.txt', TF2_GPU, TF2_CPU]
 # By the package that only an environment of the file holds.
 BUILDS = {'tensorflow-gpu': GPU, 'intel-tensorflow': CPU, 'nvidia-cudnn-cu12': TF2_GPU,
           'tf-keras': TF2_CPU}
-DESIGN_SET = ['tf-slim', 'numpy', 'pillow', 'scipy', 'matplotlib', 'jupyter', 'tqdm', 'requests',
-              'google-crc32c', 'onnx', 'onnxruntime', 'tf2onnx']
+DESIGN_SET = ['tf-slim', 'numpy', 'pillow', 'pycocotools', 'scipy', 'matplotlib', 'jupyter', 'tqdm',
+              'requests', 'google-crc32c', 'onnx', 'onnxruntime', 'tf2onnx']
 FIRST = {GPU: ['tensorflow-gpu'] + DESIGN_SET, CPU: ['intel-tensorflow'] + DESIGN_SET,
          TF2_CPU: ['tensorflow', 'tf-keras'] + DESIGN_SET + ['tensorboard']}
 MACOS = ['appnope']  # which ipykernel needs there alone

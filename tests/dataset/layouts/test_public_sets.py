@@ -151,3 +151,32 @@ def test_a_layout_that_is_chosen_but_not_there_is_refused(tmp_path):
     with pytest.raises(SystemExit, match='Neither .*data nor a folder in it holds '
                                          'leftImg8bit/train and gtFine/train, as cityscapes'):
         build(tmp_path, '--format', 'cityscapes')
+
+
+def write_coco_stuff(folder, names=None):
+    """As its README unpacks it, with labels.txt of the repository beside both folders."""
+    for split, values in (('train2017', [0, 90, 181, 255]), ('val2017', [91, 91, 255, 7])):
+        write(folder / 'annotations' / split / '000000000139.png', [values],
+              folder / 'images' / split / '000000000139.jpg')
+    names = names or ['name %d x' % number for number in range(1, 183)]
+    (folder / 'labels.txt').write_text('0: unlabeled\n' + ''.join(
+        '%d: %s\n' % (number, name) for number, name in enumerate(names, 1)))
+
+
+def test_coco_stuff_counts_from_the_second_line_of_its_labels(tmp_path, capsys):
+    write_coco_stuff(tmp_path / 'data')
+    info = build(tmp_path)
+    assert info.number_of_classes == 182
+    assert (info.class_names[0], info.class_names[181]) == ('name 1 x', 'name 182 x')
+    assert list(labels(tmp_path).values()) == [[[0, 90, 181, 255]]]
+    assert list(labels(tmp_path, 'validation').values()) == [[[91, 91, 255, 7]]]
+    assert "COCO-Stuff's masks" in capsys.readouterr().out
+
+
+def test_coco_stuff_without_its_labels_is_refused(tmp_path):
+    write_coco_stuff(tmp_path / 'data', ['person', 'bicycle'])
+    with pytest.raises(SystemExit, match='labels.txt names 2 classes; those of COCO-Stuff are 182'):
+        build(tmp_path)
+    (tmp_path / 'data' / 'labels.txt').unlink()
+    with pytest.raises(SystemExit, match='labels.txt is missing, which names the classes'):
+        build(tmp_path)

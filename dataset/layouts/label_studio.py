@@ -1,0 +1,202 @@
+"""Label Studio's JSON export: tasks with brushes, polygons, rectangles and ellipses.
+
+Images are found by their names, with the hash that uploads get before theirs or without it. Of
+several annotations of a task the first that was not cancelled counts. Classes are the labels
+that occur, sorted, after background; what comes later in a task lies above.
+"""
+import collections
+import json
+import os
+import re
+import urllib.parse
+
+from common.errors import UserError
+from dataset import voc
+from dataset.layouts import contract, looking, objects
+from dataset.sources import decoding, file_names
+
+NAME = 'label-studio'
+_JSON = '.json'
+_PNG = re.compile(r'task-\d+-annotation-\d+-by-')
+_UPLOAD_HASH = re.compile(r'[0-9a-f]{8}-')
+_LOCAL_FILES = '/data/local-files/'
+
+
+def recognize(directory):
+    """See `contract`."""
+    for head in looking.heads(directory, _JSON):
+        if head.lstrip()[:1] == b'[' and b'"annotations"' in head and (
+                b'"completed_by"' in head or b'"result"' in head):
+            return ("Label Studio's JSON: brushes, polygons, rectangles and ellipses are drawn in "
+                    'their order, the rest is background')
+    if any(_PNG.match(name) for name in os.listdir(directory)):
+        return "Label Studio's brush labels as PNG or NPY"
+    return None
+
+
+def read(directory, args):
+    """Returns `contract.Layout`; raises `UserError` on files that do not fit."""
+    paths = looking.files_below(directory, _JSON)
+    if not paths:
+        raise UserError('%s holds no JSON. Masks as PNG or NPY (task-1-annotation-1-...) do not '
+                        'say of which image they are: export "JSON" instead, and put the images '
+                        'beside it.' % directory)
+    images, examples, labels = _images_by_name(directory), {}, set()
+    problems, counts = [], collections.Counter()
+    for path in paths:
+        for task in _tasks(path):
+            try:
+                example, names = _example(task, directory, images, counts)
+            except objects.WrongObjectError as error:
+                problems.append('%s, task %s: %s' % (path, task.get('id'), error))
+                continue
+            if example is None:
+                continue
+            # Predictions are stored by stem.
+            stem = os.path.splitext(example.filename)[0]
+            if stem in examples:
+                problems.append('%s, task %s: %s, or an image that differs by the extension alone, '
+                                'is there twice; keep one task'
+                                % (path, task.get('id'), example.filename))
+                continue
+            examples[stem] = example
+            labels.update(names)
+    looking.refuse(problems, 'tasks of Label Studio', args.skip_bad)
+    for what, count in sorted(counts.items()):
+        print('%d x %s.' % (count, what))
+    return contract.Layout(
+        looking.by_split(directory, list(examples.values()), lambda example: example.image),
+        [contract.BACKGROUND] + sorted(labels - {contract.BACKGROUND}), voc.IGNORE_LABEL,
+        objects.read_mask)
+
+
+def _tasks(path):
+    """Returns the tasks of a file, list of dicts; none of another JSON.
+
+    Raises:
+      UserError: it is damaged.
+    """
+    try:
+        with open(path, encoding='utf-8-sig') as json_file:
+            content = json.load(json_file)
+    except ValueError as error:
+        raise UserError('%s is no JSON (%s). Export it again from Label Studio.' % (path, error))
+    return [task for task in (content if isinstance(content, list) else ())
+            if isinstance(task, dict) and isinstance(task.get('data'), dict)]
+
+
+def _example(task, directory, images, counts):
+    """Returns (`decoding.Example` or None of a task without annotation, names of classes).
+
+    Raises:
+      objects.WrongObjectError: the image is missing, or a region does not fit.
+    """
+    annotations = [annotation for annotation in task.get('annotations') or ()
+                   if not annotation.get('was_cancelled')]
+    if not annotations:
+        counts['task without annotation, left out'] += 1
+        return None, ()
+    if len(annotations) > 1:
+        counts['task with several annotations, of which the first was taken'] += 1
+    found, size = [], None
+    for region in annotations[0].get('result') or ():
+        entry = _region(region, counts)
+        if entry:
+            size = size or entry[:2]
+            if size != entry[:2]:
+                raise objects.WrongObjectError('its regions are of images of different sizes')
+            found.append(entry[2:])
+    image = _find_image(task['data'], images)
+    return (decoding.Example(file_names.relative(image, directory), image,
+                             objects.encode(size, found)),
+            [entry[0] for entry in found])
+
+
+def _region(region, counts):
+    """Returns (height, width, class name, kind, numbers), or None of what has no area."""
+    value = region.get('value') or {}
+    names = next((value[key] for key in value if key.endswith('labels')), None)
+    if not names:  # the shape of a region whose labels are an entry of their own, or a choice
+        return None
+    what = 'region %s (%s)' % (region.get('id'), ', '.join(map(str, names)))
+    if len(names) > 1:
+        raise objects.WrongObjectError('%s has several labels: keep one' % what)
+    if region.get('image_rotation'):
+        raise objects.WrongObjectError('%s was drawn on an image turned by %s degrees: turn the '
+                                       'file itself, and label it again'
+                                       % (what, region['image_rotation']))
+    height, width = region.get('original_height'), region.get('original_width')
+    if not (type(height) is type(width) is int and min(height, width) > 0):
+        raise objects.WrongObjectError('%s does not say the size of its image: export again'
+                                       % what)
+    try:
+        kind, numbers = _numbers(value, height, width)
+        if kind:
+            objects.check(kind, numbers, height, width)
+    except objects.WrongObjectError as error:
+        raise objects.WrongObjectError('%s %s' % (what, error))
+    except (KeyError, TypeError, ValueError) as error:
+        raise objects.WrongObjectError('%s cannot be read (%s: %s)'
+                                       % (what, type(error).__name__, error))
+    if not kind:
+        counts['%s, which has no area, left out' % region.get('type')] += 1
+        return None
+    return height, width, names[0], kind, numbers
+
+
+def _numbers(value, height, width):
+    """Returns (kind or None, list of numbers) as `objects` has them; `value` is in percent."""
+    def across(number):
+        return number * width / 100
+
+    def down(number):
+        return number * height / 100
+
+    if 'rle' in value:
+        return 'brush', list(value['rle'])
+    if 'points' in value:
+        return 'polygon', [number for x, y in value['points'] for number in (across(x), down(y))]
+    degrees = value.get('rotation') or 0
+    if 'radiusX' in value:
+        return 'ellipse', [across(value['x']), down(value['y']), across(value['radiusX']),
+                           down(value['radiusY']), degrees]
+    if 'height' not in value:
+        return None, ()
+    left, top = across(value['x']), down(value['y'])
+    # Label Studio turns a rectangle about its upper left corner.
+    return 'polygon', objects.box_corners(
+        left, top, left + across(value['width']), top + down(value['height']), degrees,
+        (left, top))
+
+
+def _images_by_name(directory):
+    by_name = collections.defaultdict(list)
+    for path in file_names.walk(directory):
+        if file_names.is_image_extension(os.path.splitext(path)[1].lower()):
+            by_name[file_names.composed(os.path.basename(path))].append(path)
+    return by_name
+
+
+def _find_image(data, images):
+    """Returns the path of the file that a task's data names."""
+    texts = [text for key, text in sorted(data.items()) if isinstance(text, str) and (
+        key == 'image' or file_names.is_image_extension(
+            os.path.splitext(urllib.parse.urlsplit(text).path)[1].lower())
+        or text.startswith(_LOCAL_FILES))]
+    if 'image' in data and isinstance(data['image'], str):
+        texts = [data['image']]
+    if len(texts) != 1:
+        raise objects.WrongObjectError('its data names %d images, and one is needed' % len(texts))
+    parts = urllib.parse.urlsplit(texts[0])
+    path = parts.path
+    if path.startswith(_LOCAL_FILES):
+        path = urllib.parse.parse_qs(parts.query).get('d', [''])[0]
+    name = file_names.composed(os.path.basename(urllib.parse.unquote(path).replace('\\', '/')))
+    for candidate in (name, _UPLOAD_HASH.sub('', name, 1) if _UPLOAD_HASH.match(name) else name):
+        found = images.get(candidate, ())
+        if len(found) > 1:
+            raise objects.WrongObjectError('%s is there several times: %s; keep one'
+                                           % (candidate, ', '.join(found)))
+        if found:
+            return found[0]
+    raise objects.WrongObjectError('the image %s is missing: put it beside the JSON' % name)
