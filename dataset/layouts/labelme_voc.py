@@ -80,3 +80,4 @@ def read_mask(example, info):
 
 
 read_mask.key = 'npy of labelme'
+read_mask.draws = True  # arrays are no images, by which tiles would be cut

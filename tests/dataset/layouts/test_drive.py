@@ -46,6 +46,13 @@ def test_vessels_are_a_class_and_void_is_outside_the_field_of_view(folder, capsy
     assert '--validation_fraction 0.2 takes one from train' in capsys.readouterr().out
 
 
+def test_tiles_are_cut_from_labels_and_field_of_view_alike(folder):
+    build(folder, '--tile', '2')
+    found = labels_by_name(str(folder / '..' / 'out'))
+    assert found['training/21_training-y00000-x00000.tif'].tolist() == [[0, 1], [0, 0]]
+    assert found['training/21_training-y00000-x00002.tif'].tolist() == [[255], [1]]
+
+
 def test_a_changed_field_of_view_builds_again(folder, capsys):
     build(folder)
     build(folder)

@@ -47,6 +47,8 @@ def test_arrays_alone_are_read_and_a_damaged_one_is_named(tmp_path):
         path.unlink()
     build(tmp_path, '--split', 'train')
     assert labels_by_name(str(tmp_path / 'out'))['c.jpg'].tolist() == RIGHT
+    build(tmp_path, '--split', 'train', '--tile', '2')
+    assert labels_by_name(str(tmp_path / 'out'))['c-y00000-x00002.jpg'].tolist() == [[1], [2]]
     np.save(str(tmp_path / 'data' / 'SegmentationClassNpy' / 'c.npy'), LABELS * 0.5)
     with pytest.raises(SystemExit, match=r'c\.npy is no array of integers.*labelme2voc'):
         build(tmp_path, '--split', 'train')
