@@ -39,8 +39,9 @@ def recognize(folder, name=None):
       UserError: there is no such folder, none fits, or several do.
     """
     if not os.path.isdir(folder):
-        raise UserError('%s is no folder. Give the one that the labelling tool wrote, or --images '
-                        'and --masks.' % folder)
+        raise UserError('%s is no folder. %s the one that the labelling tool wrote, or --images '
+                        'and --masks.' % (folder, 'Unpack it, and give' if os.path.exists(folder)
+                                          else 'Give'))
     if name:
         return next(layout for layout in LAYOUTS if layout.NAME == name)
     found = [(layout, line) for layout, line in (

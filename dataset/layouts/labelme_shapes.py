@@ -60,7 +60,8 @@ def kind_of(shape):
 
 
 def _problem(shape):
-    if not isinstance(shape, dict) or not isinstance(shape.get('label'), str):
+    if (not isinstance(shape, dict) or not isinstance(shape.get('label'), str)
+            or not shape['label'].strip()):
         return 'has no label'
     points, kind = shape.get('points'), kind_of(shape)
     if kind not in _NUM_POINTS:

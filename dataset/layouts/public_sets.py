@@ -7,9 +7,9 @@ whose line 0 is unlabelled, 255 in masks. CamVid as SegNet's authors divided it:
 void.
 """
 import os
+import re
 from typing import Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common import files
 from common.errors import UserError
 from dataset import voc
 from dataset.layouts import contract
@@ -42,13 +42,11 @@ def _ade_names(root):
     if not os.path.isfile(path):
         raise UserError('%s is missing, which names the classes. It comes with the images in '
                         'ADEChallengeData2016.zip.' % path)
-    rows = [line.split('\t') for line in files.read_text(path, 'The list').split('\n')[1:]
-            if line.strip()]
-    names = [row[-1].split(',')[0].strip() for row in rows]
-    if [row[0].strip() for row in rows] != [str(1 + place) for place in range(_ADE_CLASSES)]:
+    names = class_lists.ids_of(path) or {}
+    if sorted(names) != list(range(1, _ADE_CLASSES + 1)):
         raise UserError('%s does not list 1 to %d, a line each. Unpack ADEChallengeData2016.zip '
                         'again.' % (path, _ADE_CLASSES))
-    return names
+    return [re.split('[,;]', name)[0].strip() for _, name in sorted(names.items())]
 
 
 def _stuff_names(root):

@@ -2,10 +2,11 @@
 
 Understood: one name per line; `id name`, with a space, tab, comma, colon or the like
 between them, in either order and with a header or without (Roboflow's _classes.csv), or with a
-colour behind each; JSON, as ["cat"], {"0": "cat"}, {"cat": 0} or dataset.json; labelme's
-labels.txt, whose __ignore__ has no id; CVAT's labelmap.txt. What looks like another format is
-refused with its line.
+colour behind each; tables whose header names a column of ids and one of names; JSON, as ["cat"],
+{"0": "cat"}, {"cat": 0} or dataset.json; labelme's labels.txt, whose __ignore__ has no id; CVAT's
+labelmap.txt. What looks like another format is refused with its line.
 """
+import csv
 import json
 import re
 
@@ -24,6 +25,9 @@ _ID_FIRST = re.compile(r'(?P<id>\d+)%s(?P<name>\S.*)\Z' % _SEPARATOR)
 _ID_LAST = re.compile(r'(?P<name>\S.*?)%s(?P<id>\d+)\Z' % _SEPARATOR)
 _HEADER_WORDS = frozenset(('pixel', 'value', 'id', 'ids', 'index', 'idx', 'class', 'classes',
                            'label', 'labels', 'name', 'names', 'category'))
+# Headers of the columns of larger tables, as of ADE20K's objectInfo150.txt.
+_ID_COLUMNS = ('id', 'idx', 'index', 'value', 'pixel value', 'class id', 'label id')
+_NAME_COLUMNS = ('name', 'class', 'label', 'class name', 'label name')
 _HEX_COLOR = r'#[0-9a-fA-F]{6}\b'
 _COLOR = re.compile(r'(?<![^\s,;:(\[])\d{1,3}((\s*[,;]\s*|\s+)\d{1,3}){2}(?![^\s,;:)\]])|'
                     + _HEX_COLOR)
@@ -119,7 +123,7 @@ def ids_of(path):
         return dict(_json_pairs(_json_values(text, path)) or ()) or None
     lines = [(number, line) for number, line in enumerate(
         map(strip_comment, text.split('\n')), 1) if line]
-    found = _numbered_with_colors(text) or lines and _numbered(lines)
+    found = _numbered_with_colors(text) or lines and (_table(lines) or _numbered(lines))
     return dict(found) if found else None
 
 
@@ -153,7 +157,7 @@ def read(path, mapping=None):
     lines = [(number, line) for number, line in lines if line]
     if not lines:
         raise UserError('%s %s names no class; write one name per line.' % (_FLAG, path))
-    by_id = _numbered_with_colors(text)
+    by_id = _numbered_with_colors(text) or _table(lines)
     if not by_id:
         _refuse_colors(lines, path)
         by_id = _numbered(lines)
@@ -232,6 +236,22 @@ def _numbered(lines):
             # `zone 1`, `zone 2` are names.
             if len(ids) == len(names) == len(texts) and (len(texts) > 1 or ids == {0}):
                 return by_id
+    return None
+
+
+def _table(lines):
+    """Returns a list of (id, name) of a table of more columns, or None."""
+    for separator in '\t,;':
+        rows = [[cell.strip() for cell in row] for row in csv.reader(
+            [line for _, line in lines], delimiter=separator)]
+        header = [cell.lower().replace('_', ' ') for cell in rows[0]]
+        ids, names = [[place for place, cell in enumerate(header) if cell in words]
+                      for words in (_ID_COLUMNS, _NAME_COLUMNS)]
+        if len(header) > 2 and len(ids) == len(names) == 1 and len(rows) > 1 and all(
+                len(row) == len(header) and row[ids[0]].isdigit() and row[names[0]]
+                for row in rows[1:]):
+            by_id = {int(row[ids[0]]): row[names[0]] for row in rows[1:]}
+            return sorted(by_id.items()) if len(by_id) == len(rows) - 1 else None
     return None
 
 

@@ -42,8 +42,11 @@ def test_images_and_masks_of_no_tool_get_the_command_that_builds_them(tmp_path):
     assert '--images DIR --masks DIR --classes FILE' in message
 
 
-def test_an_empty_and_an_absent_folder_are_named(tmp_path):
+def test_an_empty_an_absent_and_a_packed_folder_are_named(tmp_path):
     assert 'It holds no file' in refused(tmp_path)
+    (tmp_path / 'export.zip').write_bytes(b'PK')
+    assert 'export.zip is no folder. Unpack it, and give the one' in refused(
+        tmp_path / 'export.zip')
     assert 'absent is no folder. Give the one that the labelling tool wrote' in refused(
         tmp_path / 'absent')
 

@@ -35,6 +35,10 @@ def read(tmp_path, text, mapping=None, encoding='utf-8'):
     'id,name,r,g,b\n0,background,0,0,0\n1,cat,1,2,3\n2,dog,4,5,6\n',
     '0\t0 0 0\tbackground\n1\t1 2 3\tcat\n2\t4 5 6\tdog\n',
     '0 background #000000\n1 cat #0102ff\n2 dog #aabbcc\n',
+    # objectInfo150.txt of ADE20K, as text and as CSV
+    'Idx\tRatio\tTrain\tName\n0 \t0.1\t9\tbackground\n1\t0.2\t9\tcat\n2\t0.2\t9\tdog\n',
+    'Idx,Ratio,Train,Val,Stuff,Name\n2,0.2,487,38,1,dog\n0,0.1,9,1,0,background\n1,0.2,9,2,0,cat\n',
+    'name,id,r,g,b\nbackground,0,0,0,0\ndog,2,4,5,6\ncat,1,1,2,3\n',
     json.dumps(NAMES), '{"0": "background", "2": "dog", "1": "cat"}',
     '{"dog": 2, "cat": 1, "background": 0}',
     json.dumps({'class_names': NAMES, 'ignore_label': 255}, indent=2)])
@@ -63,7 +67,9 @@ def test_what_looks_odd_in_a_name_stays_in_it(tmp_path, text, names):
     ('nc: 2\nnames: [cat, dog]\n', 'line 1, .*YAML'), ('["cat", "dog"\n', 'looks like JSON, but'),
     ("'cat',\n'dog',\n", 'line 1, .*JSON or code'), ('item {\n name: cat\n}', 'line 1, .*code'),
     ('[[0, 1, 2]]', 'is JSON, but no list of names'), ('<a>cat</a>', 'line 1, .*HTML'),
-    ('Idx\tRatio\tName\n1\t0.2\twall\n', 'line 1, .*a table'),
+    ('Idx\tRatio\tTrain\n1\t0.2\t9\n', 'line 1, .*a table'),
+    ('Idx\tRatio\tName\n1\t0.2\twall\n1\t0.2\tsky', 'line 1, .*a table'),
+    ('id,size,name\n0,2,wall, thick\n1,2,sky\n', 'line 1, .*commas'),
     ('background\n1 cat\n2 dog\n', "line 1, 'background', has no id"),
     ('Class\nbackground\ncat', "line 1, 'Class', looks like the header"),
     ('class_name\nbackground', 'looks like the header'),

@@ -332,7 +332,9 @@ def test_masks_of_the_ids_of_the_list_are_read_by_it(tmp_path, capsys):
                      '12 void, or', refused(tmp_path, flags))
 
 
-@pytest.mark.parametrize('classes', ['cat\ndog\n', '1 cat\n2 dog\n', '0 other\n1 cat\n2 dog\n'])
+@pytest.mark.parametrize('classes', [
+    'cat\ndog\n', '1 cat\n2 dog\n', '0 other\n1 cat\n2 dog\n',
+    'Idx\tRatio\tTrain\tVal\tName\n1\t0.2\t9\t8\tcat\n2\t0.1\t9\t8\tdog\n'])
 def test_zero_is_ignored_on_request(tmp_path, capsys, classes):
     flags = write(tmp_path, classes=classes) + ['--zero_is_ignored']
     assert (build(tmp_path, flags)['a.png'] == grid([255, 0, 1])).all()
