@@ -33,7 +33,7 @@ from inference import drawing
 from losses import Losses
 from preprocessing import failures as reading
 from preprocessing import inputs
-from runtime import slim, tf
+from runtime import slim, tf, workers
 from tests.helpers import ROOT, tiny_runs
 from tests.helpers.tiny_runs import TINY
 from training.graph import augmentation_options, build_panels
@@ -182,7 +182,7 @@ def test_resume_is_refused_or_insisted_on_as_asked(flags, tmp_path, capsys):
     train.main(flags(max_steps=1, resume='never'))
     with pytest.raises(SystemExit, match='--resume never: .*run holds a run already .model.ckpt-1'):
         train.main(flags(max_steps=2, resume='never'))
-    train.main(flags(max_steps=2, resume='always'))
+    stopped_with(75, flags(max_steps=2, resume='always', time_limit=1e-4))
     assert 'at step 1 (--resume): weights, optimizer' in capsys.readouterr().out
 
 
@@ -233,13 +233,16 @@ def test_network_flags_reach_the_graph(flags):
 
 
 def test_the_learning_rate_is_constant_or_falls_as_in_the_paper(flags, tmp_path):
-    for policy, expected in (('constant', [0.01] * 3),
-                             ('poly', [0.01 * (1 - done / 4.0) ** 0.9 for done in (0, 1, 2)])):
-        run = str(tmp_path / policy)
-        train.main(flags(model_dir=run, learning_rate_policy=policy, max_steps=4,
-                         starting_learning_rate=0.01, summary_every_steps=1))
-        _, scalars = events(run)
-        assert [scalars[step, 'learning_rate'] for step in (1, 2, 3)] == pytest.approx(expected)
+    policy = dict(max_steps=4, starting_learning_rate=0.01, summary_every_steps=1)
+    train.main(flags(learning_rate_policy='poly', **policy))
+    _, scalars = events(str(tmp_path / 'run'))
+    assert [scalars[step, 'learning_rate'] for step in (1, 2, 3)] == pytest.approx(
+        [0.01 * (1 - done / 4.0) ** 0.9 for done in (0, 1, 2)])
+    constant = build(flags(learning_rate_policy='constant', **policy))
+    with tf.Session(graph=constant.graph) as session:
+        for done in (0, 1, 2):
+            constant.global_step.load(done, session)
+            assert session.run(constant.learning_rate) == pytest.approx(0.01)
 
 
 def test_a_poly_run_keeps_its_last_step(flags, capsys):
@@ -413,7 +416,7 @@ def test_a_time_limit_reached_within_a_run_saves_before_it_leaves(flags, tmp_pat
         # As if one more step took longer than what is left.
         stop = stopping.StopRequest(60)
         after_step(patched, 3, lambda: stop.took('step', 3600))
-        assert train.train(train_flags.parse(in_time), stop) == 75
+        assert train.train(train_flags.parse(in_time), stop, workers.ALONE) == 75
     assert 'Stopped at step 3: the time limit of 60 minutes' in capsys.readouterr().out
     # The first is saved too, so that the time of a checkpoint is known.
     assert [checkpoints.step_of(path) for path in checkpoints.all_in(run)] == [1, 3]
@@ -450,7 +453,7 @@ def test_a_signal_after_the_last_step_leaves_a_run_that_is_done(flags, monkeypat
         stop.ask('SIGTERM', 143)
         real(*args)
     monkeypatch.setattr(history, 'save_validations', interrupted)
-    assert train.train(train_flags.parse(flags(max_steps=1)), stop) == 0
+    assert train.train(train_flags.parse(flags(max_steps=1)), stop, workers.ALONE) == 0
     assert re.search('Done: .*test.py --checkpoint .*/run$', capsys.readouterr().out.strip())
 
 

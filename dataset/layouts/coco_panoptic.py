@@ -13,7 +13,7 @@ from dataset import voc
 from dataset.layouts import coco_files, contract, looking
 from dataset.sources import decoding
 
-NAME = 'coco_panoptic'
+NAME = 'coco-panoptic'
 _WEIGHTS = np.array([1, 256, 65536])  # of red, green and blue in ids
 
 

@@ -140,7 +140,7 @@ ADE20K = Folders(
      ('validation', 'images/validation', 'annotations/validation')],
     [id_maps.zero_is_void(_ADE_CLASSES)], _ade_names)
 COCO_STUFF = Folders(
-    'coco_stuff', "COCO-Stuff's masks of things and stuff: 182 classes of %s, 255 is void"
+    'coco-stuff', "COCO-Stuff's masks of things and stuff: 182 classes of %s, 255 is void"
     % _STUFF_LIST, [('train', 'images/train2017', 'annotations/train2017'),
                     ('validation', 'images/val2017', 'annotations/val2017')], [None],
     _stuff_names)
