@@ -19,9 +19,7 @@ import common.interpreter  # noqa: F401  before what may be missing
 import metrics
 import network
 from common import command_line, scripts
-from common.errors import UserError
-from dataset import descriptor
-from evaluation import graph, loop, results, scores
+from evaluation import graph, loop, results, scores, whole_split
 from experiment import agreement, loading
 from inference import options, submission
 from preprocessing import inputs
@@ -43,17 +41,6 @@ def parse_flags(argv=None):
     return parser.parse_args(argv)
 
 
-def load_dataset(flags, run):
-    """Returns (directory, `DatasetInfo`) of a data set with the run's classes, else raises."""
-    dataset_dir = flags.dataset_dir or run.args.dataset_dir
-    info = descriptor.load(dataset_dir)
-    loading.check_data_set(run, info, dataset_dir)
-    if flags.split not in info.splits:
-        raise UserError('%s has no split %r: give --split %s.'
-                        % (dataset_dir, flags.split, ' or '.join(sorted(info.splits))))
-    return dataset_dir, info
-
-
 def test(flags):
     """Scores the checkpoint, prints the scores and writes the report.
 
@@ -62,7 +49,7 @@ def test(flags):
     """
     passes = options.passes_of(flags)
     run = loading.load_run(flags.checkpoint, flags.output_stride)
-    dataset_dir, info = load_dataset(flags, run)
+    dataset_dir, info = whole_split.data_set(run, flags.dataset_dir, flags.split)
     with agreement.joined(vars(flags), dataset_dir, checkpoint=run.checkpoint) as group:
         score(flags, passes, run, dataset_dir, info, group)
 
