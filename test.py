@@ -16,13 +16,10 @@ the post's. Writes report.html, which shows everything on one page, and beside i
 import os
 
 import common.interpreter  # noqa: F401  before what may be missing
-import metrics
-import network
 from common import command_line, scripts
-from evaluation import graph, loop, results, scores, whole_split
+from evaluation import whole_split
 from experiment import agreement, loading
 from inference import options, submission
-from preprocessing import inputs
 from runtime.devices import set_up
 
 
@@ -60,32 +57,9 @@ def score(flags, passes, run, dataset_dir, info, group):
     submission_dir = flags.save_submission and submission.folder_in(
         output_dir, flags.save_submission, flags.split, info.class_names)
     print(set_up(flags.gpu_id, flags.num_threads, flags.allow_unsupported_gpu), flush=True)
-    eval_graph = graph.build_eval_graph(
-        network.options_of(run.args), info, dataset_dir, graph.EvaluationOptions(
-            flags.split, run.args.crop_size if flags.post_scores else None,
-            checkpoint=run.checkpoint, passes=passes,
-            share=inputs.share_of(group.rank, group.count, group.count)))
-    print('%s on split "%s" of %s, output stride %d.'
-          % (run.checkpoint, flags.split, dataset_dir, run.args.output_stride))
-    scores_path = os.path.join(output_dir, results.SCORES_NAME)
-    if os.path.exists(scores_path) and group.is_chief:
-        os.remove(scores_path)  # of an earlier evaluation: it is there when all is
-
-    pictures = results.Pictures(output_dir, eval_graph.num_examples, info, submission_dir)
-    evaluated = loop.evaluate(eval_graph, run.checkpoint, info, flags.split, pictures.add,
-                              details=True, group=group)
-    if evaluated is loop.WITH_CHIEF:
-        return
-    interval = metrics.bootstrap_mean_iou(evaluated.image_counts)
-    print(scores.as_text(metrics.scores(evaluated.matrix), info.class_names, interval,
-                         evaluated.post_scores, run.args.crop_size))
-    results.write(scores.as_dict(evaluated, interval, info, run, flags.split, passes), evaluated,
-                  info, run.args, pictures.drawn(evaluated), output_dir)
-    print('mean boundary IoU %.4f, expected calibration error %.4f' % (
-        metrics.mean_iou(evaluated.boundary_counts),
-        metrics.expected_calibration_error(evaluated.bin_counts)))
-    print('Report: %s\nScores: %s' % (os.path.join(output_dir, results.REPORT_NAME), scores_path))
-    if submission_dir:
+    whole_split.score(run, dataset_dir, info, flags.split, output_dir, passes, flags.post_scores,
+                      submission_dir, group)
+    if submission_dir and group.is_chief:
         print("For PASCAL VOC's server, packed with tar from %s: %s" % (output_dir, submission_dir))
 
 

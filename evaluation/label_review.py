@@ -4,7 +4,6 @@ import heapq
 import os
 from collections import namedtuple
 
-import numpy as np
 
 from common import files, html
 from dataset import palette
@@ -15,6 +14,7 @@ REGIONS_NAME, IMAGES_NAME, PAGE_NAME = 'regions.csv', 'images.csv', 'label_error
 SHOWN_REGIONS = 60
 # Of a picture on the page: what is shown around a region, as a share of its longer side.
 _AROUND, _LEAST_AROUND = 0.6, 24
+_LEAST_SIDE = 280  # pixels; what is smaller is enlarged as often as it fits
 
 # image: str. region: `label_quality.Region`.
 Suspect = namedtuple('Suspect', ['image', 'region'])
@@ -130,6 +130,10 @@ def _picture(image, labels, predictions, region, info):
     left, top, right, bottom = region.box
     around = max(_LEAST_AROUND, int(_AROUND * max(right - left, bottom - top)))
     upper, first = max(0, top - around), max(0, left - around)
-    place = np.s_[upper:bottom + around, first:right + around]
-    return drawing.comparison(*[values[place] for values in (image, labels, predictions)], info,
-                              box=(left - first, top - upper, right - first, bottom - upper))
+    cut = [values[upper:bottom + around, first:right + around]
+           for values in (image, labels, predictions)]
+    times = max(1, _LEAST_SIDE // max(cut[0].shape[:2]))
+    return drawing.comparison(
+        *[values.repeat(times, axis=0).repeat(times, axis=1) for values in cut], info,
+        box=tuple(times * side for side in (left - first, top - upper, right - first,
+                                            bottom - upper)))
