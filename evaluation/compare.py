@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import common.interpreter  # noqa: E402,F401  before what may be missing
 from common import command_line, files, html, scripts  # noqa: E402
 from dataset import descriptor  # noqa: E402
-from evaluation import (examples, paired, paired_report, results,  # noqa: E402
+from evaluation import (contrast, contrast_report, examples, results,  # noqa: E402
                         whole_split)
 from experiment import loading  # noqa: E402
 from runtime.devices import set_up  # noqa: E402
@@ -70,16 +70,17 @@ def compare(flags):
     """Compares the two, prints the table and writes the page."""
     print(set_up(flags.gpu_id, allow_unsupported_gpu=flags.allow_unsupported_gpu), flush=True)
     folders = [results_of(path, flags) for path in flags.runs]
-    scores = [paired.load(folder) for folder in folders]
-    paired.check_alike(folders, scores)
+    scores = [contrast.load(folder) for folder in folders]
+    contrast.check_alike(folders, scores)
     dataset_dir = flags.dataset_dir or scores[0]['data']['dataset_dir']
     info = descriptor.load(dataset_dir)
-    pairs = paired.read(folders, scores, examples.read(info, dataset_dir, scores[0]['split']), info)
-    differences = paired.bootstrap(pairs.image_counts)
-    print(paired_report.as_text(folders, scores, differences, info))
+    split_examples = examples.read(info, dataset_dir, scores[0]['split'])
+    pairs = contrast.read(folders, scores, split_examples, info)
+    differences = contrast.bootstrap(pairs.image_counts)
+    print(contrast_report.as_text(folders, scores, differences, info))
     os.makedirs(flags.output_dir, exist_ok=True)
     page = os.path.join(flags.output_dir, PAGE_NAME)
-    html.write(paired_report.as_html(folders, scores, differences, pairs, info), page)
+    html.write(contrast_report.as_html(folders, scores, differences, pairs, info), page)
     print('Report: ' + page)
 
 

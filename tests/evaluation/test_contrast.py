@@ -1,4 +1,4 @@
-"""paired.py: differences by hand, what is refused, what changed most."""
+"""contrast.py: differences by hand, what is refused, what changed most."""
 import copy
 
 import numpy as np
@@ -8,7 +8,7 @@ import metrics
 from common import files
 from common.errors import UserError
 from dataset import descriptor
-from evaluation import paired, paired_report, results
+from evaluation import contrast, contrast_report, results
 from inference import drawing
 
 INFO = descriptor.create('toy', ('ground', 'cat', 'dog'), 255)
@@ -24,7 +24,7 @@ def counts_of(*matrices):
 def test_the_difference_is_that_of_the_summed_scores_and_its_interval_that_of_paired_draws():
     first = counts_of([[6, 2], [1, 1]], [[4, 0], [3, 3]], [[9, 1], [0, 0]])
     second = counts_of([[7, 1], [0, 2]], [[4, 0], [2, 4]], [[8, 2], [0, 0]])
-    found, by_class = paired.bootstrap((first, second))
+    found, by_class = contrast.bootstrap((first, second))
     # Summed: class 0 is 19 right of 26 and 19 of 24; class 1 is 4 right of 11 and 6 of 11.
     assert by_class[0].mean == pytest.approx(19 / 24 - 19 / 26)
     assert by_class[1].mean == pytest.approx(6 / 11 - 4 / 11)
@@ -40,7 +40,7 @@ def test_the_difference_is_that_of_the_summed_scores_and_its_interval_that_of_pa
 
 def test_equal_runs_differ_by_nothing_and_an_absent_class_has_no_difference():
     same = counts_of(np.diag([3, 2, 0]), np.array([[1, 1, 0], [0, 2, 0], [0, 0, 0]]))
-    found, by_class = paired.bootstrap((same, same))
+    found, by_class = contrast.bootstrap((same, same))
     assert found == (0, 0, 0) and by_class[0] == (0, 0, 0)
     assert np.isnan(by_class[2]).all()
 
@@ -49,7 +49,7 @@ def test_equal_runs_differ_by_nothing_and_an_absent_class_has_no_difference():
     ((0.1, 0.05, 0.2), 'second is better'), ((-0.1, -0.2, -0.05), 'first is better'),
     ((0.1, -0.01, 0.2), 'do not tell')])
 def test_the_verdict_is_as_sure_as_the_interval(difference, words):
-    assert words in paired_report.verdict(paired.Difference(*difference))
+    assert words in contrast_report.verdict(contrast.Difference(*difference))
 
 
 @pytest.mark.parametrize('place, value, message', [
@@ -65,19 +65,19 @@ def test_what_is_not_of_the_same_is_refused(place, value, message):
         inner = inner[key]
     inner[place[-1]] = value
     with pytest.raises(UserError, match='^one and two cannot be compared, .*' + message):
-        paired.check_alike(['one', 'two'], [SCORES, other])
+        contrast.check_alike(['one', 'two'], [SCORES, other])
 
 
 def test_a_copy_of_the_data_elsewhere_is_the_same_data():
     other = copy.deepcopy(SCORES)
     other['data']['dataset_dir'] = '/copy'
-    paired.check_alike(['one', 'two'], [SCORES, other])
+    contrast.check_alike(['one', 'two'], [SCORES, other])
 
 
 def test_results_of_an_earlier_commit_are_refused_with_the_way_out(tmp_path):
     files.write_json({'split': 'test'}, str(tmp_path / 'scores.json'))
     with pytest.raises(UserError, match='scores.json does not say .*give the run in its place'):
-        paired.load(str(tmp_path))
+        contrast.load(str(tmp_path))
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def written(tmp_path):
 
 def test_images_are_counted_again_and_those_that_changed_most_come_first(written):
     folders, scores, examples = written
-    pairs = paired.read(folders, scores, examples, INFO)
+    pairs = contrast.read(folders, scores, examples, INFO)
     assert pairs.names == ['a.jpg', 'b.jpg', 'c.jpg']
     np.testing.assert_array_equal(pairs.image_counts[0][2], [[12, 0, 0], [12, 12, 0], [24, 0, 0]])
     # c: from (1/2 + 0) / 2 to 1. b: from 1 to (12/16 + 8/12) / 2. a did not change.
@@ -117,6 +117,6 @@ def test_predictions_that_were_not_scored_are_refused(written):
     folders, scores, examples = written
     scores[1]['benchmark']['mean_iou'] += 0.01
     with pytest.raises(UserError, match='two have the mean IoU .*run test.py again'):
-        paired.read(folders, scores, examples, INFO)
+        contrast.read(folders, scores, examples, INFO)
     with pytest.raises(UserError, match='d.png is missing'):
-        paired.read(folders, scores, [('d.jpg',) + examples[0][1:]], INFO)
+        contrast.read(folders, scores, [('d.jpg',) + examples[0][1:]], INFO)

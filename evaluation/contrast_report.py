@@ -52,7 +52,7 @@ def as_text(folders, scores, differences, info):
 
 
 def as_html(folders, scores, differences, pairs, info):
-    """Returns the page, HTML that needs no other file; `pairs` is a `paired.Pairs`."""
+    """Returns the page, HTML that needs no other file; `pairs` is a `contrast.Pairs`."""
     swatches = ['', ''] + [html.swatch(color) for color in palette.of_classes(info)]
     parts = ['<p>%s</p>' % html.escape(title) for title in _titles(folders, scores)]
     parts += ['<p class="verdict">mean IoU %s <span class="note">(95%% interval over images: %s to '
