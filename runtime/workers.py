@@ -1,11 +1,12 @@
 """Several processes that train or evaluate as one: TF_CONFIG, TensorFlow's server, sums of tensors.
 
-Each process is a worker, the first the chief. Tensors are summed by TensorFlow's collectives, a
-ring over gRPC between the CPUs; `channel` carries the rest. One process alone is `ALONE`, which
-opens nothing and adds nothing to a graph.
+Each process is a worker, the first the chief. Tensors are summed by TensorFlow's collectives: by
+NCCL where each worker has a GPU, else in a ring over gRPC between the CPUs. `channel` carries the
+rest. One process alone is `ALONE`, which opens nothing and adds nothing to a graph.
 """
 import contextlib
 import json
+import os
 
 from common.errors import UserError
 from runtime import collective_ops, tf
@@ -117,13 +118,16 @@ class Workers(Alone):
 
     Args:
       channel: `Channel`, open.
+
+    Attributes:
+      has_nccl: bool, whether sums are NCCL's; known once the server has started.
     """
 
     def __init__(self, channel):
         self.channel, self.rank, self.count = channel, channel.rank, len(channel.addresses)
         self.is_chief, self.is_quiet = self.rank == 0, self.rank > 0 or None
         self.device, self._server, self._num_sums = '/job:%s/task:%d' % (_JOB, self.rank), None, 0
-        self.all_sum = self._all_sum
+        self.all_sum, self.has_nccl = self._all_sum, False
 
     def start_server(self):
         """Starts TensorFlow's server at this worker's address, and looks whether all are reached.
@@ -140,6 +144,11 @@ class Workers(Alone):
                             % (self.channel.addresses[self.rank], error.message.splitlines()[0]))
         self.target = self._server.target
         self.channel.check_addresses()
+        with tf.Graph().as_default(), tf.Session(
+                self.target, config=self.session_config()) as session:
+            session.run(tf.no_op())  # else TensorFlow complains that it lists too early
+            has_gpu = any(device.device_type == 'GPU' for device in session.list_devices())
+        self.has_nccl = all(self.channel.share(has_gpu))
 
     def _config(self):
         config = session_config()
@@ -150,6 +159,8 @@ class Workers(Alone):
         """As of `Alone`: a session that asks no other worker to be there for it."""
         config = self._config()
         config.device_filters.append(self.device)
+        # Sums that do not depend on each other begin in one order on all: NCCL would wait for ever.
+        config.experimental.collective_nccl = self.has_nccl
         return config
 
     def of_chief(self, function):
@@ -193,10 +204,11 @@ class Workers(Alone):
 
     def _summed(self, flat):
         self._num_sums += 1
-        # 1.15 wants a device that is spelled out. That of a GPU, and NCCL, are not tried.
-        with tf.device('%s/device:CPU:0' % self.device):
+        # 1.15 wants a device that is spelled out.
+        with tf.device('%s/device:%s:0' % (self.device, 'GPU' if self.has_nccl else 'CPU')):
             return collective_ops.all_reduce(
-                tf.identity(flat), self.count, _GROUP_KEY, self._num_sums, 'Add', 'Id')
+                tf.identity(flat), self.count, _GROUP_KEY, self._num_sums, 'Add', 'Id',
+                communication_hint='nccl' if self.has_nccl else 'ring')
 
     def build_copy(self, variables):
         """As of `Alone`."""
@@ -238,6 +250,8 @@ def joined(tf_config, about, timeout=DEFAULT_TIMEOUT, stop=None):
     if task is None:
         yield ALONE
         return
+    # Before TensorFlow is imported: 2.21 warns of what it cleans up behind sums that went well.
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     channel = Channel(*task, timeout=timeout, stop=stop)
     channel.open(dict(about(), workers=' '.join(task[0])), START_TIMEOUTS * timeout)
     try:

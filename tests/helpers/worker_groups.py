@@ -35,12 +35,15 @@ def started(jobs, addresses=None, configs=None):
     """
     addresses = addresses or ['127.0.0.1:%d' % port for port in channel.free_ports(len(jobs))]
     processes = []
+    # TensorFlow's log as users have it, not as this process does.
+    environment = {name: value for name, value in os.environ.items()
+                   if name != 'TF_CPP_MIN_LOG_LEVEL'}
     try:
         for rank, job in enumerate(jobs):
             config = (configs or {}).get(rank, workers.tf_config(addresses, rank))
             processes.append(subprocess.Popen(
                 [sys.executable, JOB, job], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                env=dict(os.environ, TF_CONFIG=config, OMP_NUM_THREADS='1')))
+                env=dict(environment, TF_CONFIG=config, OMP_NUM_THREADS='1')))
         yield processes
     finally:
         for process in processes:

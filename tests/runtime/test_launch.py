@@ -16,28 +16,28 @@ from common.errors import UserError
 from experiment import checkpoints, run_log, train_flags
 from runtime import launch, tf
 from tests.helpers import ROOT, tiny_runs, worker_job
+from tests.helpers.worker_groups import ends_of, started, write_job
 
-TIMEOUT = 300
+TIMEOUT = 600
 
 
-@pytest.fixture(scope='module')
-def initial(shapes_dir, tmp_path_factory):
+@pytest.fixture
+def initial(shapes_dir, tmp_path):
     """A run whose statistics are frozen."""
-    folder = str(tmp_path_factory.mktemp('initial'))
+    folder = tmp_path / 'initial'
+    folder.mkdir()
     with tiny_runs.tiny_network(worker_job.BASE_DEPTH):
-        tiny_runs.write_run(folder, shapes_dir)
-    return folder
+        tiny_runs.write_run(str(folder), shapes_dir)
+    return str(folder)
 
 
-@pytest.fixture(scope='module')
-def script(tmp_path_factory):
+@pytest.fixture
+def script(tmp_path):
     """Makes scripts that run those of the project with the tiny network."""
-    folder = tmp_path_factory.mktemp('scripts')
-
     def make(name):
-        path = folder / name
+        path = tmp_path / name
         path.write_text('import sys\nsys.path.insert(0, %r)\nfrom tests.helpers import worker_job\n'
-                        'worker_job.script(%r, *sys.argv[1:])\n' % (ROOT, name))
+                        'worker_job.scripts_of([%r] + sys.argv[1:])\n' % (ROOT, name))
         return str(path)
     return make
 
@@ -47,76 +47,44 @@ def launched(num_workers, *command):
     return subprocess.Popen(
         [sys.executable, os.path.join(ROOT, 'runtime', 'launch.py'), '--workers',
          str(num_workers), '--'] + list(map(str, command)), universal_newlines=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(os.environ, OMP_NUM_THREADS='1'))
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(os.environ, OMP_NUM_THREADS='1'),
+        # Which a shell ignores for what it starts behind itself.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def flags_of(shapes_dir, initial, model_dir, **changes):
     values = dict(resnet_model=tiny_runs.TINY, dataset_dir=shapes_dir, model_dir=model_dir,
-                  crop_size=33, batch_size=12, accumulate_steps=2, init_from=initial,
-                  optimizer='momentum', starting_learning_rate=0.001,
-                  ema_decay=0.9, num_threads=1, max_steps=1000, save_every_steps=1000,
-                  log_every_steps=1, worker_timeout=20)
+                  crop_size=33, batch_size=6, init_from=initial, optimizer='momentum',
+                  starting_learning_rate=0.001, num_threads=1, max_steps=1000,
+                  save_every_steps=1000, log_every_steps=1, worker_timeout=20)
     values.update(changes)
     return [word for name, value in values.items() for word in ('--' + name, str(value))] + [
         '--freeze_batch_norm']
 
 
-def weights_of(prefix):
-    reader = tf.train.load_checkpoint(prefix)
+def weights_of(folder):
+    reader = tf.train.load_checkpoint(checkpoints.latest_in(str(folder)))
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
-@pytest.fixture(scope='module')
-def stopped(shapes_dir, initial, script, tmp_path_factory):
-    """A run of two workers of which one was asked to stop; (folder, step, status, output)."""
-    folder = str(tmp_path_factory.mktemp('stopped') / 'run')
-    process = launched(2, script('train.py'), *flags_of(shapes_dir, initial, folder))
-    output = ''
-    while 'step 2/' not in output:
-        line = process.stdout.readline()
-        assert line, output
-        output += line
-    children = subprocess.check_output(['pgrep', '-P', str(process.pid)]).split()
-    os.kill(int(children[1]), signal.SIGTERM)
-    output += process.communicate(timeout=TIMEOUT)[0]
+def check_stopped(folder, status, output):
+    """Of a run one of whose two workers got SIGTERM; returns int, its step."""
     latest = checkpoints.latest_in(folder)
-    assert latest, output
-    return folder, checkpoints.step_of(latest), process.returncode, output
-
-
-def test_sigterm_to_one_worker_saves_and_ends_all_with_its_status(stopped):
-    folder, step, status, output = stopped
-    assert status == 143, output
+    assert status == 143 and latest, output
+    step = checkpoints.step_of(latest)
     assert 'Stopped at step %d: SIGTERM at worker 1 (127.0.0.1:' % step in output
     assert output.count('Recipe') == 1 and output.count('step 2/') == 1  # the chief alone tells
     # The chief alone wrote, and left nothing.
     assert [name for name in os.listdir(folder) if name.endswith('.index')] == [
         'model.ckpt-%d.index' % step]
     assert len(run_log.read_metrics(folder)) == step // 50
+    return step
 
 
-@pytest.fixture(scope='module')
-def continued(stopped, shapes_dir, initial, script, tmp_path_factory):
-    """The run, continued by a step with one worker and with three: dict of (folder, output)."""
-    processes = {}
-    for num_workers in (1, 3):
-        folder = str(tmp_path_factory.mktemp('continued') / 'run')
-        shutil.copytree(stopped[0], folder)
-        processes[num_workers] = folder, launched(num_workers, script('train.py'), *flags_of(
-            shapes_dir, initial, folder, max_steps=stopped[1] + 1))
-    ended = {num_workers: (folder, process.communicate(timeout=TIMEOUT)[0], process.returncode)
-             for num_workers, (folder, process) in processes.items()}
-    for num_workers, (folder, output, status) in ended.items():
-        assert status == 0 and 'at step %d (--resume)' % stopped[1] in output, output
-    return ended
-
-
-def test_a_run_of_two_workers_goes_on_with_three_as_with_one(stopped, continued):
-    before, alone, together = [weights_of(checkpoints.latest_in(folder)) for folder in (
-        stopped[0], continued[1][0], continued[3][0])]
-    assert together['global_step'] == alone['global_step'] == stopped[1] + 1
-    assert set(together) == set(alone) and any(
-        name.endswith('/ExponentialMovingAverage') for name in alone)
+def check_goes_on_alike(before, alone, together):
+    """Of the weights of a run, and of the same after a step of one worker and of three."""
+    assert together['global_step'] == alone['global_step'] == before['global_step'] + 1
+    assert set(together) == set(alone)
     # Gradients of 0 but for rounding are measured by the largest.
     largest = max(np.abs(alone[name]).max() for name in alone if name.endswith('/Momentum'))
     assert max(np.abs(alone[name] - before[name]).max() for name in alone
@@ -127,29 +95,70 @@ def test_a_run_of_two_workers_goes_on_with_three_as_with_one(stopped, continued)
                                    err_msg=name)
 
 
-def test_three_workers_validate_as_one(continued):
-    alone, together = [[entry for entry in run_log.read_metrics(continued[num_workers][0])
-                        if 'validation/loss' in entry][-1] for num_workers in (1, 3)]
+def check_validated_alike(folders):
+    alone, together = [[entry for entry in run_log.read_metrics(str(folder))
+                        if 'validation/loss' in entry][-1] for folder in folders]
     for name in ('loss', 'running_loss', 'mean_iou', 'pixel_accuracy'):
         assert together['validation/' + name] == pytest.approx(alone['validation/' + name],
                                                                rel=1e-5)
     assert together['step'] == alone['step']
 
 
-def test_two_workers_score_to_the_last_digit_of_one(continued, script, tmp_path):
-    folders = {num_workers: tmp_path / str(num_workers) for num_workers in (1, 2)}
-    processes = [launched(num_workers, script('test.py'), '--checkpoint', continued[3][0],
-                          '--num_threads', '1', '--output_dir', folder)
-                 for num_workers, folder in sorted(folders.items())]
-    for process in processes:
-        output = process.communicate(timeout=TIMEOUT)[0]
-        assert process.returncode == 0 and output.count('Benchmark:') == 1, output
+def check_scored_alike(folders):
+    """Of what test.py wrote: the same bytes but for the times of the report."""
     found = [sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
-             for folder in folders.values()]
+             for folder in folders]
     assert found[0] == found[1] and 'scores.json' in found[0] and len(found[0]) > 9
     for name in found[0]:
         if name != 'report.html':
-            assert (folders[1] / name).read_bytes() == (folders[2] / name).read_bytes(), name
+            assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
+
+
+def test_two_workers_train_as_one_stop_go_on_with_one_and_three_and_score_as_one(
+        shapes_dir, initial, script, tmp_path):
+    # One test: each start of a process costs seconds, and parts of a test file run apart.
+    run, scratch, scores = str(tmp_path / 'run'), tmp_path / 'scratch', tmp_path / 'scores'
+    process = launched(2, script('train.py'), *flags_of(shapes_dir, initial, run))
+    output = ''
+    while 'step 2/' not in output:
+        line = process.stdout.readline()
+        assert line, output
+        output += line
+    children = subprocess.check_output(['pgrep', '-P', str(process.pid)]).split()
+    os.kill(int(children[1]), signal.SIGTERM)
+    output += process.communicate(timeout=TIMEOUT)[0]
+    step = check_stopped(run, process.returncode, output)
+
+    goes_on = {count: tmp_path / ('with_%d' % count) for count in (1, 3)}
+    for folder in goes_on.values():
+        shutil.copytree(run, str(folder))
+    one, three = [flags_of(shapes_dir, initial, folder, max_steps=step + 1)
+                  for folder in goes_on.values()]
+    test = ['--checkpoint', run, '--num_threads', '1', '--output_dir']
+    together = [launched(3, script('train.py'), *three),
+                launched(2, script('test.py'), *(test + [scores / '2']))]
+    # As two workers, one process takes the batch in two parts.
+    job = write_job(
+        tmp_path / 'job', 'scripts', *[list(map(str, command)) for command in (
+            ['train.py'] + flags_of(shapes_dir, initial, scratch, max_steps=step,
+                                    accumulate_steps=2),
+            ['train.py'] + one, ['test.py'] + test + [scores / '1'])])
+    with started([job], configs={0: ''}) as alone:
+        [(status, alone_output)] = ends_of(alone, TIMEOUT)
+    assert status == 0, alone_output
+    outputs = [process.communicate(timeout=TIMEOUT)[0] for process in together]
+    assert [process.returncode for process in together] == [0, 0], outputs
+    for text in (outputs[0], alone_output):
+        assert text.count('at step %d (--resume)' % step) == 1, text
+    assert outputs[1].count('Benchmark:') == 1, outputs[1]
+
+    before, expected = weights_of(run), weights_of(scratch)
+    assert set(before) == set(expected) and before['global_step'] == step
+    for name, value in expected.items():
+        np.testing.assert_array_equal(before[name], value, err_msg=name)
+    check_goes_on_alike(before, weights_of(goes_on[1]), weights_of(goes_on[3]))
+    check_validated_alike(goes_on.values())
+    check_scored_alike([scores / '1', scores / '2'])
 
 
 def test_a_batch_that_does_not_divide_names_those_that_do():
