@@ -16,15 +16,10 @@ the post's. Writes report.html, which shows everything on one page, and beside i
 import os
 
 import common.interpreter  # noqa: F401  before what may be missing
-import metrics
-import network
 from common import command_line, scripts
-from common.errors import UserError
-from dataset import descriptor
-from evaluation import graph, loop, results, scores
+from evaluation import whole_split
 from experiment import agreement, loading
 from inference import options, submission
-from preprocessing import inputs
 from runtime.devices import set_up
 
 
@@ -43,17 +38,6 @@ def parse_flags(argv=None):
     return parser.parse_args(argv)
 
 
-def load_dataset(flags, run):
-    """Returns (directory, `DatasetInfo`) of a data set with the run's classes, else raises."""
-    dataset_dir = flags.dataset_dir or run.args.dataset_dir
-    info = descriptor.load(dataset_dir)
-    loading.check_data_set(run, info, dataset_dir)
-    if flags.split not in info.splits:
-        raise UserError('%s has no split %r: give --split %s.'
-                        % (dataset_dir, flags.split, ' or '.join(sorted(info.splits))))
-    return dataset_dir, info
-
-
 def test(flags):
     """Scores the checkpoint, prints the scores and writes the report.
 
@@ -62,7 +46,7 @@ def test(flags):
     """
     passes = options.passes_of(flags)
     run = loading.load_run(flags.checkpoint, flags.output_stride)
-    dataset_dir, info = load_dataset(flags, run)
+    dataset_dir, info = whole_split.data_set(run, flags.dataset_dir, flags.split)
     with agreement.joined(vars(flags), dataset_dir, checkpoint=run.checkpoint) as group:
         score(flags, passes, run, dataset_dir, info, group)
 
@@ -73,32 +57,9 @@ def score(flags, passes, run, dataset_dir, info, group):
     submission_dir = flags.save_submission and submission.folder_in(
         output_dir, flags.save_submission, flags.split, info.class_names)
     print(set_up(flags.gpu_id, flags.num_threads, flags.allow_unsupported_gpu), flush=True)
-    eval_graph = graph.build_eval_graph(
-        network.options_of(run.args), info, dataset_dir, graph.EvaluationOptions(
-            flags.split, run.args.crop_size if flags.post_scores else None,
-            checkpoint=run.checkpoint, passes=passes,
-            share=inputs.share_of(group.rank, group.count, group.count)))
-    print('%s on split "%s" of %s, output stride %d.'
-          % (run.checkpoint, flags.split, dataset_dir, run.args.output_stride))
-    scores_path = os.path.join(output_dir, results.SCORES_NAME)
-    if os.path.exists(scores_path) and group.is_chief:
-        os.remove(scores_path)  # of an earlier evaluation: it is there when all is
-
-    pictures = results.Pictures(output_dir, eval_graph.num_examples, info, submission_dir)
-    evaluated = loop.evaluate(eval_graph, run.checkpoint, info, flags.split, pictures.add,
-                              details=True, group=group)
-    if evaluated is loop.WITH_CHIEF:
-        return
-    interval = metrics.bootstrap_mean_iou(evaluated.image_counts)
-    print(scores.as_text(metrics.scores(evaluated.matrix), info.class_names, interval,
-                         evaluated.post_scores, run.args.crop_size))
-    results.write(scores.as_dict(evaluated, interval, info, run, flags.split, passes), evaluated,
-                  info, run.args, pictures.drawn(evaluated), output_dir)
-    print('mean boundary IoU %.4f, expected calibration error %.4f' % (
-        metrics.mean_iou(evaluated.boundary_counts),
-        metrics.expected_calibration_error(evaluated.bin_counts)))
-    print('Report: %s\nScores: %s' % (os.path.join(output_dir, results.REPORT_NAME), scores_path))
-    if submission_dir:
+    whole_split.score(run, dataset_dir, info, flags.split, output_dir, passes, flags.post_scores,
+                      submission_dir, group)
+    if submission_dir and group.is_chief:
         print("For PASCAL VOC's server, packed with tar from %s: %s" % (output_dir, submission_dir))
 
 

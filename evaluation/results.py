@@ -8,6 +8,7 @@ from collections import namedtuple
 
 import metrics
 from common import files, html, pictures
+from dataset import descriptor
 from evaluation import figures, report
 from inference import drawing, submission
 
@@ -21,6 +22,18 @@ REPORT_NAME = 'report.html'
 Drawings = namedtuple('Drawings', ['confusion', 'calibration', 'worst', 'sheet'])
 
 
+def about_data(info, dataset_dir):
+    """Returns a dict, as scores.json has it, of what results must share to be compared."""
+    return {'dataset_dir': os.path.abspath(dataset_dir),
+            'fingerprint': descriptor.fingerprint(dataset_dir),
+            'class_names': list(info.class_names), 'ignore_label': info.ignore_label}
+
+
+def prediction_path(output_dir, name):
+    """Returns where the predictions of the image of a name are."""
+    return os.path.join(output_dir, 'predictions', os.path.splitext(name)[0] + '.png')
+
+
 class Pictures:
     """Writes the predictions of a split, and keeps what the report shows of it.
 
@@ -32,7 +45,7 @@ class Pictures:
     """
 
     def __init__(self, output_dir, num_examples, info, submission_dir=None):
-        self._folder, self._info = os.path.join(output_dir, 'predictions'), info
+        self._output_dir, self._info = output_dir, info
         self._submission_dir = submission_dir
         # _worst: heap of (negative mean IoU, index, name, arrays of `drawing.shrink`).
         self._rows, self._worst, self._index = [], [], 0
@@ -40,14 +53,13 @@ class Pictures:
 
     def add(self, name, image, labels, predictions, matrix):
         """Takes one image; see `loop.evaluate`."""
-        stem = os.path.splitext(name)[0]
-        path = os.path.join(self._folder, stem + '.png')
+        path = prediction_path(self._output_dir, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         drawing.save_palette_png(predictions, path, self._info)
         if self._submission_dir:
             os.makedirs(self._submission_dir, exist_ok=True)
             submission.save_png(predictions, os.path.join(
-                self._submission_dir, os.path.basename(stem) + '.png'))
+                self._submission_dir, os.path.basename(path)))
         if self._index % self._every == 0 and len(self._rows) < SHEET_ROWS:
             self._rows.append((name, image, labels, predictions))
         score = float(metrics.mean_iou(metrics.counts(matrix)))

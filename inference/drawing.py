@@ -144,18 +144,20 @@ def shrink(image, labels, predictions):
     return _resized(min(1.0, _COMPARISON_CELL / max(image.shape[:2])), image, labels, predictions)
 
 
-def comparison(image, labels, predictions, info):
+def comparison(image, labels, predictions, info, box=None):
     """Draws image, label, prediction and what is wrong side by side, over a legend.
 
     Args:
       image: uint8 [height, width, 3], RGB.
       labels, predictions: integer [height, width], ids in 0..255.
       info: its classes.
+      box: None, or (left, top, right, bottom) in pixels of the image, framed in all four.
 
     Returns:
       `PIL.Image`, RGB. Label and prediction lie over the image; wrong pixels are red,
       and ignored ones white, on a grey image.
     """
+    full_width = image.shape[1]
     image, labels, predictions = shrink(image, labels, predictions)
     photo, size = Image.fromarray(image), image.shape[1::-1]
     colors, ignore_label = palette.of(info), info.ignore_label
@@ -178,6 +180,11 @@ def comparison(image, labels, predictions, info):
         draw.text((left, 0), title, fill='black',
                   font=lettering.pillow_font(title, _COMPARISON_FONT))
         sheet.paste(cell, (left, _HEADER))
+        if box:
+            scale = size[0] / full_width
+            sides = [int(round(side * scale)) for side in box]
+            draw.rectangle([left + sides[0] - 1, _HEADER + sides[1] - 1, left + sides[2],
+                            _HEADER + sides[3]], outline='white')
     sheet.paste(legend, (0, _HEADER + size[1]))
     return sheet
 

@@ -46,12 +46,8 @@ def add_classes_flag(parser):
                              "names of the run's data set)")
 
 
-def add_flags(parser):
-    """Adds --scales, --flip, --window, --overlap and --save_submission.
-
-    Args:
-      parser: `argparse.ArgumentParser`.
-    """
+def add_pass_flags(parser):
+    """Adds --scales, --flip, --window and --overlap to the `argparse.ArgumentParser`."""
     parser.add_argument('--scales', type=_scale, nargs='+', default=[1.0], metavar='SCALE',
                         help='resize images by each of these and average the probabilities; the '
                              "paper's: %s" % ' '.join('%g' % scale for scale in PAPER_SCALES))
@@ -62,6 +58,15 @@ def add_flags(parser):
                              'for images too large for memory')
     parser.add_argument('--overlap', type=flag_types.non_negative_int, metavar='PIXELS',
                         help='what neighbouring squares share (default: a quarter of --window)')
+
+
+def add_flags(parser):
+    """Adds the flags of `add_pass_flags`, and --save_submission.
+
+    Args:
+      parser: `argparse.ArgumentParser`.
+    """
+    add_pass_flags(parser)
     parser.add_argument('--save_submission', nargs='?', const='comp6',
                         choices=submission.COMPETITIONS,
                         help="also write what PASCAL VOC's server takes, as results/VOC2012/"
