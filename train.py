@@ -2,6 +2,7 @@
 
     python train.py --output_stride 16
     python train.py --dataset_dir DIR --model_dir runs/mine --crop_size 321
+    python train.py --config runs/mine/config.json --dataset_dir OTHER --model_dir runs/other
 
 The run directory holds the configuration (config.json), the latest checkpoints,
 the best one by validation mIoU (best/), TensorBoard summaries, every logged number
@@ -147,6 +148,7 @@ def train(args, stop, group):
     with RunDirectory(args) if group.is_chief else WorkerDirectory() as run_dir:
         info = descriptor.load(args.dataset_dir)
         config.resolve_classes(args, info)
+        config.resolve_steps(args, info)
         print(set_up(args.gpu_id, args.num_threads, args.allow_unsupported_gpu), flush=True)
         run_dir.find_start(group)  # with TensorFlow, which reads the number of threads once
         if group.of_chief(lambda: run_dir.is_finished(run_dir.start_step, split_of(args, info))):

@@ -40,6 +40,17 @@ def resolve_classes(args, info):
     args.number_of_classes = info.number_of_classes
 
 
+def resolve_steps(args, info):
+    """Fills in `args.max_steps` where --epochs is given: so many passes over the train split."""
+    if args.epochs:
+        num_examples = info.splits['train']['num_examples']
+        if args.overfit:
+            num_examples = min(args.overfit, num_examples)
+        args.max_steps = -(-args.epochs * num_examples // args.batch_size)
+        print('%d epochs of %d images in batches of %d: %d steps.'
+              % (args.epochs, num_examples, args.batch_size, args.max_steps))
+
+
 def with_output_stride(args, output_stride):
     """Returns a copy of `args` for another output stride, with the ASPP rates that fit.
 

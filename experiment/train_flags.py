@@ -1,4 +1,5 @@
 """The flags of `train.py`: one row each, from which parser and run configuration are derived."""
+import argparse
 import os
 from typing import Any, NamedTuple, Optional, Tuple
 
@@ -96,6 +97,8 @@ _RUN = (
     Flag('patience', None, 'end after so many evaluations without a better one', positive_int,
          metavar='EVALUATIONS', since=2, is_free=True),
     Flag('max_steps', 30000, 'the step at which the run ends', positive_int, is_free=True),
+    Flag('epochs', None, 'end after so many passes over the train split, in place of --max_steps',
+         positive_int, since=4, is_free=True),
     Flag('eval_every_steps', 1000, 'steps between evaluations of the whole validation split',
          positive_int, is_free=True),
     Flag('save_every_steps', 500, 'steps between checkpoints: what a killed run loses at most',
@@ -201,6 +204,9 @@ GROUPS = {'run': _RUN, 'network': _NETWORK, 'optimization': _OPTIMIZATION,
           'augmentation': _AUGMENTATION}
 FLAGS = tuple(flag for flags in GROUPS.values() for flag in flags)
 SWITCHES = frozenset(flag.name for flag in FLAGS if flag.type is bool)
+# What --config leaves alone: where a run reads and writes, and on what machine.
+_OF_PLACE = {'dataset_dir', 'model_dir', 'resume', 'gpu_id', 'allow_unsupported_gpu', 'num_threads',
+             'worker_timeout', 'time_limit', 'number_of_classes'}
 
 
 def pick(options, args):
@@ -230,7 +236,7 @@ def _add(group, flag):
 def parse(argv=None, description=None):
     """Parses and checks the flags of `train.py`.
 
-    The recipe decides the defaults, what is typed decides over it.
+    The recipe or the file of --config decides the defaults, what is typed decides over it.
 
     Args:
       argv: list of str, or None for those of the process.
@@ -247,17 +253,70 @@ def parse(argv=None, description=None):
         group = parser.add_argument_group(title)
         for flag in flags:
             _add(group, flag)
-    parser.set_defaults(**recipes.RECIPES[parser.parse_args(argv).recipe])
+    parser.add_argument('--config', metavar='FILE',
+                        help='the config.json of a run: its flags become the defaults, but for '
+                             'those of folders, machine and time')
+    # What is not typed stays None in a namespace that has it already.
+    typed = {name: value for name, value in vars(parser.parse_args(argv, argparse.Namespace(
+        config=None, **{flag.name: None for flag in FLAGS}))).items() if value is not None}
+    try:
+        parser.set_defaults(**_defaults(typed))
+    except UserError as error:
+        parser.error(str(error))
     args = parser.parse_args(argv)
-    if args.multi_grid is None:
-        args.multi_grid = [1, 1, 1] if args.output_stride == 32 else [1, 2, 4]
-    if args.aspp_rates is None:
-        args.aspp_rates = list(architecture.default_aspp_rates(args.output_stride))
+    del args.config
+    _follow_stride(args)
     try:
         _check_combinations(args)
     except UserError as error:
         parser.error(str(error))
     return args
+
+
+def _defaults(typed):
+    """Returns the defaults of flags, a dict, by the flags that are typed; raises `UserError`."""
+    for flags in (('config', 'recipe'), ('max_steps', 'epochs')):
+        if all(flag in typed for flag in flags):
+            raise UserError('--%s and --%s both say the same; give one of them' % flags)
+    if 'config' not in typed:
+        return recipes.RECIPES[typed.get('recipe', recipes.DEFAULT)]
+    defaults = _flags_of(typed['config'])
+    if 'max_steps' in typed:
+        defaults['epochs'] = None
+    of_stride = argparse.Namespace(output_stride=defaults['output_stride'], multi_grid=None,
+                                   aspp_rates=None)
+    _follow_stride(of_stride)
+    for name, value in vars(of_stride).items():
+        if name != 'output_stride' and defaults[name] == value:
+            defaults[name] = None
+    return defaults
+
+
+def _follow_stride(args):
+    """Fills in the rates that hang on the output stride, where they are not given."""
+    if args.multi_grid is None:
+        args.multi_grid = [1, 1, 1] if args.output_stride == 32 else [1, 2, 4]
+    if args.aspp_rates is None:
+        args.aspp_rates = list(architecture.default_aspp_rates(args.output_stride))
+
+
+def _flags_of(path):
+    """Returns the flags of a config.json, a dict, but those of the place; raises `UserError`."""
+    try:
+        config = files.read_json(path)
+    except OSError as error:
+        raise UserError('--config %s cannot be read (%s): give the config.json of a run'
+                        % (path, error.strerror))
+    flags = config.get('flags') if isinstance(config, dict) else None
+    if not isinstance(flags, dict):
+        raise UserError('--config %s has no "flags": give the config.json of a run' % path)
+    unknown = sorted(set(flags) - {flag.name for flag in FLAGS})
+    if unknown:
+        raise UserError('--config %s has flags that this code does not know: %s'
+                        % (path, ', '.join(unknown)))
+    # What an older file lacks is as the default says.
+    return {flag.name: flags.get(flag.name, flag.default) for flag in FLAGS
+            if flag.name not in _OF_PLACE}
 
 
 def _check_model_dir(path):

@@ -302,7 +302,7 @@ def test_every_flag_but_the_free_ones_is_checked_on_resume(run):
     assert set(vars(args)) - refused == {
         'max_steps', 'eval_every_steps', 'save_every_steps', 'summary_every_steps', 'gpu_id',
         'model_dir', 'dataset_dir', 'recipe', 'resume', 'allow_missing', 'log_every_steps',
-        'keep_checkpoints', 'patience', 'time_limit', 'num_threads',
+        'keep_checkpoints', 'patience', 'time_limit', 'num_threads', 'worker_timeout', 'epochs',
         'allow_unsupported_gpu'}
 
 
@@ -449,6 +449,57 @@ def test_run_of_the_first_format_loads_with_what_its_code_did(run):
     loaded = vars(config.load(run[1]))
     assert set(loaded) == set(vars(parse()))
     assert {name: loaded[name] for name in did} == did
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """The config.json of a run with flags of its own."""
+    args = parse('--recipe', 'paper', '--crop_size', '257', '--no_random_flip', '--epochs', '3',
+                 '--dataset_dir', write_dataset(tmp_path / 'data'), '--model_dir', str(tmp_path),
+                 '--num_threads', '1', '--time_limit', '5')
+    args.number_of_classes = 3
+    config.save(args, str(tmp_path))
+    return str(tmp_path / config.CONFIG_NAME)
+
+
+def test_flags_of_a_run_are_the_defaults_of_another_but_for_place_and_time(earlier):
+    args, plain = parse('--config', earlier, '--crop_size', '129', '--random_flip'), parse()
+    assert (args.recipe, args.optimizer, args.batch_size, args.epochs) == (
+        'paper', 'momentum', 16, 3)
+    assert args.crop_size == 129 and args.random_flip
+    for name in ('dataset_dir', 'model_dir', 'num_threads', 'time_limit', 'number_of_classes'):
+        assert getattr(args, name) == getattr(plain, name)
+    assert set(vars(args)) == set(vars(plain))
+    assert parse('--config', earlier, '--max_steps', '7').epochs is None
+
+
+def test_rates_of_a_run_follow_another_stride_unless_they_were_chosen(earlier, run):
+    at_8 = parse('--config', earlier, '--output_stride', '8')
+    assert at_8.aspp_rates == [12, 24, 36] and at_8.multi_grid == [1, 2, 4]
+    edit(run[1], lambda values: values['flags'].update(aspp_rates=[3, 5, 7]))
+    assert parse('--config', os.path.join(run[1], 'config.json'),
+                 '--output_stride', '8').aspp_rates == [3, 5, 7]
+
+
+def test_a_config_that_is_none_and_flags_that_say_the_same_are_refused(capsys, tmp_path, earlier):
+    assert 'none.json cannot be read (No such file' in refuse(capsys, '--config', 'none.json')
+    files.write_json([], str(tmp_path / 'list.json'))
+    assert 'has no "flags"' in refuse(capsys, '--config', str(tmp_path / 'list.json'))
+    files.write_json({'flags': {'speed': 1}}, str(tmp_path / 'other.json'))
+    assert 'does not know: speed' in refuse(capsys, '--config', str(tmp_path / 'other.json'))
+    assert '--config and --recipe' in refuse(capsys, '--config', earlier, '--recipe', 'post')
+    assert '--max_steps and --epochs' in refuse(capsys, '--max_steps', '3', '--epochs', '1')
+
+
+@pytest.mark.parametrize('flags, max_steps', [
+    (['--epochs', '2'], 5),  # 20 images
+    (['--epochs', '3', '--overfit', '3'], 3),  # 9 images
+    ([], 30000)])
+def test_epochs_are_so_many_steps(flags, max_steps):
+    args = parse('--batch_size', '4', *flags)
+    config.resolve_steps(args, descriptor.create('toy', ['a', 'b'], 255, {
+        'train': {'num_examples': 10, 'shards': ['a']}}))
+    assert args.max_steps == max_steps
 
 
 def test_write_json_replaces_the_file_and_leaves_nothing_else(tmp_path):
