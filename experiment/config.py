@@ -26,6 +26,12 @@ POST_CONFIG_NAME = 'data.json'
 FORMAT_VERSION = 4
 
 
+def resolve(args, info):
+    """Fills in what hangs on the data set: see `resolve_classes` and `resolve_steps`."""
+    resolve_classes(args, info)
+    resolve_steps(args, info)
+
+
 def resolve_classes(args, info):
     """Fills in `args.number_of_classes` from the data set, or checks it against it.
 

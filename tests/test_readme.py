@@ -180,8 +180,8 @@ def test_a_command_of_a_page_is_taken_as_printed(words, monkeypatch):
         return
     real = command_line.Parser.parse_args
 
-    def parse_args(parser, argv=None):
-        real(parser, argv)
+    def parse_args(parser, argv=None, namespace=None):
+        real(parser, argv, namespace)
         raise Parsed
     monkeypatch.setattr(command_line.Parser, 'parse_args', parse_args)
     module = importlib.import_module(os.path.splitext(words[1])[0].replace('/', '.'))
