@@ -3,9 +3,9 @@
     python benchmarks/speed.py
     python benchmarks/speed.py --tasks inference --crop_size 257 --num_rounds 3
 
-Steps of all contenders are run in turn, each in a process of its own environment, so that the
-ratios hold on a noisy machine. Writes benchmarks/RESULTS.md. What this machine cannot run is
-named there, not left out in silence.
+Steps of all contenders are run in turn (of large batches those of PyTorch and one other), each in
+a process of its own environment, so that the ratios hold on a noisy machine. Writes
+benchmarks/RESULTS.md. What this machine cannot run is named there, not left out in silence.
 """
 import datetime
 import json
@@ -26,6 +26,7 @@ from runtime import machine  # noqa: E402
 RESULTS_PATH = os.path.join(measuring.ROOT, 'benchmarks', 'RESULTS.md')
 TORCH_VERSION = '2.13.0'
 TORCH_FOLDER = os.path.join(measuring.ROOT, '.venv-torch')
+SMALL_BATCH = 2  # of which all contenders fit into memory at once
 # (batch size, output stride).
 SIZES = ((2, 16), (8, 16), (2, 8))
 OWN, TORCH = 'benchmarks/own_network.py', 'benchmarks/torch_network.py'
@@ -95,20 +96,39 @@ def runnable(pythons, missing, features):
 
 
 def measure(pythons, names, setting, num_rounds, log_path):
-    """Runs a setting by all contenders. Returns dict from name to `turns.Timed`."""
+    """Runs a setting by contenders in turn.
+
+    All are in memory at once; of large batches one and `BASE` alone.
+
+    Returns:
+      Dict from name to `turns.Timed`, and dict from name to how many times as fast as `BASE` it
+      is, the median of the rounds.
+    """
+    if setting.get('batch_size', 0) > SMALL_BATCH and len(names) > 2:
+        timed, ratios = {}, {}
+        for name in names:
+            if name != BASE:
+                for all_found, found in zip((timed, ratios), measure(
+                        pythons, [name] + [BASE] * (BASE in names), setting, num_rounds,
+                        log_path)):
+                    all_found.update(found)
+        return timed, ratios
     commands = {}
     for name in names:
         environment, program, own, _ = CONTENDERS[name]
         commands[name] = [pythons[environment], os.path.join(measuring.ROOT, program),
                           json.dumps(dict(setting, **own))]
-    return turns.take_turns(commands, num_rounds, log_path)
+    timed = turns.take_turns(commands, num_rounds, log_path)
+    base = timed[BASE].seconds if BASE in timed else ()
+    return timed, {name: statistics.median(of_base / own for of_base, own in zip(
+        base, one.seconds)) for name, one in timed.items() if base}
 
 
-def table(timed, setting, limit):
+def table(timed, ratios, setting, limit):
     """Writes a table of one setting.
 
     Args:
-      timed: dict from name to `turns.Timed`.
+      timed, ratios: as of `measure`.
       setting: dict, see `own_network.build`.
       limit: float, floating-point operations a second of the machine in float32.
 
@@ -126,8 +146,7 @@ def table(timed, setting, limit):
         '| --- | --- | --- | --- | --- |']
     for name, one in timed.items():
         rates = sorted(setting['batch_size'] / seconds for seconds in one.seconds)
-        ratio = '' if BASE not in timed else '%.2f' % statistics.median(
-            base / own for base, own in zip(timed[BASE].seconds, one.seconds))
+        ratio = '%.2f' % ratios[name] if name in ratios else ''
         share = '' if operations is None or 'bf16' in name else '%.0f%%' % (
             100 * operations / statistics.median(one.seconds) / limit)
         lines.append('| %s | %.2f (%.2f to %.2f) | %s | %s | %.0f |' % (
@@ -147,7 +166,7 @@ def sizes_table(pythons, names, args, log_path):
         setting = {'task': 'sizes', 'resnet_model': args.resnet_model, 'output_stride': 16}
         one, many = [
             measure(pythons, [name], dict(setting, are_different=are_different), args.num_rounds,
-                    log_path)[name] for are_different in (False, True)]
+                    log_path)[0][name] for are_different in (False, True)]
         rates = [timed.about['pictures'] / statistics.median(timed.seconds)
                  for timed in (one, many)]
         lines.append('| %s | %.2f | %.2f | %.2f |' % (name, *rates, rates[0] / rates[1]))
@@ -162,14 +181,14 @@ def main(argv=None):
         names, absent = runnable(pythons, missing, processor.features)
         native = [name for name in names if name.endswith(', native')]
         log_path = os.path.join(tempfile.gettempdir(), 'bench.log')
-        products = measure(pythons, native, {'task': 'product'}, args.num_rounds, log_path)
+        products, _ = measure(pythons, native, {'task': 'product'}, args.num_rounds, log_path)
         limit = max(one.about['operations'] / min(one.seconds) for one in products.values())
         lines = []
         for task in args.tasks:
             for batch_size, output_stride in SIZES:
                 setting = {'task': task, 'batch_size': batch_size, 'crop_size': args.crop_size,
                            'output_stride': output_stride, 'resnet_model': args.resnet_model}
-                added = table(measure(pythons, names, setting, args.num_rounds, log_path),
+                added = table(*measure(pythons, names, setting, args.num_rounds, log_path),
                               setting, limit)
                 print('\n'.join(added), flush=True)
                 lines += added

@@ -14,7 +14,7 @@ TIMED = {'TensorFlow 2.21, native': turns.Timed([1.0, 1.0, 2.0], {
 
 
 def test_rates_ratios_and_shares():
-    lines = speed.table(TIMED, SETTING, 100e9)
+    lines = speed.table(TIMED, {'TensorFlow 2.21, native': 2, 'PyTorch': 1}, SETTING, 100e9)
     assert lines[1] == '### Training, batch 2, output stride 16'
     assert '| TensorFlow 2.21, native | 2.00 (1.00 to 2.00) | 2.00 | 50% | 100 |' in lines
     assert '| PyTorch | 1.00 (1.00 to 1.00) | 1.00 | 25% | 90 |' in lines
@@ -23,7 +23,7 @@ def test_rates_ratios_and_shares():
 def test_networks_that_differ_are_not_compared():
     other = TIMED['PyTorch']._replace(about={'parameters': 8})
     with pytest.raises(UserError, match="'PyTorch': 8"):
-        speed.table(dict(TIMED, PyTorch=other), SETTING, 1e9)
+        speed.table(dict(TIMED, PyTorch=other), {}, SETTING, 1e9)
 
 
 def test_what_cannot_run_here_is_named():
@@ -35,13 +35,33 @@ def test_what_cannot_run_here_is_named():
     assert not speed.runnable(pythons, {}, frozenset(['bf16']))[1]
 
 
+@pytest.mark.parametrize('batch_size, groups', [
+    (2, [['a', 'b', 'PyTorch']]), (8, [['a', 'PyTorch'], ['b', 'PyTorch']])])
+def test_of_large_batches_two_are_in_memory_and_each_ratio_is_of_its_own_turns(
+        batch_size, groups, monkeypatch):
+    started = []
+
+    def take_turns(commands, num_rounds, log_path):
+        started.append(sorted(commands, key=str.swapcase))
+        base = float(2 ** len(started))  # the machine is slower each time
+        return {name: turns.Timed([base / (1 if name == 'PyTorch' else 2)] * num_rounds, {}, 1.0)
+                for name in commands}
+    monkeypatch.setattr(turns, 'take_turns', take_turns)
+    monkeypatch.setattr(speed, 'CONTENDERS', dict.fromkeys(
+        ['a', 'b', 'PyTorch'], ('tf2', 'program', {}, None)))
+    timed, ratios = speed.measure({'tf2': 'python'}, ['a', 'b', 'PyTorch'],
+                                  {'batch_size': batch_size}, 3, 'log')
+    assert started == groups
+    assert ratios == {'a': 2, 'b': 2, 'PyTorch': 1} and set(timed) == set(ratios)
+
+
 def test_the_page_holds_every_setting(tmp_path, monkeypatch, capsys):
     asked = []
 
     def measure(pythons, names, setting, num_rounds, log_path):
         asked.append(setting['task'])
         about = {'parameters': 7, 'operations': 1e9, 'pictures': 10}
-        return {name: turns.Timed([1.0] * num_rounds, about, 1.0) for name in names}
+        return {name: turns.Timed([1.0] * num_rounds, about, 1.0) for name in names}, {}
     monkeypatch.setattr(speed, 'environments', lambda: ({}, {'torch': 'no wheel'}))
     monkeypatch.setattr(speed, 'measure', measure)
     speed.main(['--tasks', 'inference', '--output', str(tmp_path / 'page.md')])
