@@ -210,11 +210,12 @@ def test_init_from_takes_the_weights_and_starts_at_step_0(flags, tmp_path, capsy
         np.testing.assert_array_equal(second[name], reader.get_tensor(name))
 
 
-def build(flags_list):
+def build(flags_list, loss_weights=None):
     args = train_flags.parse(flags_list)
     info = descriptor.load(args.dataset_dir)
     config.resolve_classes(args, info)
-    return train.build_train_graph(args, info, network.options_of(args))
+    return train.build_train_graph(args, info, network.options_of(args),
+                                   loss_weights=loss_weights)
 
 
 def test_network_flags_reach_the_graph(flags):
@@ -261,15 +262,17 @@ def test_slots_stand_in_the_scope_of_the_post(flags):
     assert all(name.startswith('optimizer_vars/') for name in others - {'global_step'})
 
 
-def test_the_seed_decides_initialisation_and_data(flags, tmp_path):
-    for name, seed in (('a', 1), ('b', 1), ('c', 2)):
-        train.main(flags(model_dir=tmp_path / name, seed=seed, max_steps=1,
-                         starting_learning_rate=0))
-    a, b, c = (weights_of(str(tmp_path / name)) for name in 'abc')
-    kernel, mean = 'resnet_v2_tiny/conv1/weights', 'resnet_v2_tiny/postnorm/moving_mean'
-    np.testing.assert_array_equal(a[kernel], b[kernel])
-    np.testing.assert_allclose(a[mean], b[mean], rtol=1e-3, atol=1e-5)
-    assert np.abs(a[kernel] - c[kernel]).max() > 0.01
+def test_the_seed_decides_initialisation_and_data(flags):
+    def first_step(seed):
+        graph = build(flags(seed=seed))
+        with graph.graph.as_default(), tf.Session() as session:
+            session.run([tf.global_variables_initializer(), graph.initializer])
+            kernel = graph.graph.get_tensor_by_name('resnet_v2_tiny/conv1/weights:0')
+            return session.run([kernel, graph.step.losses.total])
+    (a, loss_a), (b, loss_b), (c, loss_c) = (first_step(seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(a, b)
+    assert loss_a == pytest.approx(loss_b, rel=1e-3)
+    assert np.abs(a - c).max() > 0.01
 
 
 @pytest.fixture
@@ -799,20 +802,23 @@ def test_averages_begin_with_the_weights_of_init_from(flags, tmp_path):
     np.testing.assert_allclose(second[name + weights.AVERAGED], second[name], rtol=1e-6)
 
 
+def first_loss(graph):
+    """The cross-entropy of the first batch."""
+    with graph.graph.as_default(), tf.Session() as session:
+        session.run([tf.global_variables_initializer(), graph.initializer])
+        return session.run(graph.step.losses.cross_entropy)
+
+
 def test_class_weights_and_hard_examples_reach_the_loss(flags, tmp_path):
-    losses = {}
-    for name, changes in (('plain', {}), ('even', dict(class_weights='[1, 1, 1, 1, 1, 1]')),
-                          ('first', dict(class_weights='[1, 0, 0, 0, 0, 0]')),
-                          ('hard', dict(hard_example_fraction=0.1))):
-        if 'class_weights' in changes:
-            path = tmp_path / (name + '.json')
-            path.write_text(changes['class_weights'])
-            changes = {'class_weights': path}
-        train.main(flags(model_dir=tmp_path / name, max_steps=1, **changes))
-        losses[name] = events(str(tmp_path / name))[1][1, 'loss/cross_entropy']
-    assert losses['even'] == pytest.approx(losses['plain'], rel=1e-4)
-    assert abs(losses['first'] - losses['plain']) > 0.01 * losses['plain']
-    assert losses['hard'] > 1.2 * losses['plain']
+    path = tmp_path / 'weights.json'
+    path.write_text('[1, 0, 0, 0, 0, 0]')
+    train.main(flags(max_steps=1, class_weights=path))
+    first = events(str(tmp_path / 'run'))[1][1, 'loss/cross_entropy']
+    plain = first_loss(build(flags()))
+    assert first_loss(build(flags(), [1] * 6)) == pytest.approx(plain, rel=1e-4)
+    assert first_loss(build(flags(), [1] + [0] * 5)) == pytest.approx(first, rel=1e-4)
+    assert abs(first - plain) > 0.01 * plain
+    assert first_loss(build(flags(hard_example_fraction=0.1))) > 1.2 * plain
 
 
 def test_panels_show_image_label_prediction_and_error():
