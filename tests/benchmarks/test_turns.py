@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import subprocess
 import sys
 
@@ -30,7 +31,9 @@ def test_steps_of_warm_processes_are_run_in_turn(tmp_path, capsys):
     assert steps.read_text() == 'aabb' + 'ababab'
     assert set(timed) == {'first', 'second'} and timed['second'].about == {'letter': 'b'}
     assert len(timed['first'].seconds) == 3 and min(timed['first'].seconds) > 0
-    assert 1 < timed['first'].peak_mib < 1000
+    # Linux counts what the process that starts them held at that moment, too.
+    own_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    assert 1 < timed['first'].peak_mib < 1000 + own_mib
     printed = capsys.readouterr().out
     assert 'broken: ' in printed and 'absent: ' in printed and log in printed
     assert 'no torch' in open(log).read()

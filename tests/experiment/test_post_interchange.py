@@ -6,6 +6,7 @@ import test
 import numpy as np
 import pytest
 
+import metrics
 import network
 import train
 from common.errors import UserError
@@ -217,8 +218,8 @@ def test_run_of_the_post_is_scored_on_its_own_records(post_run, raw_dir, tmp_pat
         for index in range(3):
             image, labels = example(index)
             predictions = session.run(logits, {images: image[np.newaxis]}).argmax(axis=3)[0]
-            matrix = matrix + test.metrics.confusion_matrix(labels, predictions, 21, 255)
-    assert written['benchmark']['mean_iou'] == pytest.approx(test.metrics.scores(matrix).mean_iou)
+            matrix = matrix + metrics.confusion_matrix(labels, predictions, 21, 255)
+    assert written['benchmark']['mean_iou'] == pytest.approx(metrics.scores(matrix).mean_iou)
 
 
 def test_training_starts_from_the_posts_weights_on_its_records(post_run, raw_dir, tmp_path,
