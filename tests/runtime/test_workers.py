@@ -174,7 +174,8 @@ def test_a_worker_that_ends_or_stops_within_a_sum_ends_the_other(shapes_dir, tmp
     assert status == 0, output
     ends = json.loads((tmp_path / 'ends.json').read_text())
     for number, (addresses, victim, signal_number) in enumerate(groups):
-        line = (tmp_path / ('%d.%d' % (number, 1 - victim))).read_text().strip()
+        # TensorFlow 2.21 may say in words of its own that a sum was cut off, before.
+        line = (tmp_path / ('%d.%d' % (number, 1 - victim))).read_text().strip().splitlines()[-1]
         status, seconds = ends[number][1 - victim]
         is_stopped = signal_number == signal.SIGSTOP
         assert status == 1 and 0 < seconds < timeout * is_stopped + 4, (ends, line)
