@@ -39,7 +39,9 @@ LATER_FIELDS = ('colors', 'bands', 'value_range')
 _HOW_TO_BUILD = '''Build one first, in one of these ways:
   %s --voc_root VOCdevkit/VOC2012 --output_dir DIR
       and with --sbd_root benchmark_RELEASE/dataset the post's split
-  %s --images DIR --masks DIR --classes FILE --validation_fraction 0.2 --output_dir DIR
+  %s EXPORT --output_dir DIR
+      what a labelling tool or a public data set has in the folder EXPORT; of folders of your own
+      with --images DIR --masks DIR --classes FILE --validation_fraction 0.2 in its place
   %s --output_dir DIR'''
 
 

@@ -20,6 +20,7 @@ from dataset import descriptor  # noqa: E402
 from evaluation import (contrast, contrast_report, examples, results,  # noqa: E402
                         whole_split)
 from experiment import loading  # noqa: E402
+from inference import options  # noqa: E402
 from runtime.devices import set_up  # noqa: E402
 
 PAGE_NAME = 'compare.html'
@@ -33,9 +34,7 @@ def parse_flags(argv=None):
     parser.add_argument('--split', default='test', help='of runs (default: test)')
     parser.add_argument('--dataset_dir', help="of runs (default: each run's own)")
     parser.add_argument('--output_dir', default='compared', help='default: %(default)s')
-    parser.add_argument('--gpu_id', help='the GPUs to use; -1: none')
-    parser.add_argument('--allow_unsupported_gpu', action='store_true',
-                        help='go on with a GPU that this TensorFlow is not built for')
+    options.add_gpu_flags(parser)
     return parser.parse_args(argv)
 
 

@@ -4,7 +4,6 @@ import heapq
 import os
 from collections import namedtuple
 
-
 from common import files, html
 from dataset import palette
 from evaluation import label_quality

@@ -34,6 +34,11 @@ def add_checkpoint_flags(parser):
     parser.add_argument('--output_stride', type=flag_types.whole_number,
                         choices=architecture.OUTPUT_STRIDES,
                         help='default: that of the run; the ASPP rates are adapted')
+    add_gpu_flags(parser)
+
+
+def add_gpu_flags(parser):
+    """Adds --gpu_id and --allow_unsupported_gpu to the `argparse.ArgumentParser`."""
     parser.add_argument('--gpu_id', help='the GPUs to use; -1: none')
     parser.add_argument('--allow_unsupported_gpu', action='store_true',
                         help='go on with a GPU that this TensorFlow is not built for')

@@ -134,11 +134,7 @@ class Images:
     """
 
     def __init__(self, directory):
-        self._directory, self._by_name = directory, {}
-        for path in file_names.walk(directory):
-            if file_names.is_image_extension(os.path.splitext(path)[1].lower()):
-                name = file_names.composed(os.path.basename(path))
-                self._by_name.setdefault(name, []).append(path)
+        self._directory, self._by_name = directory, looking.images_by_name(directory)
 
     def name_of(self, path):
         """Returns the path below the folder."""

@@ -22,13 +22,20 @@ def problem(segmentation, height, width):
         if not isinstance(polygon, list) or not all(
                 type(value) in (int, float) and math.isfinite(value) for value in polygon):
             return 'has a polygon that is no list of x1, y1, x2, y2, ...: export it again'
-        if len(polygon) < _FEWEST_NUMBERS or len(polygon) % 2:
-            return ('has a polygon of %d numbers; three points or more are x1, y1, x2, y2, x3, '
-                    'y3, ...: mend or delete it' % len(polygon))
-        farthest = max(polygon, key=abs)
-        if abs(farthest) > _FARTHEST * max(height, width):
-            return ('has a polygon with the coordinate %g in an image of [%d, %d]: mend or delete '
-                    'it' % (farthest, height, width))
+        wrong = problem_of_polygon(polygon, height, width)
+        if wrong:
+            return 'has a polygon %s: mend or delete it' % wrong
+    return None
+
+
+def problem_of_polygon(polygon, height, width):
+    """Says what keeps finite numbers from being a polygon that can be drawn; None for nothing."""
+    if len(polygon) < _FEWEST_NUMBERS or len(polygon) % 2:
+        return ('of %d numbers; three points or more are x1, y1, x2, y2, x3, y3, ...'
+                % len(polygon))
+    farthest = max(polygon, key=abs)
+    if abs(farthest) > _FARTHEST * max(height, width):
+        return 'with the coordinate %g in an image of [%d, %d]' % (farthest, height, width)
     return None
 
 

@@ -41,7 +41,7 @@ def read(directory, args):
         raise UserError('%s holds no JSON. Masks as PNG or NPY (task-1-annotation-1-...) do not '
                         'say of which image they are: export "JSON" instead, and put the images '
                         'beside it.' % directory)
-    images, examples, labels = _images_by_name(directory), {}, set()
+    images, examples, labels = looking.images_by_name(directory), {}, set()
     problems, counts = [], collections.Counter()
     for path in paths:
         for task in _tasks(path):
@@ -167,14 +167,6 @@ def _numbers(value, height, width):
     return 'polygon', objects.box_corners(
         left, top, left + across(value['width']), top + down(value['height']), degrees,
         (left, top))
-
-
-def _images_by_name(directory):
-    by_name = collections.defaultdict(list)
-    for path in file_names.walk(directory):
-        if file_names.is_image_extension(os.path.splitext(path)[1].lower()):
-            by_name[file_names.composed(os.path.basename(path))].append(path)
-    return by_name
 
 
 def _find_image(data, images):

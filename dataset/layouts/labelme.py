@@ -94,8 +94,7 @@ def _tell_unlabelled(folder, examples):
     """Says how many images of the folder no file annotates."""
     used = {os.path.realpath(example.image) for example in examples
             if not isinstance(example.image, bytes)}
-    left = [path for path in file_names.walk(folder) if file_names.is_image_extension(
-        os.path.splitext(path)[1].lower()) and os.path.realpath(path) not in used]
+    left = [path for path in looking.images_below(folder) if os.path.realpath(path) not in used]
     if left:
         print('%d images without JSON are left out, as %s.' % (len(left), left[0]))
 

@@ -1,4 +1,7 @@
 """What layouts ask of a folder: its files, their heads, splits by the names of its folders."""
+import collections
+import os
+
 from common.errors import UserError
 from dataset.sources import file_names, folder
 
@@ -9,6 +12,20 @@ _SHOWN = 10
 def files_below(directory, ending):
     """Returns the sorted paths of the files under a folder whose names end so, hidden ones not."""
     return [path for path in file_names.walk(directory) if path.lower().endswith(ending)]
+
+
+def images_below(directory):
+    """Returns the sorted paths of the images under a folder, by their extensions."""
+    return [path for path in file_names.walk(directory)
+            if file_names.is_image_extension(os.path.splitext(path)[1].lower())]
+
+
+def images_by_name(directory):
+    """Returns a dict from the names of the images under a folder to lists of their paths."""
+    by_name = collections.defaultdict(list)
+    for path in images_below(directory):
+        by_name[file_names.composed(os.path.basename(path))].append(path)
+    return by_name
 
 
 def heads(directory, ending, number=3):

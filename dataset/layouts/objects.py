@@ -36,8 +36,9 @@ def check(kind, numbers, height, width):
     """Raises `WrongObjectError` unless an object can be drawn on an image of this size."""
     if not all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
         raise WrongObjectError('holds what is no number')
-    if kind == 'polygon' and (len(numbers) < 6 or len(numbers) % 2):
-        raise WrongObjectError('is a polygon of %d points, not 3 or more' % (len(numbers) // 2))
+    problem = kind == 'polygon' and coco_shapes.problem_of_polygon(numbers, height, width)
+    if problem:
+        raise WrongObjectError('is a polygon ' + problem)
     if kind == 'runs':
         left, top, box_width, box_height = numbers[:4]
         if min(left, top, box_width - 1, box_height - 1) < 0 or (

@@ -153,7 +153,7 @@ def test_a_label_background_hides_what_lies_below_and_stays_class_0(tmp_path):
      'box of 3x3 at 10, 0 .* does not fit into the image of 12x9'),
     ('<mask label="car" rle="0, x" left="8" top="0" width="3" height="3"></mask>',
      'has numbers that cannot be read: 0, x'),
-    ('<polygon label="car" points="0.00,5.00;3.00,5.00"></polygon>', '2 points, not 3 or more'),
+    ('<polygon label="car" points="0.00,5.00;3.00,5.00"></polygon>', 'is a polygon of 4 numbers'),
     ('<box label="car" xtl="0" ytl="0" xbr="1"></box>', 'has None as ybr'),
     ('<box label="car" xtl="0" ytl="0" xbr="1" ybr="inf"></box>', "has 'inf' as ybr"),
     ('<star label="car"></star>', 'of a kind that is not known: delete it in CVAT')])

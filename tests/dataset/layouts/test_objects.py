@@ -32,6 +32,12 @@ def test_later_objects_lie_above_and_without_a_size_it_is_that_of_the_image():
     assert labels.tolist() == [[1, 1, 1, 2, 2, 0], [0, 0, 0, 0, 0, 0]]
 
 
+def test_a_polygon_far_outside_is_refused_before_its_outline_fills_the_memory():
+    objects.check('polygon', [-40, 0, 3, 0, 3, 3], 5, 5)
+    with pytest.raises(objects.WrongObjectError, match=r'coordinate 1e\+09 in an image of \[5, 5'):
+        objects.check('polygon', [1e9, 0, 3, 0, 3, 3], 5, 5)
+
+
 def test_what_is_no_finite_number_is_refused():
     for value in (float('nan'), float('inf'), '1', None, True):
         with pytest.raises(objects.WrongObjectError, match='no number'):
