@@ -19,6 +19,7 @@ from benchmarks import turns  # noqa: E402
 
 UNITS = {'resnet_v2_50': (3, 4, 6, 3), 'resnet_v2_101': (3, 4, 23, 3)}
 NUM_CLASSES, IGNORE_LABEL = 21, 255
+PRODUCT_SIZE = 4096  # of own_network.py
 
 
 def conv_bn(inputs, outputs, size, rate=1, stride=1, relu=True):
@@ -78,8 +79,17 @@ class DeepLab(nn.Module):
                                       align_corners=True)
 
 
+def build_product(precision):
+    """Builds a step that multiplies two matrices, as `own_network.build` does."""
+    dtype = {'fp32': torch.float32, 'bf16': torch.bfloat16}[precision]
+    factors = [torch.rand(PRODUCT_SIZE, PRODUCT_SIZE).to(dtype) for _ in 'ab']
+    return lambda: torch.mm(*factors), {'operations': 2 * PRODUCT_SIZE ** 3}
+
+
 def build(setting):
     """Builds a step, as `own_network.build`; way is 'fp32', 'bf16' or 'bf16 compiled'."""
+    if setting['task'] == 'product':
+        return build_product(setting['precision'])
     torch.manual_seed(0)
     network = DeepLab(setting['resnet_model'], setting['output_stride']).to(
         memory_format=torch.channels_last)
