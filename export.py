@@ -62,7 +62,7 @@ def export(flags):
         publishing.check_loadable(flags.output_dir)
     versions = publishing.versions_of(flags.formats)
     run = loading.named(loading.load_run(flags.checkpoint, flags.output_stride), flags.classes)
-    print(set_up(flags.gpu_id, allow_unsupported_gpu=flags.allow_unsupported_gpu), flush=True)
+    print(set_up(flags), flush=True)
     with publishing.published(flags.output_dir) as folder:
         print('%s at output stride %d as %s.' % (
             run.checkpoint, run.args.output_stride, ', '.join(flags.formats)), flush=True)

@@ -36,6 +36,7 @@ def parse_flags(argv=None):
     """Parses the flags of `predict.py`."""
     parser = command_line.Parser(__doc__)
     options.add_checkpoint_flags(parser)
+    options.add_speed_flags(parser)
     parser.add_argument('--input', required=True, nargs='+', metavar='PATH',
                         help='pictures, videos, folders of them (subfolders included), and '
                              'patterns such as "photos/**/*.jpg"')
@@ -73,7 +74,7 @@ def predict(flags):
     # The pictures of VOC's own test set have no labels: they come as a folder.
     submission_dir = flags.save_submission and submission.folder_in(
         '', flags.save_submission, 'test', run.info.class_names)
-    print(set_up(flags.gpu_id, allow_unsupported_gpu=flags.allow_unsupported_gpu), flush=True)
+    print(set_up(flags), flush=True)
     result = folder.place(RESULT_NAME)
     with restored.Predictor(run, passes) as predictor:
         print('%s on %d inputs, output stride %d.'

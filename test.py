@@ -35,6 +35,7 @@ def parse_flags(argv=None):
                              'pass of the network')
     options.add_flags(parser)
     options.add_worker_flags(parser)
+    options.add_speed_flags(parser)
     return parser.parse_args(argv)
 
 
@@ -56,7 +57,7 @@ def score(flags, passes, run, dataset_dir, info, group):
     output_dir = flags.output_dir or os.path.join(run.run_dir, 'results_' + flags.split)
     submission_dir = flags.save_submission and submission.folder_in(
         output_dir, flags.save_submission, flags.split, info.class_names)
-    print(set_up(flags.gpu_id, flags.num_threads, flags.allow_unsupported_gpu), flush=True)
+    print(set_up(flags), flush=True)
     whole_split.score(run, dataset_dir, info, flags.split, output_dir, passes, flags.post_scores,
                       submission_dir, group)
     if submission_dir and group.is_chief:

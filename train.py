@@ -148,7 +148,7 @@ def train(args, stop, group):
     with RunDirectory(args) if group.is_chief else WorkerDirectory() as run_dir:
         info = descriptor.load(args.dataset_dir)
         config.resolve(args, info)
-        print(set_up(args.gpu_id, args.num_threads, args.allow_unsupported_gpu), flush=True)
+        print(set_up(args), flush=True)
         run_dir.find_start(group)  # with TensorFlow, which reads the number of threads once
         if group.of_chief(lambda: run_dir.is_finished(run_dir.start_step, split_of(args, info))):
             print(run_dir.describe_finished())

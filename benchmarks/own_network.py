@@ -20,7 +20,7 @@ from dataset import voc  # noqa: E402
 from experiment import train_flags  # noqa: E402
 from resnet.architecture import Convolutions  # noqa: E402
 from runtime import slim, tf  # noqa: E402
-from runtime.devices import session_config  # noqa: E402
+from runtime.devices import Settings, session_config, set_up  # noqa: E402
 
 PRODUCT_SIZE = 4096  # of the matrices whose product shows what the machine can do
 # Pictures of a step of the task 'sizes', and the pixels of each, about.
@@ -46,11 +46,13 @@ def build(setting):
     Args:
       setting: dict with task: 'product', or 'training' and 'inference', for which it has
         batch_size and crop_size, or 'sizes', for which it has are_different, whether no two
-        pictures have one size. All but 'product' need what `options_of` reads.
+        pictures have one size. All but 'product' need what `options_of` reads. It may have
+        mixed_precision, as of the flag.
 
     Returns:
       (function that runs the step, dict with what the network is).
     """
+    set_up(Settings(gpu_id='-1', mixed_precision=setting.get('mixed_precision', 'off')))
     session = tf.Session(graph=tf.Graph(), config=session_config())
     with session.graph.as_default():
         tf.set_random_seed(0)

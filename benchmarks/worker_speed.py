@@ -26,7 +26,7 @@ from common import command_line, flag_types, scripts  # noqa: E402
 from common.errors import UserError  # noqa: E402
 from experiment import run_log, train_flags  # noqa: E402
 from runtime import channel, tf, workers  # noqa: E402
-from runtime.devices import set_up  # noqa: E402
+from runtime.devices import Settings, set_up  # noqa: E402
 
 # Of 20 logged ones, the first sets things up.
 STEPS = 22
@@ -83,7 +83,7 @@ def measure(data, pairs, flags, batch_size):
 def sum_numbers(path):
     """Measures sums by itself, as one of several workers; the chief writes the seconds of each."""
     with workers.joined(os.environ['TF_CONFIG'], dict) as group:
-        set_up(gpu_id='-1', num_threads=1)
+        set_up(Settings(gpu_id='-1', num_threads=1))
         group.start_server()
         with tf.Graph().as_default() as graph, tf.device(group.device):
             [total] = group.all_sum([tf.ones([SUMMED_NUMBERS])])

@@ -67,7 +67,7 @@ def _is_of(folder, run, about):
 
 def compare(flags):
     """Compares the two, prints the table and writes the page."""
-    print(set_up(flags.gpu_id, allow_unsupported_gpu=flags.allow_unsupported_gpu), flush=True)
+    print(set_up(flags), flush=True)
     folders = [results_of(path, flags) for path in flags.runs]
     scores = [contrast.load(folder) for folder in folders]
     contrast.check_alike(folders, scores)

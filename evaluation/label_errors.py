@@ -61,7 +61,7 @@ def find_label_errors(flags):
     run = loading.load_run(flags.checkpoint, flags.output_stride)
     dataset_dir, info = whole_split.data_set(run, flags.dataset_dir, flags.split)
     output_dir = flags.output_dir or os.path.join(run.run_dir, 'label_errors_' + flags.split)
-    print(set_up(flags.gpu_id, allow_unsupported_gpu=flags.allow_unsupported_gpu), flush=True)
+    print(set_up(flags), flush=True)
     print('%s on split "%s" of %s.' % (run.checkpoint, flags.split, dataset_dir), flush=True)
     with restored.Predictor(run, passes) as predictor:
         found = review(examples.read(info, dataset_dir, flags.split), predictor, info,

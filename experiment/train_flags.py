@@ -12,7 +12,7 @@ from common.flag_types import (any_number, decay_rate, non_negative_float,
 from experiment import recipes
 from network import INPUT_NORMALIZATIONS
 from resnet import architecture
-from runtime import workers
+from runtime import precision, workers
 
 
 class Flag(NamedTuple):
@@ -80,6 +80,11 @@ _RUN = (
     Flag('allow_unsupported_gpu', False,
          'go on with a GPU that this TensorFlow is not built for: stock 1.15 hangs or computes NaN '
          'on those of compute capability 8.0 or later', bool, since=3, is_free=True),
+    Flag('mixed_precision', 'off',
+         '16 bits where they are fast, float32 for weights, loss and statistics: bf16 on CPUs with '
+         'it and fp16 on GPUs with tensor cores, of TensorFlow 2; auto: where the device has it',
+         choices=precision.CHOICES, since=4, is_free=True),
+    Flag('xla', False, 'compile with XLA, on a GPU', bool, since=4, is_free=True),
     Flag('num_threads', None, 'of the CPU (default: one for each core)', positive_int, since=2,
          is_free=True),
     Flag('overfit', None,
@@ -206,7 +211,7 @@ FLAGS = tuple(flag for flags in GROUPS.values() for flag in flags)
 SWITCHES = frozenset(flag.name for flag in FLAGS if flag.type is bool)
 # What --config leaves alone: where a run reads and writes, and on what machine.
 _OF_PLACE = {'dataset_dir', 'model_dir', 'resume', 'gpu_id', 'allow_unsupported_gpu', 'num_threads',
-             'worker_timeout', 'time_limit', 'number_of_classes'}
+             'mixed_precision', 'xla', 'worker_timeout', 'time_limit', 'number_of_classes'}
 
 
 def pick(options, args):

@@ -8,7 +8,7 @@ from common import flag_types
 from common.errors import UserError
 from inference import submission
 from resnet import architecture
-from runtime import workers
+from runtime import precision, workers
 
 # scales: tuple of float. flip: bool. window: None, or int, the side of the squares that larger
 # images are cut into. overlap: int, pixels that neighbouring squares share at least.
@@ -27,7 +27,7 @@ _window = flag_types.number(int, 'a whole number of at least %d' % SMALLEST_WIND
 
 
 def add_checkpoint_flags(parser):
-    """Adds --checkpoint, --output_stride and the GPU's flags to the `argparse.ArgumentParser`."""
+    """Adds --checkpoint, --output_stride and the GPU's flags to an `argparse.ArgumentParser`."""
     parser.add_argument('--checkpoint', required=True,
                         help="a run directory (its best checkpoint), also one of the post's "
                              'code, or a checkpoint in one')
@@ -42,6 +42,14 @@ def add_gpu_flags(parser):
     parser.add_argument('--gpu_id', help='the GPUs to use; -1: none')
     parser.add_argument('--allow_unsupported_gpu', action='store_true',
                         help='go on with a GPU that this TensorFlow is not built for')
+
+
+def add_speed_flags(parser):
+    """Adds --mixed_precision and --xla to the `argparse.ArgumentParser`."""
+    parser.add_argument('--mixed_precision', choices=precision.CHOICES, default='off',
+                        help='as of train.py, whatever the run was trained with (default: '
+                             '%(default)s)')
+    parser.add_argument('--xla', action='store_true', help='compile with XLA, on a GPU')
 
 
 def add_classes_flag(parser):

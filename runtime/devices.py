@@ -2,9 +2,10 @@
 import contextlib
 import functools
 import os
+from typing import NamedTuple, Optional
 
 from common.errors import UserError
-from runtime import machine, standard_error_held, tf
+from runtime import machine, precision, standard_error_held, tf
 
 # How GPUs say, as another error, that they have no room: for what is copied to them, and
 # for a session where other processes hold their memory.
@@ -12,6 +13,9 @@ _MEMORY_TEXTS = ('Dst tensor is not initialized', 'CUDA_ERROR_OUT_OF_MEMORY',
                  'Status: out of memory')
 
 _num_threads = None
+# None, 'bf16' or 'fp16', see `precision`.
+_mixed_precision = None
+_has_xla = False
 
 
 def limit_threads(num_threads):
@@ -43,24 +47,42 @@ def select_gpu(gpu_id):
         os.environ['CUDA_VISIBLE_DEVICES'] = str(gpu_id)
 
 
-def set_up(gpu_id=None, num_threads=None, allow_unsupported_gpu=False):
-    """Chooses what computes; call before the first session.
+class Settings(NamedTuple):
+    """The flags that say what computes, under their names.
 
-    Args:
+    Attributes:
       gpu_id: as of `select_gpu`.
       num_threads: as of `limit_threads`.
       allow_unsupported_gpu: bool, whether to go on with a GPU that this TensorFlow is not built
         for.
+      mixed_precision: str, one of `precision.CHOICES`.
+      xla: bool, whether XLA compiles what it can.
+    """
+    gpu_id: Optional[str] = None
+    num_threads: Optional[int] = None
+    allow_unsupported_gpu: bool = False
+    mixed_precision: str = 'off'
+    xla: bool = False
+
+
+def set_up(flags):
+    """Chooses what computes; call before the first session.
+
+    Args:
+      flags: `Settings`, or parsed flags with some of its names; others have their defaults.
 
     Returns:
       str, a line that says what every later session computes on, and why a GPU that is there is
       not used.
 
     Raises:
-      UserError: a GPU that this TensorFlow hangs on.
+      UserError: a GPU that this TensorFlow hangs on, or what this device cannot do.
     """
-    select_gpu(gpu_id)
-    limit_threads(num_threads)
+    global _mixed_precision, _has_xla
+    settings = Settings(**{name: getattr(flags, name) for name in Settings._fields
+                           if hasattr(flags, name)})
+    select_gpu(settings.gpu_id)
+    limit_threads(settings.num_threads)
     try:
         present, is_silent = machine.gpus(), False
     except machine.NvidiaSmiError:
@@ -68,7 +90,7 @@ def set_up(gpu_id=None, num_threads=None, allow_unsupported_gpu=False):
     package = tensorflow_package()
     shown = machine.visible(present, os.environ.get('CUDA_VISIBLE_DEVICES'))
     is_cuda_build = tf.test.is_built_with_cuda()
-    if is_cuda_build and not allow_unsupported_gpu:
+    if is_cuda_build and not settings.allow_unsupported_gpu:
         check_supported(shown, package)
     # Without a GPU, TensorFlow 2 complains that there is none; with one, of what it lacks.
     quiet = contextlib.ExitStack() if present or is_silent else standard_error_held()
@@ -81,10 +103,27 @@ def set_up(gpu_id=None, num_threads=None, allow_unsupported_gpu=False):
         raise UserError('The GPU has no room for a session (%s). nvidia-smi lists the processes '
                         'that hold its memory: end them, or give --gpu_id of another GPU, or -1.'
                         % error.message.splitlines()[0])
+    if settings.xla and not num_used:
+        raise UserError('--xla: only GPUs are faster with it, and none computes here. Leave it '
+                        'out.')
+    _mixed_precision, _has_xla = precision.choose(
+        settings.mixed_precision, tf.__version__, machine.processor().features,
+        (shown or [machine.UNKNOWN_GPU])[0] if num_used else None), settings.xla
+    added = ' Mixed precision: %s.' % _mixed_precision if _mixed_precision else ''
     if is_silent and not num_used:
         return describe(0, [], [], package, False) + (
-            ' nvidia-smi does not answer: `make doctor` says more.')
-    return describe(num_used, shown, present, package, is_cuda_build, gpu_id)
+            ' nvidia-smi does not answer: `make doctor` says more.') + added
+    return describe(num_used, shown, present, package, is_cuda_build, settings.gpu_id) + added
+
+
+def mixed_precision():
+    """Returns None for float32 alone, 'bf16' or 'fp16': what `set_up` chose."""
+    return _mixed_precision
+
+
+def loss_scale():
+    """Returns int, what the loss is multiplied by where gradients are computed, see `precision`."""
+    return precision.LOSS_SCALES[_mixed_precision]
 
 
 def tensorflow_package():
@@ -174,6 +213,13 @@ def session_config():
         config.intra_op_parallelism_threads = _num_threads
         config.inter_op_parallelism_threads = _num_threads
     config.gpu_options.allow_growth = True
+    rewrites = config.graph_options.rewrite_options
+    if _mixed_precision == 'bf16':
+        rewrites.auto_mixed_precision_onednn_bfloat16 = rewrites.ON
+    elif _mixed_precision == 'fp16':
+        rewrites.auto_mixed_precision = rewrites.ON
+    if _has_xla:
+        config.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.ON_2
     return config
 
 

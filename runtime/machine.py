@@ -13,6 +13,7 @@ from collections import namedtuple
 # index: int, as nvidia-smi counts. capability: (major, minor), or None where the driver is too
 # old to tell. driver: str. memory_mib: int, or None.
 Gpu = namedtuple('Gpu', ['index', 'name', 'capability', 'driver', 'memory_mib', 'uuid'])
+UNKNOWN_GPU = Gpu(0, 'a GPU', None, '', None, '')  # nvidia-smi is not at hand
 # total, available: bytes that this process may use, or None where the system does not tell.
 Memory = namedtuple('Memory', ['total', 'available'])
 # name: str. cores: int, those that this process may use. features: frozenset of str.

@@ -4,6 +4,7 @@ from typing import List, NamedTuple, Optional
 
 import losses
 from runtime import tf
+from runtime.devices import loss_scale
 
 POLY_POWER = 0.9  # paper, section 4.1
 # The post's scope: its checkpoints keep the optimizer's slots here.
@@ -104,8 +105,23 @@ def build_hard_fraction(options, global_step):
     return 1.0 - (1.0 - options.hard_example_fraction) * tf.minimum(1.0, progress)
 
 
-def _norms(gradients):
-    return tf.stack([tf.norm(gradient) for gradient in gradients])
+def _scaled_gradients(loss, variables, loss_scale):
+    """Gradients by way of a scaled loss, so that small ones do not become 0 in 16 bits.
+
+    Args:
+      loss: float32 scalar tensor.
+      variables: list.
+      loss_scale: float, or float32 scalar tensor; 1 adds nothing to the graph.
+
+    Returns:
+      List of (gradient, variable). Unused variables, such as the backbone's postnorm, have none.
+    """
+    is_scaled = not isinstance(loss_scale, int) or loss_scale != 1
+    # Gated, so that no weight changes while another gradient still reads it.
+    gradients = tf.gradients(loss * loss_scale if is_scaled else loss, variables,
+                             gate_gradients=True)
+    return [(gradient / loss_scale if is_scaled else gradient, variable)
+            for gradient, variable in zip(gradients, variables) if gradient is not None]
 
 
 def build_train_step(logits, labels, ignore_label, options, global_step, learning_rate,
@@ -137,9 +153,7 @@ def build_train_step(logits, labels, ignore_label, options, global_step, learnin
         else:
             loss = losses.sum_losses(tf.div_no_nan(entropy, weight), losses.regularization())
             accumulate_op, sums = None, []
-            # Unused variables, such as the backbone's postnorm, have no gradient.
-            pairs = [pair for pair in optimizer.compute_gradients(loss.total, variables)
-                     if pair[0] is not None]
+            pairs = _scaled_gradients(loss.total, variables, loss_scale())
         # Here, for both, is the place of all that is done to gradients before they are applied.
         norms = tf.stack([tf.norm(gradient) for gradient, _ in pairs])
         with tf.control_dependencies([loss.total]):  # that of the weights before the step
@@ -169,8 +183,10 @@ def _of_parts(entropy, weight, variables, options, all_sum):
       (op that adds a part or None, `losses.Losses`, list of (gradient, variable), list of the
       variables to be set back to 0).
     """
-    pairs = [(gradient, variable) for gradient, variable in zip(
-        tf.gradients(entropy, variables), variables) if gradient is not None]
+    scale = loss_scale()
+    # The sum over the pixels of a part is as much larger than their mean.
+    pairs = _scaled_gradients(entropy, variables,
+                              scale if scale == 1 else scale / tf.maximum(weight, 1.0))
     variables = [variable for _, variable in pairs]
     for gradient, variable in pairs:
         gradient.set_shape(variable.shape)

@@ -89,10 +89,10 @@ def compute(folder, dataset_dir, argv, num_steps):
     import train
     from dataset import descriptor
     from experiment import train_flags
-    from runtime.devices import set_up
+    from runtime.devices import Settings, set_up
     from tests.helpers import tiny_runs, worker_job
     with agreement.joined({'worker_timeout': 20}, dataset_dir, stopping.StopRequest()) as group:
-        set_up(num_threads=1)
+        set_up(Settings(num_threads=1))
         group.start_server()
         found = worker_job.sums(group) if group.count > 1 else {}
         for num_parts in (2, 4):
@@ -231,10 +231,10 @@ def sum_faults(folder, dataset_dir, timeout, groups):
 def sum_on(dataset_dir, timeout, signal_number, fault):
     """Sums again and again, for ever or until the signal that this process gives itself."""
     from runtime import tf
-    from runtime.devices import set_up
+    from runtime.devices import Settings, set_up
     with scripts.ending_in_one_message(), agreement.joined(
             {'worker_timeout': timeout}, dataset_dir, stopping.StopRequest()) as group:
-        set_up(num_threads=1)
+        set_up(Settings(num_threads=1))
         group.start_server()
         with tf.Graph().as_default() as graph, tf.device(group.device):
             added = group.all_sum([tf.ones([2])])

@@ -18,6 +18,8 @@ def unchanged(monkeypatch):
     for name in ('CUDA_VISIBLE_DEVICES', 'CUDA_DEVICE_ORDER', 'OMP_NUM_THREADS'):
         monkeypatch.setenv(name, '')
         monkeypatch.delenv(name)
+    for name in ('_num_threads', '_mixed_precision', '_has_xla'):
+        monkeypatch.setattr(devices, name, getattr(devices, name))
     monkeypatch.setattr(devices, '_num_threads', None)
     monkeypatch.setattr(machine, 'processor', lambda: machine.Processor('', 4, frozenset()))
 
@@ -41,15 +43,16 @@ def test_set_up_refuses_only_what_is_shown_and_not_allowed(monkeypatch, tmp_path
     monkeypatch.setattr(tf.test, 'is_built_with_cuda', lambda: True)
     monkeypatch.setattr(devices, 'tensorflow_package', lambda: STOCK)
     with pytest.raises(UserError, match='GPU 1 '):
-        devices.set_up(gpu_id='1')
-    assert devices.set_up(**flags).startswith('Computing on 4 CPU cores (tensorflow-gpu 1.15.0).')
+        devices.set_up(devices.Settings(gpu_id='1'))
+    assert devices.set_up(devices.Settings(**flags)).startswith(
+        'Computing on 4 CPU cores (tensorflow-gpu 1.15.0).')
 
 
 def test_set_up_says_what_this_process_computes_on(monkeypatch, tmp_path):
     monkeypatch.setenv('PATH', str(tmp_path))
     name, version = devices.tensorflow_package()
     assert name in machine.TENSORFLOWS and version.startswith(tf.__version__)
-    text = devices.set_up('7', num_threads=1)
+    text = devices.set_up(devices.Settings('7', num_threads=1))
     assert text == ('Computing on 1 of 4 CPU cores (%s %s). --gpu_id 7: there is no GPU here.'
                     % (name, version))
     assert os.environ['CUDA_VISIBLE_DEVICES'] == '7' and os.environ['OMP_NUM_THREADS'] == '1'
@@ -58,7 +61,7 @@ def test_set_up_says_what_this_process_computes_on(monkeypatch, tmp_path):
 
 def test_nvidia_smi_that_fails_stops_no_run(monkeypatch, tmp_path):
     put_nvidia_smi_on_path(str(tmp_path), monkeypatch, 'exit 9')
-    assert devices.set_up('-1').startswith('Computing on 4 CPU cores (')
+    assert devices.set_up(devices.Settings('-1')).startswith('Computing on 4 CPU cores (')
 
 
 CPU = 'Computing on 4 CPU cores (%s %s).'
@@ -91,3 +94,28 @@ def test_a_gpu_that_the_environment_hides_is_said(monkeypatch):
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
     assert devices.describe(0, [], [TURING], STOCK, True).endswith(
         'Tesla T4) is not used: CUDA_VISIBLE_DEVICES= hides it.')
+
+
+def test_mixed_precision_is_a_rewrite_of_every_later_session(monkeypatch):
+    for chosen, switch in (('fp16', 'auto_mixed_precision'),
+                           ('bf16', 'auto_mixed_precision_onednn_bfloat16')):
+        monkeypatch.setattr(devices.precision, 'choose', lambda *_, **__: chosen)
+        if chosen == 'bf16' and tf.__version__.startswith('1.'):
+            continue
+        text = devices.set_up(devices.Settings('-1', mixed_precision=chosen))
+        assert text.endswith(' Mixed precision: %s.' % chosen)
+        assert devices.mixed_precision() == chosen
+        rewrites = devices.session_config().graph_options.rewrite_options
+        assert getattr(rewrites, switch) == rewrites.ON
+        assert devices.loss_scale() == {'fp16': 1024, 'bf16': 1}[chosen]
+    monkeypatch.undo()
+    devices.set_up(devices.Settings('-1'))
+    assert not devices.session_config().graph_options.rewrite_options.auto_mixed_precision
+
+
+def test_xla_without_a_gpu_is_refused(monkeypatch):
+    with pytest.raises(UserError, match='--xla: only GPUs are faster'):
+        devices.set_up(devices.Settings('-1', xla=True))
+    monkeypatch.setattr(devices, '_has_xla', True)
+    options = devices.session_config().graph_options.optimizer_options
+    assert options.global_jit_level == tf.OptimizerOptions.ON_2

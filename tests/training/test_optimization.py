@@ -100,6 +100,25 @@ def test_weight_decay_is_in_the_loss_and_the_gradients_of_a_step(parts):
 
 
 @pytest.mark.parametrize('parts', [1, 2])
+@pytest.mark.parametrize('scale, moved', [(1, 0.0), (1024, 1e-8)])
+def test_a_scaled_loss_keeps_gradients_that_16_bits_would_lose(monkeypatch, parts, scale, moved):
+    monkeypatch.setattr(optimization, 'loss_scale', lambda: scale)
+    args = train_flags.parse(['--optimizer', 'momentum', '--accumulate_steps', str(parts)])
+    with tf.Graph().as_default(), tf.Session() as session:
+        biases = slim.model_variable('biases', [2], initializer=tf.zeros_initializer())
+        # What fp16 holds begins at 6e-8; the gradient of one logit is half of 2e-8.
+        logits = 2e-8 * tf.cast(tf.cast(biases, tf.float16), tf.float32)
+        step = optimization.build_train_step(
+            tf.reshape(logits, [1, 1, 1, 2]), tf.zeros([1, 1, 1], tf.int32), 255, args,
+            tf.train.get_or_create_global_step(), tf.constant(1.0))
+        session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
+        for _ in range(parts - 1):
+            session.run(step.accumulate_op)
+        session.run(step.train_op)
+        np.testing.assert_allclose(session.run(biases), [moved, -moved], rtol=0.01)
+
+
+@pytest.mark.parametrize('parts', [1, 2])
 def test_the_loss_is_taken_before_the_weights_change(parts):
     args = train_flags.parse(['--accumulate_steps', str(parts)])
     with tf.Graph().as_default() as graph:
