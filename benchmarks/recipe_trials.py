@@ -25,7 +25,7 @@ from torch.nn import functional
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from benchmarks import torch_network  # noqa: E402
+from benchmarks import torch_layers  # noqa: E402
 
 IGNORE_LABEL = 255
 RGB_MEAN = (123.68, 116.78, 103.94)
@@ -63,8 +63,8 @@ def read(folder, device):
 
 
 def build_network(setting, num_classes, device):
-    """The network of torch_network.py with tf-slim's initialisation."""
-    network = torch_network.DeepLab('resnet_v2_50', setting['output_stride'])
+    """The network of torch_layers.py with tf-slim's initialisation."""
+    network = torch_layers.DeepLab('resnet_v2_50', setting['output_stride'])
     network.project[-1] = nn.Conv2d(256, num_classes, 1)
     if setting['aspp_relu']:
         for branch in [network.image_level, *network.branches, network.project[0]]:
@@ -78,7 +78,7 @@ def build_network(setting, num_classes, device):
             module.momentum = 1 - setting['norm_decay']
     if setting['zero_residual']:
         for module in network.modules():
-            if isinstance(module, torch_network.Unit):
+            if isinstance(module, torch_layers.Unit):
                 nn.init.zeros_(module.residual[-1].weight)
     network.postnorm.requires_grad_(False)
     return network.to(device, memory_format=torch.channels_last)

@@ -52,19 +52,16 @@ def look_at(info, args, group):
       UserError: no train split, or a shard is damaged.
     """
     num_examples = inputs.epoch_size(info, 'train', args.overfit)
-    sizes, pixels, paths = [], np.zeros(info.number_of_classes, np.int64), []
+    sizes, paths = [], []
     with explained(paths), tf.Graph().as_default(), \
             tf.Session(config=session_config()) as session:
-        labels = tf.data.make_one_shot_iterator(inputs.eval_dataset(
+        size = tf.shape(tf.data.make_one_shot_iterator(inputs.eval_dataset(
             info, args.dataset_dir, 'train', min(num_examples, IMAGES_LOOKED_AT))
-        ).get_next().labels
+        ).get_next().labels)[1:]
         for _ in range(min(num_examples, IMAGES_LOOKED_AT)):
-            values = session.run(labels)
-            sizes.append(values.shape[1:])
-            pixels += np.bincount(values.ravel(), minlength=len(pixels))[:len(pixels)]
+            sizes.append(session.run(size))
     return recipes.Facts(num_examples, tuple(int(side) for side in np.median(sizes, axis=0)),
-                         (pixels / max(1, pixels.sum())).tolist(), memory_for(group), group.count,
-                         flags_of_start(args.init_from))
+                         memory_for(group), group.count, flags_of_start(args.init_from))
 
 
 def memory_for(group):
@@ -74,7 +71,7 @@ def memory_for(group):
     except machine.NvidiaSmiError:
         gpus = []
     if gpus and tf.test.is_built_with_cuda():
-        smallest = min((gpu.memory for gpu in gpus if gpu.memory), default=None)
+        smallest = min((gpu.memory_mib for gpu in gpus if gpu.memory_mib), default=None)
         return smallest and smallest / 1024.0 * group.count
     available = machine.memory().available
     return available and available / GIB

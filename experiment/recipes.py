@@ -3,7 +3,7 @@
 Free of TensorFlow. What hangs on data set, machine or time is a function, which `planning.resolve`
 calls once, at the start of a run.
 """
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 # What --init_from takes beside runs and checkpoints.
 IMAGENET = 'imagenet'
@@ -40,14 +40,12 @@ class Facts(NamedTuple):
     Attributes:
       num_images: int, of one pass over what is trained on.
       size: (height, width) of the images in pixels, the median of each.
-      shares: list of float, each class's share of the labelled pixels.
       memory: float, GiB that this machine, or its GPUs, has for training; None where unknown.
       num_workers: int, processes that share each batch.
       start: dict of the flags that the run of --init_from was trained with, or empty.
     """
     num_images: int
     size: Tuple[int, int]
-    shares: List[float]
     memory: Optional[float]
     num_workers: int
     start: Dict[str, Any]
@@ -84,12 +82,6 @@ def _accumulate_steps(facts, flags):
     fitting = [parts for parts in possible if facts.memory is None or (
         GIB_OF_WEIGHTS * depth + image * flags.batch_size / parts <= facts.memory)]
     return (fitting or possible[-1:])[0]
-
-
-@_by('class shares')
-def _class_weights(facts, flags):
-    present = [share for share in facts.shares if share > 0]
-    return 'median_frequency' if min(present, default=1) < RARE_SHARE else 'none'
 
 
 @_by('weights')
@@ -132,27 +124,21 @@ def _eval_every_steps(facts, flags):
 
 
 LARGEST_CROP, SMALLEST_CROP, CROP_UNIT = 513, 33, 32
-# A class with a smaller share of the labelled pixels is rare.
-RARE_SHARE = 0.005
 EVALUATIONS = 10
 # At 513x513 and output stride 16, ResNet-50; larger than measured, for what else needs memory.
 GIB_OF_AN_IMAGE, GIB_OF_WEIGHTS = 0.8, 2.5
 
-# For images of one's own. The order is that in which values are computed: a function may look at
-# the flags above it.
+# For images of one's own: what docs/recipes.md found to help, and nothing that it did not. The
+# order is that in which values are computed: a function may look at the flags above it.
 _OWN = {
     'optimizer': 'adam',
     'learning_rate_policy': 'poly',
-    'l2_regularizer': 0.00001,
     'batch_size': 8,
     'accumulate_steps': _accumulate_steps,
-    'class_weights': _class_weights,
     'color_jitter': False,
     'min_scale': 0.75,
     'max_scale': 1.5,
-    'warmup_steps': _warmup_steps,
     'batch_norm_decay': _decay(0.9, 0.9997),
-    'ema_decay': _decay(0.9, 0.999),
     'eval_every_steps': _eval_every_steps,
 }
 
@@ -167,11 +153,12 @@ RECIPES = {
     'paper_stage2': dict(_PAPER, freeze_batch_norm=True, output_stride=8,
                          starting_learning_rate=0.001),
     'scratch': dict(init_from=RANDOM, starting_learning_rate=0.0005, crop_size=_crop_of(0.75),
+                    aspp_relu=True,
                     max_steps=_passes(100, at_least=1000), **_OWN),
     # The post's constant 0.00001 hardly moves the random head within so few steps.
     'finetune': dict(init_from=IMAGENET, input_normalization=_input_normalization,
                      aspp_relu=_aspp_relu, starting_learning_rate=0.0001, crop_size=_crop_of(1.0),
-                     max_steps=_passes(40, at_least=400), **_OWN),
+                     max_steps=_passes(40, at_least=400), warmup_steps=_warmup_steps, **_OWN),
 }
 DEFAULT = 'post'
 

@@ -7,8 +7,7 @@ from experiment import recipes
 
 
 def facts(**changes):
-    values = dict(num_images=367, size=(360, 480), shares=[0.5, 0.5], memory=64.0, num_workers=1,
-                  start={})
+    values = dict(num_images=367, size=(360, 480), memory=64.0, num_workers=1, start={})
     return recipes.Facts(**dict(values, **changes))
 
 
@@ -43,13 +42,6 @@ def test_parts_divide_among_the_workers():
     assert value('scratch', 'accumulate_steps', seen) == 4
 
 
-@pytest.mark.parametrize('shares, weights', [
-    ([0.5, 0.496, 0.004], 'median_frequency'), ([0.5, 0.494, 0.006], 'none'),
-    ([0.5, 0.5, 0.0], 'none')])  # one that is nowhere is not rare
-def test_classes_are_weighted_where_one_is_rare(shares, weights):
-    assert value('scratch', 'class_weights', facts(shares=shares)) == weights
-
-
 @pytest.mark.parametrize('recipe, images, steps', [
     ('scratch', 367, 4588), ('scratch', 30, 1000), ('scratch', 10000, 30000),
     ('finetune', 367, 1835), ('finetune', 20, 400)])
@@ -57,14 +49,12 @@ def test_steps_are_passes_but_not_too_few_or_many(recipe, images, steps):
     assert value(recipe, 'max_steps', facts(num_images=images)) == steps
 
 
-@pytest.mark.parametrize('steps, warmup, batch_norm, average, evaluations', [
-    (100, 5, 0.9, 0.9, 10), (1000, 50, 0.98, 0.98, 100), (30000, 500, 0.9993, 0.999, 3000),
-    (5, 0, 0.9, 0.9, 1)])
-def test_what_lasts_a_share_of_the_run_follows_the_steps(steps, warmup, batch_norm, average,
-                                                         evaluations):
-    found = [value('scratch', name, max_steps=steps) for name in (
-        'warmup_steps', 'batch_norm_decay', 'ema_decay', 'eval_every_steps')]
-    assert found == [warmup, batch_norm, average, evaluations]
+@pytest.mark.parametrize('steps, warmup, batch_norm, evaluations', [
+    (100, 5, 0.9, 10), (1000, 50, 0.98, 100), (30000, 500, 0.9993, 3000), (5, 0, 0.9, 1)])
+def test_what_lasts_a_share_of_the_run_follows_the_steps(steps, warmup, batch_norm, evaluations):
+    found = [value('finetune', name, max_steps=steps) for name in (
+        'warmup_steps', 'batch_norm_decay', 'eval_every_steps')]
+    assert found == [warmup, batch_norm, evaluations]
 
 
 def test_finetuning_takes_images_as_the_weights_know_them():
