@@ -199,7 +199,7 @@ def measure_inputs(bench, names, args):
 def wait_share(bench, contender, args, data, model_dir):
     """Returns the share of a step of train.py that waits for data, or None where it fails."""
     command = bench.pythons[contender.environment] + [
-        'train.py', '--dataset_dir', data, '--model_dir', model_dir, '--resume', 'never',
+        'train.py', '--dataset_dir', data, '--model_dir', model_dir, '--init_from', 'random',
         '--crop_size', str(args.crop_size), '--batch_size', str(SIZES[0][0]),
         '--resnet_model', args.resnet_model, '--max_steps', str(WAIT_STEPS),
         '--mixed_precision', contender.own.get('mixed_precision', 'off'), '--gpu_id', '-1']

@@ -22,7 +22,7 @@ from inference import labelling, media, options, restored, videos
 from inference.output_folder import JOURNAL, OutputFolder
 from resnet import architecture
 from runtime import tf
-from tests.helpers import ROOT, pseudo_random
+from tests.helpers import ROOT, pseudo_random, tiny_runs
 from tests.helpers.example_files import (encoded, noise, read_examples, tiff_file,
                                          write_folders)
 from tests.helpers.example_videos import clip, length_of, shared_case, times_of
@@ -34,7 +34,7 @@ NUM_BAD = 4
 @pytest.fixture(scope='module')
 def run_dir(tmp_path_factory, shapes_dir):
     """The directory of a run on the shapes, with a tiny backbone."""
-    architecture.MODELS[TINY] = architecture.Architecture((1, 1, 1, 3))
+    architecture.MODELS[TINY] = architecture.Architecture((1, 1, 1, 3), 8, tiny_runs.ASPP_DEPTH)
     folder = str(tmp_path_factory.mktemp('runs'))
     args = train_flags.parse(['--resnet_model', TINY, '--dataset_dir', shapes_dir,
                               '--model_dir', folder])

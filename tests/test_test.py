@@ -20,6 +20,7 @@ from experiment import checkpoints, config, loading
 from inference import restored
 from preprocessing import inputs
 from runtime import tf
+from tests.helpers import tiny_runs
 
 
 ANY_NAMES = ('_background_', '$x$', '猫', 'two\nlines', '<b>"&', 'x' * 255)
@@ -28,14 +29,13 @@ ANY_NAMES = ('_background_', '$x$', '猫', 'two\nlines', '<b>"&', 'x' * 255)
 @pytest.fixture(scope='module')
 def run_dir(tmp_path_factory, shapes_dir):
     """A run of two steps on a tiny backbone that the scripts can load."""
-    from resnet import architecture
-    architecture.MODELS['resnet_v2_tiny'] = architecture.Architecture((1, 1, 1, 3))
     folder = str(tmp_path_factory.mktemp('runs') / 'run')
-    train.main(['--resnet_model', 'resnet_v2_tiny', '--dataset_dir', shapes_dir, '--model_dir',
-                folder, '--crop_size', '33', '--batch_size', '2', '--max_steps', '2',
-                '--batch_norm_decay', '0.5', '--starting_learning_rate', '0.001'])
-    yield folder
-    del architecture.MODELS['resnet_v2_tiny']
+    with tiny_runs.tiny_network(base_depth=8):
+        train.main(['--resnet_model', tiny_runs.TINY, '--dataset_dir', shapes_dir, '--model_dir',
+                    folder, '--crop_size', '33', '--batch_size', '2', '--max_steps', '2',
+                    '--batch_norm_decay', '0.5', '--starting_learning_rate', '0.001',
+                    '--summary_every_steps', '1', '--init_from', 'random'])
+        yield folder
 
 
 def labels_by_name(shapes_dir, split):

@@ -2,6 +2,8 @@
 import argparse
 import contextlib
 import fcntl
+import functools
+import glob
 import json
 import os
 import pty
@@ -27,8 +29,8 @@ from common import files
 from common.errors import UserError
 from dataset import descriptor, palette
 from evaluation import loop
-from experiment import (checkpoints, config, history, run_dir, run_log,
-                        stopping, train_flags, weights)
+from experiment import (checkpoints, config, history, planning, run_dir,
+                        run_log, stopping, train_flags, weights)
 from inference import drawing
 from losses import Losses
 from preprocessing import failures as reading
@@ -44,17 +46,36 @@ from training.validation import Validation
 BASE_DEPTH = 8
 
 
+def flags_of(**changes):
+    """Returns the flags of a small run; keyword arguments change them."""
+    # Steps that fetch the same: TensorFlow prepares each other kind of step for seconds.
+    values = dict(resnet_model=TINY, crop_size=33, batch_size=2, max_steps=2, batch_norm_decay=0.9,
+                  starting_learning_rate=0.001, summary_every_steps=1, init_from='random')
+    values.update(changes)
+    return [word for name, value in values.items() for word in ('--' + name, str(value))]
+
+
 @pytest.fixture
 def flags(shapes_dir, tmp_path):
-    """Makes the flags of a small run; keyword arguments change them."""
-    def make(**changes):
-        values = dict(resnet_model=TINY, dataset_dir=shapes_dir,
-                      model_dir=str(tmp_path / 'run'), crop_size=33, batch_size=2, max_steps=2,
-                      batch_norm_decay=0.9, starting_learning_rate=0.001)
-        values.update(changes)
-        return [word for name, value in values.items() for word in ('--' + name, str(value))]
+    """Makes the flags of a small run in the folder `run`; keyword arguments change them."""
     with tiny_runs.tiny_network(BASE_DEPTH):
-        yield make
+        yield functools.partial(flags_of, dataset_dir=shapes_dir, model_dir=str(tmp_path / 'run'))
+
+
+@pytest.fixture(scope='module')
+def trained(shapes_dir, tmp_path_factory):
+    """The folder of a run of two steps, each saved and evaluated; nobody changes it."""
+    folder = str(tmp_path_factory.mktemp('trained') / 'run')
+    with tiny_runs.tiny_network(BASE_DEPTH):
+        train.main(flags_of(dataset_dir=shapes_dir, model_dir=folder, save_every_steps=1,
+                            eval_every_steps=1))
+    return folder
+
+
+@pytest.fixture
+def two_steps(trained, tmp_path):
+    """A copy of `trained` where `flags` goes on with it; returns its folder."""
+    return shutil.copytree(trained, str(tmp_path / 'run'))
 
 
 def weights_of(model_dir):
@@ -116,7 +137,7 @@ def test_a_continued_run_equals_an_uninterrupted_one_bit_for_bit(flags, tmp_path
     # In processes of their own: the number of MKL's threads is read once in each.
     for name, max_steps in (('straight', 20), ('halves', 10), ('halves', 20)):
         subprocess.check_output(script(flags(
-            max_steps=max_steps, model_dir=tmp_path / name, num_threads=1, **changes)),
+            max_steps=max_steps, model_dir=tmp_path / name, num_threads=1, **changes), mkl=True),
             stderr=subprocess.STDOUT)
     # The checkpoints of the first half are not left behind.
     assert [checkpoints.step_of(path) for path in checkpoints.all_in(str(tmp_path / 'halves'))] \
@@ -198,13 +219,11 @@ def test_padding_and_crop_flags_reach_the_augmentation():
     assert post.center_crop is True and post.align_scaling is False
 
 
-def test_init_from_takes_the_weights_and_starts_at_step_0(flags, tmp_path, capsys):
-    train.main(flags(model_dir=tmp_path / 'first'))
-    train.main(flags(model_dir=tmp_path / 'second', init_from=tmp_path / 'first', max_steps=1,
-                     starting_learning_rate=0))
+def test_init_from_takes_the_weights_and_starts_at_step_0(flags, tmp_path, trained, capsys):
+    train.main(flags(init_from=trained, max_steps=1, starting_learning_rate=0))
     assert 'at step 0' in capsys.readouterr().out
-    first = checkpoints.find(str(tmp_path / 'first'))[0]
-    reader, second = tf.train.load_checkpoint(first), weights_of(str(tmp_path / 'second'))
+    first = checkpoints.find(trained)[0]
+    reader, second = tf.train.load_checkpoint(first), weights_of(str(tmp_path / 'run'))
     assert second['global_step'] == 1
     for name in ('DeepLab_v3/logits/weights', 'resnet_v2_tiny/conv1/weights'):
         np.testing.assert_array_equal(second[name], reader.get_tensor(name))
@@ -323,10 +342,10 @@ def test_bad_input_ends_in_one_message_and_no_run_directory(flags, tmp_path, cha
     assert not os.path.exists(str(tmp_path / 'run'))
 
 
-def test_a_finished_run_is_left_alone_and_a_different_one_not_continued(flags, capsys):
-    train.main(flags(max_steps=1))
-    train.main(flags(max_steps=1))
-    assert 'at step 1 already' in capsys.readouterr().out
+def test_a_finished_run_is_left_alone_and_a_different_one_not_continued(flags, two_steps, capsys):
+    before = contents(two_steps)
+    train.main(flags())
+    assert 'at step 2 already' in capsys.readouterr().out and contents(two_steps) == before
     with pytest.raises(SystemExit, match=r'--crop_size 49 \(was: 33\)'):
         train.main(flags(crop_size=49))
 
@@ -521,10 +540,9 @@ def contents(folder):
 
 
 @pytest.mark.parametrize('keep', [1, 2])
-def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(flags, tmp_path, capsys,
+def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(flags, two_steps, capsys,
                                                                          keep):
-    run = str(tmp_path / 'run')
-    train.main(flags(max_steps=2, save_every_steps=1))
+    run = two_steps
     damage(os.path.join(run, 'model.ckpt-2'))
     train.main(flags(max_steps=3, save_every_steps=1, keep_checkpoints=keep))
     printed = capsys.readouterr().out
@@ -533,40 +551,35 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(flags, 
     assert [checkpoints.step_of(path) for path in checkpoints.all_in(run)] == [2, 3][-keep:]
 
 
-def test_a_best_checkpoint_of_an_earlier_run_is_in_the_way(flags, tmp_path):
-    run = tmp_path / 'run'
-    train.main(flags(max_steps=1))
-    for path in run.glob('model.ckpt-1.*'):
-        path.unlink()
-    with pytest.raises(SystemExit, match='a best checkpoint, but none to go on from.*--init_from '
-                                         '.*best/model.ckpt-1 .*take the folder .*best away'):
+def test_a_best_checkpoint_of_an_earlier_run_is_in_the_way(flags, two_steps):
+    for path in glob.glob(os.path.join(two_steps, 'model.ckpt-*')):
+        os.remove(path)
+    with pytest.raises(SystemExit, match=r'a best checkpoint, but none to go on from.*--init_from '
+                                         r'.*best/model.ckpt-\d .*take the folder .*best away'):
         train.main(flags(max_steps=1))
-    shutil.rmtree(str(run / 'best'))
+    shutil.rmtree(os.path.join(two_steps, 'best'))
     train.main(flags(max_steps=1))
 
 
-@pytest.mark.parametrize('changes, message', [
-    (dict(resume='never'), '--resume never'), (dict(crop_size=17), '--crop_size 17'),
-    (dict(class_weights='WEIGHTS'), '--class_weights')])
-def test_a_refused_start_changes_no_file(flags, tmp_path, changes, message):
+def test_a_refused_start_changes_no_file(flags, tmp_path):
     run, path = str(tmp_path / 'run'), tmp_path / 'weights.json'
     path.write_text('[1, 1, 1, 1, 1, 1]')
     train.main(flags(max_steps=3, save_every_steps=1, keep_checkpoints=3, class_weights=path))
     damage(os.path.join(run, 'model.ckpt-3'))
     before = contents(run)
-    if 'class_weights' in changes:
-        path.write_text('[1, 1, 1, 1, 1, 2]')
-    changes = dict(dict(max_steps=4, keep_checkpoints=1), **changes)
-    changes['class_weights'] = path
-    with pytest.raises(SystemExit, match=message):
-        train.main(flags(**changes))
-    assert contents(run) == before
+    # The run is the same for each, or one has changed it.
+    for changes, weights_now, message in (
+            (dict(resume='never'), 1, '--resume never'), (dict(crop_size=17), 1, '--crop_size 17'),
+            ({}, 2, '--class_weights')):
+        path.write_text('[1, 1, 1, 1, 1, %d]' % weights_now)
+        with pytest.raises(SystemExit, match=message):
+            train.main(flags(max_steps=4, keep_checkpoints=1, class_weights=path, **changes))
+        assert contents(run) == before
 
 
-def test_evaluated_is_the_checkpoint_of_the_step_whatever_the_state_file_names(flags, tmp_path,
+def test_evaluated_is_the_checkpoint_of_the_step_whatever_the_state_file_names(flags, two_steps,
                                                                                monkeypatch):
-    run = str(tmp_path / 'run')
-    train.main(flags(save_every_steps=1))
+    run = two_steps
     # As a kill leaves it between a checkpoint and the file that names the newest.
     tf.train.update_checkpoint_state(run, 'model.ckpt-1', ['model.ckpt-1'])
     os.remove(os.path.join(run, history.VALIDATION_NAME))
@@ -580,9 +593,8 @@ def test_evaluated_is_the_checkpoint_of_the_step_whatever_the_state_file_names(f
     assert evaluated == ['model.ckpt-2']
 
 
-def test_evaluations_of_steps_that_are_trained_again_are_forgotten(flags, tmp_path, monkeypatch):
-    run = str(tmp_path / 'run')
-    train.main(flags(max_steps=2, eval_every_steps=1))
+def test_evaluations_of_steps_that_are_trained_again_are_forgotten(flags, two_steps, monkeypatch):
+    run = two_steps
     damage(os.path.join(run, 'model.ckpt-2'))
 
     def killed(*_, **__):
@@ -734,16 +746,9 @@ def spoil(path, content):
 DAMAGES = [b'', b'{"st', b'\xff\xfe\0', b'null', b'[{}]', b'{"step": 1}']
 
 
-@pytest.fixture
-def two_steps(flags, tmp_path):
-    """A run of two evaluated steps; returns its folder and what trains it on."""
-    train.main(flags(max_steps=2, eval_every_steps=1))
-    return str(tmp_path / 'run'), flags(max_steps=3, eval_every_steps=1)
-
-
 def test_damaged_small_files_are_found_before_a_step_with_a_way_out_that_works(
-        two_steps, monkeypatch, capsys):
-    run, command = two_steps
+        flags, two_steps, monkeypatch, capsys):
+    run, command = two_steps, flags(max_steps=3, eval_every_steps=1)
     best = history.best_score(run)
     trained, real = [], Steps.run
     monkeypatch.setattr(Steps, 'run', lambda steps, step, panels: (
@@ -772,8 +777,8 @@ def test_damaged_small_files_are_found_before_a_step_with_a_way_out_that_works(
     assert trained == [3] and 'step 3: validation' in capsys.readouterr().out
 
 
-def test_a_damaged_config_is_put_back_as_its_message_says(two_steps, tmp_path):
-    run, command = two_steps
+def test_a_damaged_config_is_put_back_as_its_message_says(flags, two_steps, tmp_path):
+    run, command = two_steps, flags(max_steps=3, eval_every_steps=1)
     path = os.path.join(run, 'config.json')
     for content in DAMAGES[:4] + [b'{}', b'{"format_version": 2, "flags": {}, "dataset": {}}']:
         spoil(path, content)
@@ -793,11 +798,9 @@ def test_a_damaged_config_is_put_back_as_its_message_says(two_steps, tmp_path):
                                 '--time_limit', '0.001'])
 
 
-def test_averages_begin_with_the_weights_of_init_from(flags, tmp_path):
-    train.main(flags(model_dir=tmp_path / 'first', max_steps=1))
-    train.main(flags(init_from=tmp_path / 'first', max_steps=1, ema_decay=0.9,
-                     starting_learning_rate=0, model_dir=tmp_path / 'second'))
-    second = weights_of(str(tmp_path / 'second'))
+def test_averages_begin_with_the_weights_of_init_from(flags, tmp_path, trained):
+    train.main(flags(init_from=trained, max_steps=1, ema_decay=0.9, starting_learning_rate=0))
+    second = weights_of(str(tmp_path / 'run'))
     name = 'DeepLab_v3/logits/weights'
     np.testing.assert_allclose(second[name + weights.AVERAGED], second[name], rtol=1e-6)
 
@@ -865,23 +868,29 @@ def test_on_a_terminal_the_bar_stays_one_line(flags):
     assert all(lines) and lines[-1].startswith('Done')
 
 
-def test_a_disk_that_is_full_while_saving_leaves_older_checkpoints_whole(flags, tmp_path):
-    run = str(tmp_path / 'run')
-    command = script(flags(max_steps=2, save_every_steps=1))
-    subprocess.check_output(script(flags(max_steps=1)), stderr=subprocess.STDOUT)
-    size = os.path.getsize(os.path.join(run, 'model.ckpt-1.data-00000-of-00001'))
+@contextlib.contextmanager
+def files_of_at_most(num_bytes):
+    """Within it no file can grow further, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
-    def limit_file_size():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            preexec_fn=limit_file_size)
-    assert result.returncode == 1
-    assert b'The checkpoint of step 2 cannot be written to' in result.stdout, result.stdout
-    assert b'Traceback' not in result.stdout
-    assert checkpoints.latest_in(run).endswith('model.ckpt-1')
+
+def test_a_disk_that_is_full_while_saving_leaves_older_checkpoints_whole(flags, two_steps, capsys):
+    run, command = two_steps, flags(max_steps=3, save_every_steps=1)
+    size = os.path.getsize(os.path.join(run, 'model.ckpt-2.data-00000-of-00001'))
+    with files_of_at_most(size // 2), pytest.raises(
+            SystemExit, match='The checkpoint of step 3 cannot be written to'):
+        train.main(command)
+    assert checkpoints.latest_in(run).endswith('model.ckpt-2')
     assert checkpoints.problem_of(checkpoints.latest_in(run)) is None
-    assert 'Done' in subprocess.check_output(command, stderr=subprocess.STDOUT).decode()
+    train.main(command)
+    assert 'Done' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('damaged, message', [
@@ -937,35 +946,41 @@ def test_a_full_disk_for_the_log_loses_no_step(flags, tmp_path, monkeypatch):
     assert checkpoints.latest_in(str(tmp_path / 'run')).endswith('model.ckpt-2')
 
 
-def script(arguments):
-    """A command line that runs train.py with the tiny backbone."""
+def script(arguments, mkl=False):
+    """A command line that runs train.py with the tiny backbone.
+
+    Without MKL, which takes a third of the time of a run of few steps to look up each node among
+    all kernels, where the test is of the process and not of what it computes.
+    """
     return [sys.executable, '-c',
-            'import sys; sys.path[:0] = %r\n'
+            'import os, sys; sys.path[:0] = %r; os.environ["TF_DISABLE_MKL"] = "%d"\n'
             'import train; from tests.helpers import tiny_runs\n'
             'with tiny_runs.tiny_network(%d): train.main(sys.argv[1:])'
-            % ([ROOT], BASE_DEPTH)] + arguments
+            % ([ROOT], not mkl, BASE_DEPTH)] + arguments
 
 
-@pytest.mark.parametrize('name, status', [('SIGTERM', 143), ('SIGINT', 130), ('SIGHUP', 129)])
-def test_a_run_asked_to_end_saves_leaves_with_the_signals_status_and_goes_on(flags, tmp_path, name,
-                                                                             status):
-    run = str(tmp_path / 'run')
-    process = subprocess.Popen(script(flags(max_steps=1000, save_every_steps=1000,
-                                            log_every_steps=1)),
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    output = b''
-    while b'step 2/' not in output:
-        line = process.stdout.readline()
-        assert line, output
-        output += line
-    process.send_signal(getattr(signal, name))
-    output += process.communicate()[0]
-    assert process.returncode == status, output
-    assert (name + ': saving, then leaving').encode() in output and b'Stopped at step' in output
-    step = checkpoints.step_of(checkpoints.latest_in(run))
-    assert step >= 2 and ('Stopped at step %d: %s' % (step, name)).encode() in output
-    output = subprocess.check_output(script(flags(max_steps=step + 1)), stderr=subprocess.STDOUT)
-    assert ('at step %d (--resume)' % step).encode() in output
+def test_a_run_asked_to_end_saves_leaves_with_the_signals_status_and_goes_on(flags, tmp_path,
+                                                                             capsys):
+    run, step = str(tmp_path / 'run'), 0
+    for name, status in (('SIGTERM', 143), ('SIGINT', 130), ('SIGHUP', 129)):
+        process = subprocess.Popen(script(flags(max_steps=10000, save_every_steps=10000,
+                                                log_every_steps=1)),
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        output = b''
+        while b'step %d/' % (step + 2) not in output:
+            line = process.stdout.readline()
+            assert line, output
+            output += line
+        process.send_signal(getattr(signal, name))
+        output += process.communicate()[0]
+        assert process.returncode == status, output
+        assert (name + ': saving, then leaving').encode() in output, output
+        before, step = step, checkpoints.step_of(checkpoints.latest_in(run))
+        assert step >= before + 2 and b'Stopped at step %d: %s' % (step, name.encode()) in output
+        # It went on where the one before had stopped.
+        assert not before or b'at step %d (--resume)' % before in output, output
+    train.main(flags(max_steps=step + 1))
+    assert 'at step %d (--resume)' % step in capsys.readouterr().out
 
 
 def test_ctrl_c_that_ends_the_reader_of_the_output_first_loses_no_step(flags, tmp_path):
@@ -1100,3 +1115,28 @@ def test_speed_leaves_out_the_first_step_of_a_process():
         speeds.append(steps.speed()['speed/images_per_second'])
     assert speeds == [0.06, 3.0, 2.0]
     assert steps.speed()['speed/data_wait_share'] == 0.25
+
+
+def test_the_recipe_scratch_trains_in_the_minutes_that_are_given(shapes_dir, tmp_path, capsys,
+                                                                 monkeypatch):
+    # 97% of 6 seconds, less an evaluation and two checkpoints' share.
+    monkeypatch.setattr(train.pace, 'measure', lambda *_, **__: planning.Pace(0, 0, 1, 0.5, 0.1))
+    command = ['--recipe', 'scratch', '--minutes', '0.1', '--resnet_model', TINY, '--dataset_dir',
+               shapes_dir, '--model_dir', str(tmp_path / 'run')]
+    with tiny_runs.tiny_network(BASE_DEPTH):
+        train.main(command)
+        saved = vars(config.load(str(tmp_path / 'run')))
+        assert (saved['minutes'], saved['max_steps'], saved['init_from']) == (0.1, 5, 'random')
+        assert saved['crop_size'] == 33 and saved['ema_decay'] == 0.9
+        assert checkpoints.step_of(checkpoints.latest_in(str(tmp_path / 'run'))) == 5
+        capsys.readouterr()
+        train.main(command)  # as it is through, nothing is measured or trained
+    said = capsys.readouterr().out
+    assert 'is at step 5 already' in said and ' steps of ' not in said
+
+
+def test_an_estimate_trains_and_writes_nothing(flags, tmp_path, capsys):
+    train.main(flags(max_steps=3) + ['--estimate'])
+    assert re.search(r'3 steps of .* s, with evaluations and checkpoints about \d+ seconds',
+                     capsys.readouterr().out)
+    assert not os.path.exists(str(tmp_path / 'run'))

@@ -13,20 +13,20 @@ from common.errors import UserError
 from dataset import descriptor
 from experiment import checkpoints, config
 from preprocessing import inputs
-from resnet import architecture
 from runtime import tf
-from tests.helpers import pseudo_random
+from tests.helpers import pseudo_random, tiny_runs
+from tests.helpers.tiny_runs import TINY
 
-TINY = 'resnet_v2_tiny'
+BASE_DEPTH = 8
+FEATURES = 32 * BASE_DEPTH  # channels that block4 returns
 NUM_CLASSES = 21
 SIZES = ((40, 37), (33, 51), (20, 20))
 
 
 @pytest.fixture(scope='module')
 def tiny():
-    architecture.MODELS[TINY] = architecture.Architecture((1, 1, 1, 3))
-    yield TINY
-    del architecture.MODELS[TINY]
+    with tiny_runs.tiny_network(BASE_DEPTH):
+        yield TINY
 
 
 def example(index):
@@ -79,7 +79,7 @@ def post_run(tiny, tmp_path_factory):
         network.deeplab_v3(tf.zeros([1, 33, 33, 3]),
                            network.options_of(config.load(str(folder))), False, None)
         model = tf.trainable_variables()
-        tf.get_variable(tiny + '/logits/weights', [1, 1, 2048, NUM_CLASSES])
+        tf.get_variable(tiny + '/logits/weights', [1, 1, FEATURES, NUM_CLASSES])
         tf.get_variable(tiny + '/logits/biases', [NUM_CLASSES])
         tf.Variable(0, trainable=False, name='optimizer_vars/Variable')
         for name in ('beta1_power', 'beta2_power'):
@@ -171,7 +171,7 @@ def test_ids_that_are_no_class_stop_training_with_the_cause(tmp_path, tiny, spli
     with pytest.raises(SystemExit, match=message):
         train.main(['--dataset_dir', str(tmp_path), '--model_dir', str(tmp_path / 'run'),
                     '--resnet_model', tiny, '--crop_size', '33', '--batch_size', '2',
-                    '--max_steps', '1'])
+                    '--max_steps', '1', '--init_from', 'random'])
 
 
 @pytest.mark.parametrize('split', ['train', 'validation'])
@@ -189,7 +189,7 @@ def test_raw_records_of_the_wrong_length_point_to_what_finds_them(tmp_path, tiny
     with pytest.raises(SystemExit) as stopped:
         train.main(['--resnet_model', tiny, '--dataset_dir', str(tmp_path), '--model_dir',
                     str(tmp_path / 'run'), '--crop_size', '33', '--batch_size', '1',
-                    '--max_steps', '1'])
+                    '--max_steps', '1', '--init_from', 'random'])
     stopped.match('(?s)A record in %s .%s.tfrecords. cannot be used.*check.py %s'
                   % (tmp_path, split, tmp_path))
 
@@ -234,11 +234,12 @@ def test_training_starts_from_the_posts_weights_on_its_records(post_run, raw_dir
     reader = tf.train.load_checkpoint(checkpoints.latest_in(model_dir))
     assert reader.get_tensor('global_step') == 1
     name = 'DeepLab_v3/ASPP_layer/conv_3x3_2/weights'
-    np.testing.assert_allclose(reader.get_tensor(name),
-                               pseudo_random.value(name, [3, 3, 2048, 256]), rtol=1e-6)
+    shape = [3, 3, FEATURES, tiny_runs.ASPP_DEPTH]
+    np.testing.assert_allclose(reader.get_tensor(name), pseudo_random.value(name, shape),
+                               rtol=1e-6)
 
 
 def test_run_of_the_post_cannot_be_continued_but_started_from(post_run, raw_dir, tiny):
     with pytest.raises(SystemExit, match='cannot be continued.*--init_from'):
         train.main(['--dataset_dir', raw_dir, '--model_dir', os.path.join(post_run, 'train'),
-                    '--resnet_model', tiny])
+                    '--resnet_model', tiny, '--init_from', 'random'])
