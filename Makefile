@@ -24,7 +24,7 @@ help:
 	@echo 'make lint      flake8'
 	@echo 'make test      flake8, then pytest on tests/'
 	@echo 'make demo      draw a small data set, train on it, evaluate; all under $(DEMO)'
-	@echo 'make bench     time this project and PyTorch in turn; writes benchmarks/RESULTS.md'
+	@echo 'make bench     time this project, ONNX Runtime and PyTorch in turn, within an hour'
 	@echo 'make notebook  open Jupyter in notebooks/'
 	@echo 'make clean     remove $(DEMO)'
 

@@ -15,9 +15,8 @@ import numpy as np  # noqa: E402
 
 import losses  # noqa: E402
 import network  # noqa: E402
-from benchmarks import turns  # noqa: E402
+from benchmarks import settings, traces, turns  # noqa: E402
 from dataset import voc  # noqa: E402
-from experiment import train_flags  # noqa: E402
 from resnet.architecture import Convolutions  # noqa: E402
 from runtime import slim, tf  # noqa: E402
 from runtime.devices import Settings, session_config, set_up  # noqa: E402
@@ -28,29 +27,19 @@ NUM_PICTURES, NUM_PIXELS = 10, 150 * 150
 LOWEST = 100
 
 
-def options_of(setting):
-    """Returns `NetworkOptions` of a setting: resnet_model, output_stride, form or None."""
-    args = train_flags.parse(['--resnet_model', setting['resnet_model'],
-                              '--output_stride', str(setting['output_stride'])])
-    args.number_of_classes = len(voc.CLASS_NAMES)
-    options = network.options_of(args)
-    if setting.get('form'):
-        options = options._replace(architecture=options.architecture._replace(
-            convolutions=Convolutions(setting['form'])))
-    return options
-
-
 def build(setting):
     """Builds a step.
 
     Args:
       setting: dict with task: 'product', or 'training' and 'inference', for which it has
         batch_size and crop_size, or 'sizes', for which it has are_different, whether no two
-        pictures have one size. All but 'product' need what `options_of` reads. It may have
-        mixed_precision, as of the flag.
+        pictures have one size. All but 'product' need what `settings.options_of` reads, and
+        that has precision, 'fp32' or 'bf16'. It may have mixed_precision, as of the flag, and
+        timeline, a path: a step is traced into it.
 
     Returns:
-      (function that runs the step, dict with what the network is).
+      (function that runs the step, dict with what the network is, and where a step is traced,
+      profile, as of `traces.heaviest`).
     """
     set_up(Settings(gpu_id='-1', mixed_precision=setting.get('mixed_precision', 'off')))
     session = tf.Session(graph=tf.Graph(), config=session_config())
@@ -58,21 +47,44 @@ def build(setting):
         tf.set_random_seed(0)
         feeds = itertools.repeat([{}])
         if setting['task'] == 'product':
-            factors = [tf.get_variable(name, [PRODUCT_SIZE] * 2) for name in 'ab']
+            dtype = {'fp32': tf.float32, 'bf16': tf.bfloat16}[setting['precision']]
+            factors = [tf.Variable(tf.cast(tf.random.uniform([PRODUCT_SIZE] * 2), dtype))
+                       for _ in 'ab']
             op, about = tf.matmul(*factors).op, {'operations': 2 * PRODUCT_SIZE ** 3}
         elif setting['task'] == 'sizes':
             images = tf.placeholder(tf.float32, [1, None, None, 3])
-            op = network.deeplab_v3(images, options_of(setting), False, None)
+            op = network.deeplab_v3(images, settings.options_of(setting), False, None)
             about = {'pictures': NUM_PICTURES}
             feeds = pictures(images, setting['are_different'])
         else:
             op, about = build_network(setting)
         session.run(tf.global_variables_initializer())
 
-    def step():
+    def step(**tracing):
         for feed in next(feeds):
-            session.run(op, feed)
+            session.run(op, feed, **tracing)
+    if 'timeline' in setting:
+        about['profile'] = profile(step, setting['timeline'])
     return step, dict(about, tensorflow=tf.__version__)
+
+
+def profile(step, path):
+    """Traces a step once it is warm, its last run where it has several.
+
+    Args:
+      step: function that hands its arguments to `tf.Session.run`.
+      path: str, where the timeline goes.
+
+    Returns:
+      List, as of `traces.heaviest`.
+    """
+    for _ in range(turns.WARM_UP_STEPS):
+        step()
+    metadata = tf.RunMetadata()
+    step(options=tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE), run_metadata=metadata)
+    operations = traces.operations_of(metadata.step_stats)
+    traces.write_timeline(operations, path)
+    return traces.heaviest(operations)
 
 
 def pictures(images, are_different):
@@ -90,9 +102,8 @@ def build_network(setting):
     images = tf.get_variable('images', shape + [3], trainable=False,
                              initializer=tf.random_uniform_initializer(0, 255))
     is_training = setting['task'] == 'training'
-    logits = network.deeplab_v3(images, options_of(setting), is_training, None)
-    about = {'parameters': sum(variable.shape.num_elements()
-                               for variable in tf.trainable_variables())}
+    logits = network.deeplab_v3(images, settings.options_of(setting), is_training, None)
+    about = {'parameters': settings.count_parameters()}
     if setting.get('form') == Convolutions.NATIVE.value:
         about['operations'] = convolution_operations() * (3 if is_training else 1)
     if not is_training:

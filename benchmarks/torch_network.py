@@ -14,10 +14,20 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from benchmarks import torch_layers, turns  # noqa: E402
 
 IGNORE_LABEL = 255
+PRODUCT_SIZE = 4096  # of own_network.py
+
+
+def build_product(precision):
+    """Builds a step that multiplies two matrices, as `own_network.build` does."""
+    dtype = {'fp32': torch.float32, 'bf16': torch.bfloat16}[precision]
+    factors = [torch.rand(PRODUCT_SIZE, PRODUCT_SIZE).to(dtype) for _ in 'ab']
+    return lambda: torch.mm(*factors), {'operations': 2 * PRODUCT_SIZE ** 3}
 
 
 def build(setting):
     """Builds a step, as `own_network.build`; way is 'fp32', 'bf16' or 'bf16 compiled'."""
+    if setting['task'] == 'product':
+        return build_product(setting['precision'])
     torch.manual_seed(0)
     network = torch_layers.DeepLab(setting['resnet_model'], setting['output_stride']).to(
         memory_format=torch.channels_last)

@@ -189,6 +189,16 @@ def test_a_command_of_a_page_is_taken_as_printed(words, monkeypatch):
         module.main(list(words[2:]))
 
 
+def test_figures_of_speed_are_rows_of_the_results_or_there_are_none_yet():
+    section = read('README.md').split('\n### Speed\n')[1].split('\n### ')[0]
+    quoted = [line for line in section.splitlines()
+              if line.startswith('| ') and '`' not in line and re.search(r'\d', line)]
+    if not os.path.exists(os.path.join(ROOT, 'benchmarks', 'RESULTS.md')):
+        assert not quoted
+        return
+    assert quoted and set(quoted) <= set(read('benchmarks', 'RESULTS.md').splitlines())
+
+
 def test_no_page_names_another_python():
     for page in PAGES:
         assert not re.search(r'(?<![/\w])python3? (-m|[\w/]+\.py)', read(page)), page

@@ -38,7 +38,8 @@ def test_help_imports_nothing_slow(path):
     path for path in SOURCES if is_script(path) and path not in (
         # They need none, or those of another environment.
         os.path.join('runtime', 'doctor.py'), os.path.join('runtime', 'launch.py'),
-        os.path.join('benchmarks', 'torch_network.py'))])
+        os.path.join('benchmarks', 'torch_network.py'),
+        os.path.join('benchmarks', 'recipe_trials.py'))])
 def test_without_the_packages_a_script_says_how_it_runs(path):
     # -S: no site-packages, as another Python has it.
     run = subprocess.run([sys.executable, '-S', '-E', path, '--help'], cwd=ROOT,
