@@ -2,87 +2,28 @@
 
     PYTHON benchmarks/torch_network.py '{"task": "training", "way": "bf16", ...}'
 
-ResNet v2 with its stride in the last unit of a block, multi-grid (1, 2, 4), ASPP without ReLU:
-layer by layer what network.py builds, with as many parameters (benchmarks/speed.py checks that).
+Built by torch_layers.py; has as many parameters as that of network.py (benchmarks/speed.py checks
+that).
 """
 import json
 import os
 import sys
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from benchmarks import turns  # noqa: E402
+from benchmarks import torch_layers, turns  # noqa: E402
 
-UNITS = {'resnet_v2_50': (3, 4, 6, 3), 'resnet_v2_101': (3, 4, 23, 3)}
 NUM_CLASSES, IGNORE_LABEL = 21, 255
-
-
-def conv_bn(inputs, outputs, size, rate=1, stride=1, relu=True):
-    layers = [nn.Conv2d(inputs, outputs, size, stride, rate * (size // 2), rate, bias=False),
-              nn.BatchNorm2d(outputs, eps=1e-5)]
-    return nn.Sequential(*layers + [nn.ReLU(inplace=True)] * relu)
-
-
-class Unit(nn.Module):
-    def __init__(self, inputs, depth, stride, rate):
-        super().__init__()
-        self.preact = nn.Sequential(nn.BatchNorm2d(inputs, eps=1e-5), nn.ReLU(inplace=True))
-        self.shortcut = nn.Conv2d(inputs, 4 * depth, 1, stride) if inputs != 4 * depth else None
-        self.stride = stride
-        self.residual = nn.Sequential(conv_bn(inputs, depth, 1),
-                                      conv_bn(depth, depth, 3, rate, stride),
-                                      nn.Conv2d(depth, 4 * depth, 1))
-
-    def forward(self, net):
-        preact = self.preact(net)
-        if self.shortcut:
-            shortcut = self.shortcut(preact)
-        else:
-            shortcut = net[:, :, ::self.stride, ::self.stride]
-        return shortcut + self.residual(preact)
-
-
-class DeepLab(nn.Module):
-    def __init__(self, model, output_stride):
-        super().__init__()
-        layers = [nn.Conv2d(3, 64, 7, 2, 3), nn.MaxPool2d(3, 2, 1)]
-        channels, stride, rate = 64, 4, 1
-        for block, num_units in enumerate(UNITS[model]):
-            depth = 64 * 2 ** block
-            for unit in range(num_units):
-                wanted = 2 if block < 3 and unit == num_units - 1 else 1
-                is_dense = stride * wanted > output_stride
-                grid = 2 ** unit if block == 3 else 1
-                layers.append(Unit(channels, depth, 1 if is_dense else wanted, rate * grid))
-                channels = 4 * depth
-                rate, stride = (rate * wanted, stride) if is_dense else (rate, stride * wanted)
-        self.backbone = nn.Sequential(*layers)
-        self.postnorm = nn.BatchNorm2d(channels)  # not a part of the logits there either
-        self.image_level = conv_bn(channels, 256, 1, relu=False)
-        self.branches = nn.ModuleList(
-            [conv_bn(channels, 256, 1, relu=False)]
-            + [conv_bn(channels, 256, 3, factor * 96 // output_stride, relu=False)
-               for factor in (1, 2, 3)])
-        self.project = nn.Sequential(conv_bn(5 * 256, 256, 1, relu=False),
-                                     nn.Conv2d(256, NUM_CLASSES, 1))
-
-    def forward(self, images):
-        net = self.backbone(images)
-        pooled = self.image_level(net.mean((2, 3), keepdim=True)).expand(-1, -1, *net.shape[2:])
-        net = torch.cat([pooled] + [branch(net) for branch in self.branches], 1)
-        return functional.interpolate(self.project(net), images.shape[2:], mode='bilinear',
-                                      align_corners=True)
 
 
 def build(setting):
     """Builds a step, as `own_network.build`; way is 'fp32', 'bf16' or 'bf16 compiled'."""
     torch.manual_seed(0)
-    network = DeepLab(setting['resnet_model'], setting['output_stride']).to(
-        memory_format=torch.channels_last)
+    network = torch_layers.DeepLab(setting['resnet_model'], setting['output_stride'],
+                                   NUM_CLASSES).to(memory_format=torch.channels_last)
     is_training = setting['task'] == 'training'
     network.train(is_training)
     about = {'parameters': sum(parameter.numel() for parameter in network.parameters()),
