@@ -9,7 +9,8 @@ DEMO = runs/demo
 # From random initialisation in minutes on 2 cores: small crops in large batches, a
 # rate that falls to 0, batch-norm statistics that follow soon, and no jitter, as hue
 # helps to tell the shapes apart.
-DEMO_TRAIN_FLAGS = --output_stride 16 --crop_size 113 --batch_size 16 --max_steps 160 \
+DEMO_TRAIN_FLAGS = --init_from random --output_stride 16 --crop_size 113 --batch_size 16 \
+	--max_steps 160 \
 	--eval_every_steps 80 --starting_learning_rate 0.001 --learning_rate_policy poly \
 	--batch_norm_decay 0.9 --l2_regularizer 0.00001 --min_scale 0.75 --max_scale 1.5 \
 	--no_color_jitter

@@ -10,7 +10,7 @@ from resnet import architecture, resnet_utils, resnet_v2
 from resnet.architecture import Architecture, Convolutions
 from resnet.convolutions import conv2d
 from runtime import nets, slim, tf
-from runtime.devices import has_native_dilated_gradient
+from runtime.devices import has_native_dilated_gradient, mixed_precision
 
 # ImageNet means in RGB order, the values of the post.
 RGB_MEAN = (123.68, 116.78, 103.94)
@@ -64,6 +64,8 @@ def options_of(args):
     """
     architecture.check_model(args.resnet_model)
     form = Convolutions.NATIVE if has_native_dilated_gradient() else Convolutions.SLIM
+    if mixed_precision() == 'bf16':  # the fastest form in both modes: docs/precision.md
+        form = Convolutions.PRODUCTS
     return NetworkOptions(
         architecture=architecture.MODELS[args.resnet_model]._replace(convolutions=form),
         **{name: getattr(args, name) for name in NetworkOptions._fields if name != 'architecture'})

@@ -1,7 +1,7 @@
 """Trains DeepLab v3.
 
     python train.py --output_stride 16
-    python train.py --dataset_dir DIR --model_dir runs/mine --crop_size 321
+    python train.py --recipe scratch --dataset_dir DIR --model_dir runs/mine --minutes 45
     python train.py --config runs/mine/config.json --dataset_dir OTHER --model_dir runs/other
 
 The run directory holds the configuration (config.json), the latest checkpoints,
@@ -19,15 +19,14 @@ import common.interpreter  # noqa: F401  before what may be missing
 import network
 from common import progress, scripts
 from dataset import descriptor
-from experiment import agreement, config, stopping, train_flags, weights
+from experiment import agreement, planning, stopping, train_flags, weights
 from experiment.run_dir import RunDirectory, WorkerDirectory
 from preprocessing import inputs
 from runtime import tf, workers
 from runtime.devices import set_up
-from training import class_weights, failures, optimization
-from training.graph import (TrainGraph, augmentation_options, batch_norm_of,
-                            build_averages, build_finite_checks, build_panels,
-                            build_savers, timed_next)
+from training import class_weights, failures, optimization, pace
+from training.graph import (TrainGraph, augmentation_options, batch_norm_of, build_averages,
+                            build_finite_checks, build_panels, build_savers, timed_next)
 from training.steps import Steps
 from training.validation import Validation, split_of
 
@@ -147,9 +146,13 @@ def train(args, stop, group):
     """
     with RunDirectory(args) if group.is_chief else WorkerDirectory() as run_dir:
         info = descriptor.load(args.dataset_dir)
-        config.resolve(args, info)
-        print(set_up(args), flush=True)
-        run_dir.find_start(group)  # with TensorFlow, which reads the number of threads once
+        print(set_up(args), flush=True)  # before TensorFlow, which reads the threads once
+        group.start_server()
+        planning.resolve(args, info, group, functools.partial(
+            pace.measure, build_train_graph=build_train_graph, info=info, group=group, stop=stop))
+        if args.estimate:
+            return 0
+        run_dir.find_start(group)
         if group.of_chief(lambda: run_dir.is_finished(run_dir.start_step, split_of(args, info))):
             print(run_dir.describe_finished())
             return 0
@@ -159,7 +162,6 @@ def train(args, stop, group):
         if loss_weights:
             print(class_weights.describe(loss_weights, info))
         network_options = network.options_of(args)
-        group.start_server()
         graph = build_train_graph(args, info, network_options, run_dir.start_step, loss_weights,
                                   group)
         validation = Validation(args, info, network_options, run_dir, stop, group)
@@ -167,7 +169,6 @@ def train(args, stop, group):
             restore = weights.start_of(args, run_dir.checkpoint, graph.saver, graph.averages,
                                        graph.copy_op, group.is_chief)
         graph.graph.finalize()
-
         run_dir.begin((graph.saver, graph.best_saver), loss_weights)
         with run_dir.log() as log, failures.explained(args, graph.paths), \
                 tf.Session(group.target, graph.graph, group.session_config()) as session:
@@ -186,10 +187,9 @@ def main(argv=None):
     args = train_flags.parse(argv, __doc__)
     stop = stopping.StopRequest(args.time_limit)
     with scripts.ending_in_one_message(no_room_hint=failures.NO_ROOM), \
-            stopping.lasting_output(), stop.on_signals(), agreement.joined(
-                vars(args), args.dataset_dir, stop) as group:
+            stopping.lasting_output(), stop.on_signals(), \
+            agreement.joined(vars(args), args.dataset_dir, stop) as group:
         print(train_flags.describe_recipe(args), flush=True)
-        train_flags.check_batch(args, group.count)
         status = train(args, stop, group)
     if status:
         sys.exit(status)

@@ -1,30 +1,19 @@
-"""DeepLab v3 in PyTorch, layer by layer what network.py builds.
+"""DeepLab v3 in PyTorch: layer by layer what network.py builds, with as many parameters.
 
-ResNet v2 with its stride in the last unit of a block, multi-grid (1, 2, 4). Given the same
-weights and moving averages both have the same logits (tests/benchmarks/test_torch_layers.py).
+ResNet v2 with its stride in the last unit of a block, multi-grid (1, 2, 4), ASPP without ReLU.
 """
-import math
-
 import torch
 from torch import nn
 from torch.nn import functional
 
 UNITS = {'resnet_v2_50': (3, 4, 6, 3), 'resnet_v2_101': (3, 4, 23, 3)}
+NUM_CLASSES = 21
 
 
 def conv_bn(inputs, outputs, size, rate=1, stride=1, relu=True):
     layers = [nn.Conv2d(inputs, outputs, size, stride, rate * (size // 2), rate, bias=False),
               nn.BatchNorm2d(outputs, eps=1e-5)]
     return nn.Sequential(*layers + [nn.ReLU(inplace=True)] * relu)
-
-
-class SamePool(nn.Module):
-    """TensorFlow's 3x3 max pooling of stride 2: 'SAME' pads even sizes behind alone."""
-
-    def forward(self, net):
-        height, width = net.shape[2:]
-        padding = (width % 2, 1, height % 2, 1)
-        return functional.max_pool2d(functional.pad(net, padding, value=-math.inf), 3, 2)
 
 
 class Unit(nn.Module):
@@ -47,18 +36,9 @@ class Unit(nn.Module):
 
 
 class DeepLab(nn.Module):
-    """The whole network.
-
-    Args:
-      model: str, of `UNITS`.
-      output_stride: 8 or 16.
-      num_classes: int.
-      aspp_relu: bool, whether a ReLU follows each batch norm of ASPP.
-    """
-
-    def __init__(self, model, output_stride, num_classes, aspp_relu=False):
+    def __init__(self, model, output_stride):
         super().__init__()
-        layers = [nn.Conv2d(3, 64, 7, 2, 3), SamePool()]
+        layers = [nn.Conv2d(3, 64, 7, 2, 3), nn.MaxPool2d(3, 2, 1)]
         channels, stride, rate = 64, 4, 1
         for block, num_units in enumerate(UNITS[model]):
             depth = 64 * 2 ** block
@@ -71,26 +51,17 @@ class DeepLab(nn.Module):
                 rate, stride = (rate * wanted, stride) if is_dense else (rate, stride * wanted)
         self.backbone = nn.Sequential(*layers)
         self.postnorm = nn.BatchNorm2d(channels)  # not a part of the logits there either
-        self.image_level = conv_bn(channels, 256, 1, relu=aspp_relu)
+        self.image_level = conv_bn(channels, 256, 1, relu=False)
         self.branches = nn.ModuleList(
-            [conv_bn(channels, 256, 1, relu=aspp_relu)]
-            + [conv_bn(channels, 256, 3, factor * 96 // output_stride, relu=aspp_relu)
+            [conv_bn(channels, 256, 1, relu=False)]
+            + [conv_bn(channels, 256, 3, factor * 96 // output_stride, relu=False)
                for factor in (1, 2, 3)])
-        self.project = nn.Sequential(conv_bn(5 * 256, 256, 1, relu=aspp_relu),
-                                     nn.Conv2d(256, num_classes, 1))
+        self.project = nn.Sequential(conv_bn(5 * 256, 256, 1, relu=False),
+                                     nn.Conv2d(256, NUM_CLASSES, 1))
 
-    def coarse_logits(self, images):
-        """Returns float [batch, classes, height / stride, width / stride], both rounded up.
-
-        Args:
-          images: float32 [batch, 3, height, width], the mean subtracted.
-        """
+    def forward(self, images):
         net = self.backbone(images)
         pooled = self.image_level(net.mean((2, 3), keepdim=True)).expand(-1, -1, *net.shape[2:])
         net = torch.cat([pooled] + [branch(net) for branch in self.branches], 1)
-        return self.project(net)
-
-    def forward(self, images):
-        """Returns float [batch, classes, height, width] of what `coarse_logits` takes."""
-        return functional.interpolate(self.coarse_logits(images), images.shape[2:],
-                                      mode='bilinear', align_corners=True)
+        return functional.interpolate(self.project(net), images.shape[2:], mode='bilinear',
+                                      align_corners=True)

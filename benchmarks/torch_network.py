@@ -1,9 +1,6 @@
-"""The same network in PyTorch, timed by benchmarks/speed.py.
+"""The same network in PyTorch, timed by benchmarks/speed.py, which checks its parameters' number.
 
     PYTHON benchmarks/torch_network.py '{"task": "training", "way": "bf16", ...}'
-
-Built by torch_layers.py; has as many parameters as that of network.py (benchmarks/speed.py checks
-that).
 """
 import json
 import os
@@ -16,14 +13,14 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from benchmarks import torch_layers, turns  # noqa: E402
 
-NUM_CLASSES, IGNORE_LABEL = 21, 255
+IGNORE_LABEL = 255
 
 
 def build(setting):
     """Builds a step, as `own_network.build`; way is 'fp32', 'bf16' or 'bf16 compiled'."""
     torch.manual_seed(0)
-    network = torch_layers.DeepLab(setting['resnet_model'], setting['output_stride'],
-                                   NUM_CLASSES).to(memory_format=torch.channels_last)
+    network = torch_layers.DeepLab(setting['resnet_model'], setting['output_stride']).to(
+        memory_format=torch.channels_last)
     is_training = setting['task'] == 'training'
     network.train(is_training)
     about = {'parameters': sum(parameter.numel() for parameter in network.parameters()),

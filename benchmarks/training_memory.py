@@ -63,7 +63,7 @@ def training_mib(data, model_dir, flags):
     """Returns the peak resident size of three training steps, in MiB."""
     return measuring.peak_mib([
         sys.executable, 'train.py', '--dataset_dir', data, '--model_dir', model_dir,
-        '--max_steps', '3'] + flags)
+        '--max_steps', '3', '--init_from', 'random'] + flags)
 
 
 def measure_table(folder, measure=training_mib, path=TABLE_PATH):

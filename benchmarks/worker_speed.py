@@ -60,7 +60,7 @@ def measured_speeds(folder, jobs):
 def measure(data, pairs, flags, batch_size):
     """Prints each turn and the medians; returns (speed of two over one, share of the sums)."""
     training = ['train.py', '--dataset_dir', data, '--num_threads', '1', '--max_steps',
-                str(STEPS)] + flags
+                str(STEPS), '--init_from', 'random'] + flags
     half = training + ['--batch_size', str(batch_size // 2)]
     two = ['runtime/launch.py', '--workers', '2', '--'] + training
     gains, shares = [], []

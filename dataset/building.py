@@ -1,11 +1,15 @@
 """What the builders share: from the flags to the records of each split, its table, the end."""
+import os
 import sys
 
 from common import command_line, flag_types, scripts
-from common.interpreter import command
+from common.interpreter import ROOT, command
 from dataset import descriptor
 from dataset.records import publishing, writing
 from dataset.sources import decoding
+
+# Where resnet/download.py puts what the recipe finetune begins with.
+IMAGENET_WEIGHTS = os.path.join(ROOT, 'resnet', 'checkpoints', 'resnet_v2_50')
 
 
 def parse_args(source, description, argv=None, made_on_the_fly=False):
@@ -75,7 +79,21 @@ def _build(source, args):
         raise decoding.InvalidExampleError('\n'.join(failures))
     splits = descriptor.load(args.output_dir).splits
     if 'train' in splits:
-        print('Next: ' + command('train.py', '--dataset_dir', args.output_dir))
+        print(describe_next(args.output_dir))
     else:
         print('%s holds %s: train.py needs the split train too.'
               % (args.output_dir, ', '.join(sorted(splits))))
+
+
+def describe_next(output_dir, weights=IMAGENET_WEIGHTS):
+    """Names the command that trains on a data set, with the recipe that fits. Returns str.
+
+    Args:
+      output_dir: str, of the data set.
+      weights: str, the folder of ImageNet's weights where they are installed.
+    """
+    recipe = 'finetune' if os.path.isdir(weights) else 'scratch'
+    # To measure it here would take longer than many data sets take to be built.
+    return 'Next: %s\n%s' % (
+        command('train.py', '--recipe', recipe, '--dataset_dir', output_dir),
+        '  --estimate: says how long that takes here. --minutes 45: trains in that time.')

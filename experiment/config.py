@@ -11,7 +11,7 @@ import subprocess
 from common import files
 from common.errors import UserError
 from dataset import descriptor, palette, voc
-from experiment import train_flags
+from experiment import recipes, train_flags
 from experiment.train_flags import FLAGS
 from resnet import architecture
 from runtime import tf
@@ -23,13 +23,7 @@ _WAY_OUT = ('Put a copy of it back: the command that the run was begun with writ
             '--model_dir, with --init_from %s to start from the weights.')
 # The flags of the post's code, beside its checkpoints.
 POST_CONFIG_NAME = 'data.json'
-FORMAT_VERSION = 4
-
-
-def resolve(args, info):
-    """Fills in what hangs on the data set: see `resolve_classes` and `resolve_steps`."""
-    resolve_classes(args, info)
-    resolve_steps(args, info)
+FORMAT_VERSION = 5
 
 
 def resolve_classes(args, info):
@@ -192,7 +186,7 @@ def _load_post(path):
     if not isinstance(flags, dict) or any(name not in flags for name in required):
         raise UserError("%s does not hold the flags of the post's train.py: %s must be there."
                         % (path, ' and '.join(required)))
-    args = vars(train_flags.parse(['--recipe', 'post_code']))
+    args = vars(train_flags.parse(['--recipe', 'post_code', '--init_from', recipes.IMAGENET]))
     # Earlier versions of that code have neither --crop_size nor --resnet_model.
     args.update((flag.name, flags[flag.name]) for flag in FLAGS
                 if flag.is_posts and flag.name in flags)
@@ -225,8 +219,8 @@ def _read(run_dir):
     if not all(isinstance(config.get(part), dict) for part in ('flags', 'dataset')) \
             or 'fingerprint' not in config['dataset']:
         raise UserError('%s has no "flags" or no "dataset": it is damaged. %s' % (path, way_out))
-    config['flags'] = dict({flag.name: flag.default for flag in FLAGS if flag.since > version},
-                           **config['flags'])
+    config['flags'] = train_flags.with_start(dict(
+        {flag.name: flag.default for flag in FLAGS if flag.since > version}, **config['flags']))
     difference = {flag.name for flag in FLAGS}.symmetric_difference(config['flags'])
     if difference:
         raise UserError('%s: flags missing or unknown to this code: %s. It was written by '

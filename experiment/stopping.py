@@ -90,6 +90,10 @@ class StopRequest:
         """Says why the run ended, and whether the same command goes on. Returns str."""
         return self.reason + ('. The same command goes on from there.' if self.can_go_on else '.')
 
+    def seconds(self):
+        """Returns how long ago this was made, a float: the time of the run so far."""
+        return time.time() - self._start
+
     def is_due(self):
         """Whether to save and leave now. Returns bool."""
         if self.reason is None and self._limit is not None:

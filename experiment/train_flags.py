@@ -1,6 +1,5 @@
 """The flags of `train.py`: one row each, from which parser and run configuration are derived."""
 import argparse
-import os
 from typing import Any, NamedTuple, Optional, Tuple
 
 from common import files
@@ -9,7 +8,7 @@ from common.errors import UserError
 from common.flag_types import (any_number, decay_rate, non_negative_float,
                                non_negative_int, positive_float, positive_int,
                                share, whole_number)
-from experiment import recipes
+from experiment import flag_checks, recipes
 from network import INPUT_NORMALIZATIONS
 from resnet import architecture
 from runtime import precision, workers
@@ -53,6 +52,12 @@ def as_options(flags):
     return sorted(option(name, value) for name, value in flags.items())
 
 
+def of_recipe(name):
+    """Returns the flags that a recipe sets, a dict: None for what `planning.resolve` fills in."""
+    return {flag: None if flag == 'init_from' or callable(value) else value
+            for flag, value in recipes.RECIPES[name].items()}
+
+
 _RUN = (
     Flag('recipe', recipes.DEFAULT, None, choices=tuple(recipes.RECIPES), since=2, is_free=True),
     Flag('dataset_dir', 'dataset/tfrecords',
@@ -63,8 +68,9 @@ _RUN = (
          'what to do with a run in --model_dir: continue it where there is one, insist on one, or '
          'refuse to', choices=('auto', 'always', 'never'), since=2, is_free=True),
     Flag('init_from', None,
-         'start from these weights, at step 0: imagenet, a run directory, or a checkpoint of this '
-         "project, of the post's code or of tf-slim; without it, initialisation is random",
+         'start from these weights, at step 0: imagenet (which is downloaded once), random, a run '
+         "directory, or a checkpoint of this project, of the post's code or of tf-slim (default: "
+         'by the recipe)',
          metavar='CHECKPOINT'),
     Flag('allow_missing', [],
          'variables, or scopes such as DeepLab_v3, that --init_from may lack; they are randomly '
@@ -96,12 +102,19 @@ _RUN = (
          'long after one of them hangs or loses its connection, at once where one dies; at the '
          'start all wait %d times as long for each other' % workers.START_TIMEOUTS,
          positive_float, metavar='SECONDS', since=4, is_free=True),
+    Flag('estimate', False,
+         'say how long the run would take here, by a few steps, and leave: nothing is written',
+         bool, since=5, is_free=True),
     Flag('time_limit', None,
          'save and leave in time, with exit status 75; the same command goes on', positive_float,
          metavar='MINUTES', since=2, is_free=True),
     Flag('patience', None, 'end after so many evaluations without a better one', positive_int,
          metavar='EVALUATIONS', since=2, is_free=True),
     Flag('max_steps', 30000, 'the step at which the run ends', positive_int, is_free=True),
+    Flag('minutes', None,
+         'end after so many minutes from now, in place of --max_steps: as many steps as some that '
+         'are measured say, with evaluations and checkpoints; falling rates fall in that time',
+         positive_float, since=5, is_free=True),
     Flag('epochs', None, 'end after so many passes over the train split, in place of --max_steps',
          positive_int, since=4, is_free=True),
     Flag('eval_every_steps', 1000, 'steps between evaluations of the whole validation split',
@@ -211,7 +224,8 @@ FLAGS = tuple(flag for flags in GROUPS.values() for flag in flags)
 SWITCHES = frozenset(flag.name for flag in FLAGS if flag.type is bool)
 # What --config leaves alone: where a run reads and writes, and on what machine.
 _OF_PLACE = {'dataset_dir', 'model_dir', 'resume', 'gpu_id', 'allow_unsupported_gpu', 'num_threads',
-             'mixed_precision', 'xla', 'worker_timeout', 'time_limit', 'number_of_classes'}
+             'mixed_precision', 'xla', 'worker_timeout', 'time_limit', 'minutes', 'estimate',
+             'number_of_classes'}
 
 
 def pick(options, args):
@@ -223,9 +237,8 @@ def _add(group, flag):
     """Adds a flag to a group of an `argparse.ArgumentParser`."""
     name, text = '--' + flag.name, flag.help
     if flag.name == 'recipe':
-        text = '; '.join('%s: %s, %s' % (recipe, recipes.DESCRIPTIONS[recipe],
-                                         ' '.join(as_options(flags)))
-                         for recipe, flags in recipes.RECIPES.items())
+        text = '; '.join('%s: %s, %s' % (recipe, recipes.DESCRIPTIONS[recipe], described_flags(
+            recipes.RECIPES[recipe])) for recipe in recipes.RECIPES)
     if flag.type is bool:
         group.add_argument(name, dest=flag.name, action='store_true', default=flag.default,
                            help='%s (default: %s)' % (text, 'on' if flag.default else 'off'))
@@ -248,7 +261,8 @@ def parse(argv=None, description=None):
       description: str, what --help begins with.
 
     Returns:
-      `argparse.Namespace`; `number_of_classes` may still be None.
+      `argparse.Namespace`; `number_of_classes` may still be None, and so may `init_from` and what
+      a recipe sets by data, machine or time, until `planning.resolve`.
 
     Raises:
       SystemExit: an unknown flag, a wrong type, or an impossible combination.
@@ -272,7 +286,7 @@ def parse(argv=None, description=None):
     del args.config
     _follow_stride(args)
     try:
-        _check_combinations(args)
+        flag_checks.check_combinations(args)
     except UserError as error:
         parser.error(str(error))
     return args
@@ -280,13 +294,23 @@ def parse(argv=None, description=None):
 
 def _defaults(typed):
     """Returns the defaults of flags, a dict, by the flags that are typed; raises `UserError`."""
-    for flags in (('config', 'recipe'), ('max_steps', 'epochs')):
+    for flags in (('config', 'recipe'), ('max_steps', 'epochs'), ('max_steps', 'minutes'),
+                  ('epochs', 'minutes')):
         if all(flag in typed for flag in flags):
             raise UserError('--%s and --%s both say the same; give one of them' % flags)
     if 'config' not in typed:
-        return recipes.RECIPES[typed.get('recipe', recipes.DEFAULT)]
+        defaults = of_recipe(typed.get('recipe', recipes.DEFAULT))
+    else:
+        defaults = _defaults_of_run(typed)
+    if 'epochs' in typed or 'minutes' in typed:
+        defaults['max_steps'] = None
+    return defaults
+
+
+def _defaults_of_run(typed):
+    """`_defaults` by the file of --config."""
     defaults = _flags_of(typed['config'])
-    if 'max_steps' in typed:
+    if 'max_steps' in typed or 'minutes' in typed:
         defaults['epochs'] = None
     of_stride = argparse.Namespace(output_stride=defaults['output_stride'], multi_grid=None,
                                    aspp_rates=None)
@@ -320,85 +344,28 @@ def _flags_of(path):
         raise UserError('--config %s has flags that this code does not know: %s'
                         % (path, ', '.join(unknown)))
     # What an older file lacks is as the default says.
-    return {flag.name: flags.get(flag.name, flag.default) for flag in FLAGS
-            if flag.name not in _OF_PLACE}
+    return with_start({flag.name: flags.get(flag.name, flag.default) for flag in FLAGS
+                       if flag.name not in _OF_PLACE})
 
 
-def _check_model_dir(path):
-    if os.path.exists(path) and not os.path.isdir(path):
-        raise UserError('--model_dir %s is a file: give a folder, or a name that is free' % path)
-    if files.TENSORFLOW_PATTERN & set(path):
-        raise UserError('--model_dir %s: TensorFlow takes a path with * ? [ ] or \\ for a pattern '
-                        'when it restores; give one without' % path)
+def with_start(flags):
+    """Returns flags of a config.json; in older ones --init_from is null where it is random."""
+    return dict(flags, init_from=flags.get('init_from') or recipes.RANDOM)
 
 
-def _check_combinations(args):
-    """Raises ValueError for flags that do not go together."""
-    if not 0 < args.min_scale <= args.max_scale < float('inf'):
-        raise UserError('--min_scale %g --max_scale %g: give 0 < min_scale <= max_scale'
-                        % (args.min_scale, args.max_scale))
-    _check_model_dir(args.model_dir)
-    try:
-        architecture.check_output_stride(args.output_stride, args.multi_grid)
-    except ValueError as error:
-        raise UserError('--output_stride %d --multi_grid %s: %s'
-                        % (args.output_stride, ' '.join(map(str, args.multi_grid)), error))
-    boundaries = args.learning_rate_boundaries
-    if (args.learning_rate_policy == 'piecewise') != (boundaries is not None):
-        raise UserError('--learning_rate_policy %s with%s --learning_rate_boundaries: piecewise '
-                        'needs them, and no other policy takes them'
-                        % (args.learning_rate_policy, '' if boundaries else 'out'))
-    if boundaries and any(a >= b for a, b in zip(boundaries, boundaries[1:])):
-        raise UserError('--learning_rate_boundaries %s: give them in rising order'
-                        % ' '.join(map(str, boundaries)))
-    if args.batch_size % args.accumulate_steps:
-        raise UserError('--batch_size %d --accumulate_steps %d: the batch must divide into equal '
-                        'parts' % (args.batch_size, args.accumulate_steps))
-    _check_parts(args)
-    if args.hard_example_steps and args.hard_example_fraction == 1:
-        raise UserError('--hard_example_steps %d without --hard_example_fraction: the share to '
-                        'fall to is missing' % args.hard_example_steps)
-    if args.freeze_batch_norm and not args.init_from:
-        of_recipe = recipes.RECIPES[args.recipe].get('freeze_batch_norm')
-        raise UserError('%s without --init_from: there are no statistics to freeze yet; give the '
-                        'weights of an earlier run%s'
-                        % (('--recipe %s' % args.recipe, ', such as one of --recipe paper')
-                           if of_recipe else ('--freeze_batch_norm', '')))
-    if args.allow_missing and not args.init_from:
-        raise UserError('--allow_missing %s without --init_from: nothing is restored'
-                        % ' '.join(args.allow_missing))
-
-
-def check_batch(args, num_workers):
-    """Makes sure that a batch divides among the workers, and among the parts of each.
-
-    Raises:
-      UserError: it does not; names the nearest that do.
-    """
-    parts = num_workers * args.accumulate_steps
-    if args.batch_size % parts:
-        below = args.batch_size // parts * parts
-        raise UserError('--batch_size %d --accumulate_steps %d with %d workers: the batch is that '
-                        'of all together and must divide evenly. Give --batch_size %s.' % (
-                            args.batch_size, args.accumulate_steps, num_workers,
-                            ' or '.join(map(str, filter(None, (below, below + parts))))))
-    _check_parts(args, num_workers)
-
-
-def _check_parts(args, num_workers=1):
-    if (args.crop_size <= args.output_stride and not args.freeze_batch_norm
-            and args.batch_size == args.accumulate_steps * num_workers):
-        raise UserError('--crop_size %d --output_stride %d with parts of one image: batch norm '
-                        'needs more than one value in a feature map; give a --crop_size above %d'
-                        % (args.crop_size, args.output_stride, args.output_stride))
+def described_flags(flags):
+    """Returns a recipe's flags as they are typed, a str, or what decides their values."""
+    return ' '.join(as_options({
+        name: '(by %s)' % value.decided_by if callable(value) else value
+        for name, value in flags.items()}))
 
 
 def describe_recipe(args):
     """Says which flags the recipe set, and which of them were overridden. Returns str."""
-    flags = recipes.RECIPES[args.recipe]
+    flags = of_recipe(args.recipe)
     overridden = {name: getattr(args, name) for name, value in flags.items()
-                  if getattr(args, name) != value}
-    text = 'Recipe %s: %s' % (args.recipe, ' '.join(as_options(flags)))
+                  if value not in (None, getattr(args, name))}
+    text = 'Recipe %s: %s' % (args.recipe, described_flags(recipes.RECIPES[args.recipe]))
     if overridden:
         text += '\n  overridden: %s' % ' '.join(as_options(overridden))
     return text

@@ -5,14 +5,15 @@ import re
 from collections import namedtuple
 
 from common.errors import UserError
-from experiment import checkpoints
+from common.http import DownloadError
+from common.interpreter import command
+from experiment import checkpoints, recipes
 from network import HEAD_SCOPE, LOGITS_SCOPE
 from resnet import imagenet
 from runtime import slim, tf
 from runtime.devices import session_config
 
 AVERAGED = '/ExponentialMovingAverage'
-IMAGENET = 'imagenet'
 _EXAMPLES_SHOWN = 5
 
 # Lists of variable names: in the network and the checkpoint; only in the network; only in
@@ -206,7 +207,7 @@ def start_of(args, checkpoint, saver, averages, copy_op=None, is_chief=True):
 
     1. `checkpoint`, that of a run which is continued: weights, optimizer and step;
     2. --init_from: weights alone, at step 0;
-    3. random weights.
+    3. --init_from random.
 
     Args:
       args: the flags.
@@ -242,7 +243,7 @@ def _loader_of(args, checkpoint, saver, averages):
         load = functools.partial(restore, saver, prefix=checkpoint)
         message = ("Continuing %s at step %d (--resume): weights, optimizer's state, step and "
                    'learning rate go on.' % (checkpoint, checkpoints.step_of(checkpoint)))
-    elif args.init_from:
+    elif args.init_from != recipes.RANDOM:
         load_initial, message = init_from(args.init_from, args.resnet_model, args.allow_missing)
         # The averages begin with the loaded weights too.
         copy = tf.group(*[average.assign(variable) for variable, average in averages.items()])
@@ -252,8 +253,7 @@ def _loader_of(args, checkpoint, saver, averages):
             session.run(copy)
         message = 'Starting ' + message
     else:
-        message = ('Starting at step 0 with random weights (seed %d). For results like the '
-                   'published ones give --init_from imagenet.' % args.seed)
+        message = 'Starting at step 0 with random weights (seed %d).' % args.seed
     print(message)
     return load
 
@@ -264,9 +264,38 @@ def _is_in(name, scopes):
 
 def _find_initial(path, resnet_model):
     """Returns (prefix, scopes that it lacks by its nature) of what --init_from names."""
-    if path != IMAGENET:
+    if path != recipes.IMAGENET:
         return checkpoints.find(path)[0], []
-    return imagenet.ensure(resnet_model), [HEAD_SCOPE]
+    return ensure_imagenet(resnet_model), [HEAD_SCOPE]
+
+
+def check_start(path, resnet_model):
+    """Makes sure that --init_from can be had, before work is done for it; raises `UserError`."""
+    if path != recipes.RANDOM:
+        _find_initial(path, resnet_model)
+
+
+def ensure_imagenet(resnet_model):
+    """`imagenet.ensure` for a run: where the weights cannot be had, names the ways to train.
+
+    Returns:
+      str, the checkpoint's prefix.
+
+    Raises:
+      UserError: as `imagenet.ensure`.
+    """
+    try:
+        return imagenet.ensure(resnet_model)
+    except DownloadError as error:
+        raise UserError(
+            'The ImageNet weights that training starts from (--init_from imagenet) are not to be '
+            'had: %s\nThree ways on:\n'
+            '  %s: with an archive that was fetched by hand, or a checkpoint; then the same '
+            'command again\n'
+            '  --init_from random: the same training from random weights\n'
+            '  --recipe scratch: from random weights too, with settings that learn from them'
+            % (error, command('resnet/download.py', '--resnet_model', resnet_model, '--file',
+                              'PATH')))
 
 
 def init_from(path, resnet_model, allow_missing=()):

@@ -305,12 +305,15 @@ def test_what_cannot_be_built_is_refused_before_the_graph(changes):
         assert len(graph.get_operations()) == 1
 
 
-def test_options_are_picked_from_the_flags_and_an_unknown_model_is_refused(tiny_backbone):
+def test_options_are_picked_from_the_flags_and_an_unknown_model_is_refused(tiny_backbone,
+                                                                           monkeypatch):
     args = train_flags.parse(['--resnet_model', tiny_backbone, '--aspp_relu'])
     options = network.options_of(args)
     assert options.aspp_relu and options.output_stride == 16 and options.aspp_rates == [6, 12, 18]
     assert options.architecture == architecture.MODELS[tiny_backbone]._replace(
         convolutions=Convolutions.NATIVE if has_native_dilated_gradient() else Convolutions.SLIM)
+    monkeypatch.setattr(network, 'mixed_precision', lambda: 'bf16')
+    assert network.options_of(args).architecture.convolutions is Convolutions.PRODUCTS
     args.resnet_model = 'resnet_v1_50'
     with pytest.raises(UserError, match='resnet_v1_50.*choose one of.*resnet_v2_101'):
         network.options_of(args)

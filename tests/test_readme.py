@@ -63,7 +63,7 @@ def test_recipe_post_code_takes_the_ways_back_of_the_table():
     # At the default output stride these rates are the default anyway.
     ways['aspp_rates'] = [6, 12, 18]
     default = vars(train_flags.parse([]))
-    changed = {name: value for name, value in recipes.RECIPES['post_code'].items()
+    changed = {name: value for name, value in train_flags.of_recipe('post_code').items()
                if default[name] != value or name == 'aspp_rates'}
     assert changed == ways
 

@@ -34,7 +34,7 @@ def run_dir(tmp_path_factory, shapes_dir):
         train.main(['--resnet_model', tiny_runs.TINY, '--dataset_dir', shapes_dir, '--model_dir',
                     folder, '--crop_size', '33', '--batch_size', '2', '--max_steps', '2',
                     '--batch_norm_decay', '0.5', '--starting_learning_rate', '0.001',
-                    '--summary_every_steps', '1'])
+                    '--summary_every_steps', '1', '--init_from', 'random'])
         yield folder
 
 

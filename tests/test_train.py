@@ -29,8 +29,8 @@ from common import files
 from common.errors import UserError
 from dataset import descriptor, palette
 from evaluation import loop
-from experiment import (checkpoints, config, history, run_dir, run_log,
-                        stopping, train_flags, weights)
+from experiment import (checkpoints, config, history, planning, run_dir,
+                        run_log, stopping, train_flags, weights)
 from inference import drawing
 from losses import Losses
 from preprocessing import failures as reading
@@ -50,7 +50,7 @@ def flags_of(**changes):
     """Returns the flags of a small run; keyword arguments change them."""
     # Steps that fetch the same: TensorFlow prepares each other kind of step for seconds.
     values = dict(resnet_model=TINY, crop_size=33, batch_size=2, max_steps=2, batch_norm_decay=0.9,
-                  starting_learning_rate=0.001, summary_every_steps=1)
+                  starting_learning_rate=0.001, summary_every_steps=1, init_from='random')
     values.update(changes)
     return [word for name, value in values.items() for word in ('--' + name, str(value))]
 
@@ -1115,3 +1115,28 @@ def test_speed_leaves_out_the_first_step_of_a_process():
         speeds.append(steps.speed()['speed/images_per_second'])
     assert speeds == [0.06, 3.0, 2.0]
     assert steps.speed()['speed/data_wait_share'] == 0.25
+
+
+def test_the_recipe_scratch_trains_in_the_minutes_that_are_given(shapes_dir, tmp_path, capsys,
+                                                                 monkeypatch):
+    # 97% of 6 seconds, less an evaluation and two checkpoints' share.
+    monkeypatch.setattr(train.pace, 'measure', lambda *_, **__: planning.Pace(0, 0, 1, 0.5, 0.1))
+    command = ['--recipe', 'scratch', '--minutes', '0.1', '--resnet_model', TINY, '--dataset_dir',
+               shapes_dir, '--model_dir', str(tmp_path / 'run')]
+    with tiny_runs.tiny_network(BASE_DEPTH):
+        train.main(command)
+        saved = vars(config.load(str(tmp_path / 'run')))
+        assert (saved['minutes'], saved['max_steps'], saved['init_from']) == (0.1, 5, 'random')
+        assert saved['crop_size'] == 33 and saved['ema_decay'] == 0.9
+        assert checkpoints.step_of(checkpoints.latest_in(str(tmp_path / 'run'))) == 5
+        capsys.readouterr()
+        train.main(command)  # as it is through, nothing is measured or trained
+    said = capsys.readouterr().out
+    assert 'is at step 5 already' in said and ' steps of ' not in said
+
+
+def test_an_estimate_trains_and_writes_nothing(flags, tmp_path, capsys):
+    train.main(flags(max_steps=3) + ['--estimate'])
+    assert re.search(r'3 steps of .* s, with evaluations and checkpoints about \d+ seconds',
+                     capsys.readouterr().out)
+    assert not os.path.exists(str(tmp_path / 'run'))

@@ -74,7 +74,8 @@ def test_build_folder_flags_take_effect_and_next_command_is_printed(tmp_path, ca
     assert count_records(tmp_path / 'out', 'train') == 2
     printed = capsys.readouterr().out
     assert 'train: 2 images, 2 classes' in printed and '33.33 %' in printed
-    assert command('train.py', '--dataset_dir', str(tmp_path / 'out')) in printed
+    assert 'Next: ' + command('train.py', '--recipe') in printed
+    assert '--dataset_dir %s\n' % (tmp_path / 'out') in printed
 
 
 def test_builder_sends_nobody_to_train_without_a_train_split(tmp_path, capsys):

@@ -1,4 +1,6 @@
 """dataset/building.py: a format of a few lines is built, and everything ends in one message."""
+import re
+
 import numpy as np
 import pytest
 
@@ -129,3 +131,13 @@ def test_a_split_is_not_replaced_beside_one_that_failed_but_its_shards_are_kept(
     assert '1 of 1 shards were there already' in capsys.readouterr().out
     found = labels_by_name(tmp_path / 'out', 'validation')
     np.testing.assert_array_equal(found['%d.png' % min(held)], grid([1, 1, 0]))
+
+
+def test_the_next_command_has_the_recipe_that_fits(tmp_path):
+    found = building.describe_next('data/mine', str(tmp_path / 'none'))
+    assert found.startswith('Next: %s\n' % command('train.py', '--recipe', 'scratch',
+                                                   '--dataset_dir', 'data/mine'))
+    assert command('train.py', '--recipe', 'finetune') in building.describe_next(
+        'data/mine', str(tmp_path))
+    # What it says of flags is so.
+    assert {'--estimate', '--minutes'} <= set(re.findall(r'--\w+', found))

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from experiment import train_flags
+from experiment import flag_checks, train_flags
 from runtime import launch
 from tests.helpers import ROOT
 
@@ -40,4 +40,4 @@ def test_the_kubernetes_manifest_is_a_tfjob_whose_flags_train_py_takes():
     worker = manifest['spec']['tfReplicaSpecs']['Worker']
     [container] = worker['template']['spec']['containers']
     assert container['name'] == 'tensorflow' and container['command'][1] == 'train.py'
-    train_flags.check_batch(train_flags.parse(container['command'][2:]), worker['replicas'])
+    flag_checks.check_batch(train_flags.parse(container['command'][2:]), worker['replicas'])

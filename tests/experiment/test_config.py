@@ -38,7 +38,7 @@ def run(tmp_path):
     """A saved run: (its flags, its directory)."""
     (tmp_path / 'run').mkdir()
     args = parse('--dataset_dir', write_dataset(tmp_path / 'data'),
-                 '--model_dir', str(tmp_path / 'run'))
+                 '--model_dir', str(tmp_path / 'run'), '--init_from', 'random')
     args.number_of_classes = 3
     config.save(args, args.model_dir)
     return args, args.model_dir
@@ -136,7 +136,11 @@ def test_switches_turn_augmentation_off():
     (['--accumulate_steps', '3'], '--batch_size 8 --accumulate_steps 3'),
     (['--freeze_batch_norm'], '--freeze_batch_norm without --init_from'),
     (['--recipe', 'paper_stage2'], '--recipe paper_stage2 without --init_from'),
-    (['--allow_missing', 'DeepLab_v3'], '--allow_missing DeepLab_v3 without --init_from'),
+    (['--allow_missing', 'DeepLab_v3', '--init_from', 'random'],
+     '--allow_missing DeepLab_v3 with --init_from random'),
+    (['--freeze_batch_norm', '--init_from', 'random'], '--freeze_batch_norm without --init_from'),
+    (['--minutes', '5', '--max_steps', '9'], '--max_steps and --minutes both say the same'),
+    (['--minutes', '5', '--epochs', '9'], '--epochs and --minutes both say the same'),
     (['--hard_example_steps', '9'], '--hard_example_steps 9 without --hard_example_fraction'),
     (['--input_normalization', 'none'], "'none' (choose from 'mean', 'inception')"),
     (['--resnet_model', 'vgg'], "'vgg' (choose from 'resnet_v2_101'"),
@@ -270,6 +274,20 @@ def test_unknown_flag_alone_is_refused_by_name(run):
         config.load(run[1])
 
 
+def test_an_older_run_that_began_from_random_weights_says_so(run):
+    args, run_dir = run
+
+    def as_before(values):
+        values['format_version'] = 4
+        values['flags']['init_from'] = None
+        del values['flags']['minutes'], values['flags']['estimate']
+    edit(run_dir, as_before)
+    assert config.load(run_dir).init_from == 'random'
+    config.check_resume(args, run_dir)
+    copied = parse('--config', os.path.join(run_dir, config.CONFIG_NAME))
+    assert copied.init_from == 'random'
+
+
 def test_unchanged_run_may_be_continued(run):
     config.check_resume(*run)
 
@@ -303,7 +321,7 @@ def test_every_flag_but_the_free_ones_is_checked_on_resume(run):
         'max_steps', 'eval_every_steps', 'save_every_steps', 'summary_every_steps', 'gpu_id',
         'model_dir', 'dataset_dir', 'recipe', 'resume', 'allow_missing', 'log_every_steps',
         'keep_checkpoints', 'patience', 'time_limit', 'num_threads', 'worker_timeout', 'epochs',
-        'allow_unsupported_gpu'}
+        'allow_unsupported_gpu', 'minutes', 'estimate', 'xla', 'mixed_precision'}
 
 
 def test_resuming_names_each_changed_flag(run):
@@ -366,7 +384,12 @@ def test_every_flag_of_a_recipe_exists_and_can_be_overridden(recipe):
                   crop_position='random', padding='mean', best_metric='mean_iou')
     if recipe == 'post':
         others.update(optimizer='momentum', learning_rate_policy='poly')
+    others.update(input_normalization='inception', class_weights='median_frequency')
     for name, value in recipes.RECIPES[recipe].items():
+        if callable(value):
+            value = vars(parse())[name]
+        if name == 'init_from':
+            continue  # typed below
         if isinstance(value, bool):
             other = not value
         elif isinstance(value, (int, float)):
@@ -374,6 +397,8 @@ def test_every_flag_of_a_recipe_exists_and_can_be_overridden(recipe):
                 else 16
         else:
             other = others[name]
+        if name == 'max_scale':
+            other = 1.75
         # The flags as they are typed, for example --no_color_jitter.
         typed = train_flags.option(name, other).split()
         args = parse('--recipe', recipe, '--init_from', 'x', *typed)

@@ -171,7 +171,7 @@ def test_ids_that_are_no_class_stop_training_with_the_cause(tmp_path, tiny, spli
     with pytest.raises(SystemExit, match=message):
         train.main(['--dataset_dir', str(tmp_path), '--model_dir', str(tmp_path / 'run'),
                     '--resnet_model', tiny, '--crop_size', '33', '--batch_size', '2',
-                    '--max_steps', '1'])
+                    '--max_steps', '1', '--init_from', 'random'])
 
 
 @pytest.mark.parametrize('split', ['train', 'validation'])
@@ -189,7 +189,7 @@ def test_raw_records_of_the_wrong_length_point_to_what_finds_them(tmp_path, tiny
     with pytest.raises(SystemExit) as stopped:
         train.main(['--resnet_model', tiny, '--dataset_dir', str(tmp_path), '--model_dir',
                     str(tmp_path / 'run'), '--crop_size', '33', '--batch_size', '1',
-                    '--max_steps', '1'])
+                    '--max_steps', '1', '--init_from', 'random'])
     stopped.match('(?s)A record in %s .%s.tfrecords. cannot be used.*check.py %s'
                   % (tmp_path, split, tmp_path))
 
@@ -242,4 +242,4 @@ def test_training_starts_from_the_posts_weights_on_its_records(post_run, raw_dir
 def test_run_of_the_post_cannot_be_continued_but_started_from(post_run, raw_dir, tiny):
     with pytest.raises(SystemExit, match='cannot be continued.*--init_from'):
         train.main(['--dataset_dir', raw_dir, '--model_dir', os.path.join(post_run, 'train'),
-                    '--resnet_model', tiny])
+                    '--resnet_model', tiny, '--init_from', 'random'])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from experiment import checkpoints, run_log, train_flags
+from experiment import checkpoints, flag_checks, run_log, train_flags
 from runtime import launch, tf
 from tests.helpers import ROOT, tiny_runs, worker_job
 from tests.helpers.worker_groups import ends_of, started, write_job
@@ -164,14 +164,14 @@ def test_two_workers_train_as_one_stop_go_on_with_one_and_three_and_score_as_one
 def test_a_batch_that_does_not_divide_names_those_that_do():
     args = train_flags.parse(['--batch_size', '8'])
     for count in (1, 2, 4, 8):
-        train_flags.check_batch(args, count)
+        flag_checks.check_batch(args, count)
     with pytest.raises(UserError, match='--batch_size 8 --accumulate_steps 1 with 3 workers: .* '
                                         'Give --batch_size 6 or 9'):
-        train_flags.check_batch(args, 3)
+        flag_checks.check_batch(args, 3)
     with pytest.raises(UserError, match='Give --batch_size 16'):
-        train_flags.check_batch(args, 16)
+        flag_checks.check_batch(args, 16)
     with pytest.raises(UserError, match='parts of one image'):
-        train_flags.check_batch(train_flags.parse(['--batch_size', '8', '--crop_size', '16']), 8)
+        flag_checks.check_batch(train_flags.parse(['--batch_size', '8', '--crop_size', '16']), 8)
 
 
 @pytest.mark.parametrize('words, message', [
