@@ -1,4 +1,4 @@
-"""torch_layers.py computes what network.py does; needs TensorFlow and PyTorch in one environment."""
+"""torch_layers.py computes what network.py does; where TensorFlow and PyTorch are together."""
 import itertools
 import os
 
