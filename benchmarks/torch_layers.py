@@ -1,7 +1,10 @@
 """DeepLab v3 in PyTorch: layer by layer what network.py builds, with as many parameters.
 
 ResNet v2 with its stride in the last unit of a block, multi-grid (1, 2, 4), ASPP without ReLU.
+With the same weights both have the same logits (tests/benchmarks/test_torch_layers.py).
 """
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -14,6 +17,15 @@ def conv_bn(inputs, outputs, size, rate=1, stride=1, relu=True):
     layers = [nn.Conv2d(inputs, outputs, size, stride, rate * (size // 2), rate, bias=False),
               nn.BatchNorm2d(outputs, eps=1e-5)]
     return nn.Sequential(*layers + [nn.ReLU(inplace=True)] * relu)
+
+
+class SamePool(nn.Module):
+    """TensorFlow's 3x3 max pooling of stride 2: 'SAME' pads even sizes behind alone."""
+
+    def forward(self, net):
+        height, width = net.shape[2:]
+        padding = (width % 2, 1, height % 2, 1)
+        return functional.max_pool2d(functional.pad(net, padding, value=-math.inf), 3, 2)
 
 
 class Unit(nn.Module):
@@ -38,7 +50,7 @@ class Unit(nn.Module):
 class DeepLab(nn.Module):
     def __init__(self, model, output_stride):
         super().__init__()
-        layers = [nn.Conv2d(3, 64, 7, 2, 3), nn.MaxPool2d(3, 2, 1)]
+        layers = [nn.Conv2d(3, 64, 7, 2, 3), SamePool()]
         channels, stride, rate = 64, 4, 1
         for block, num_units in enumerate(UNITS[model]):
             depth = 64 * 2 ** block
