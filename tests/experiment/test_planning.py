@@ -8,7 +8,8 @@ from dataset import descriptor
 from experiment import config, planning, train_flags
 from experiment.planning import Pace
 from resnet import imagenet
-from runtime import workers
+from runtime import machine, workers
+from tests.helpers.fake_machine import AMPERE, TURING
 
 PACE = Pace(spent=20.0, start=10.0, step=2.0, evaluation=12.0, save=3.0)
 
@@ -135,3 +136,13 @@ def test_an_estimate_counts_steps_evaluations_and_checkpoints(shapes_dir, tmp_pa
     (5400, '1.5 hours')])
 def test_times_are_said_in_words(seconds, words):
     assert planning.in_words(seconds) == words
+
+
+def test_the_memory_for_training_is_that_of_the_smallest_gpu_or_of_the_machine(monkeypatch):
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    monkeypatch.setattr(machine, 'memory', lambda: machine.Memory(2 ** 35, 2 ** 33))
+    monkeypatch.setattr(machine, 'gpus', lambda: [AMPERE, TURING._replace(memory_mib=15360)])
+    monkeypatch.setattr(planning.tf.test, 'is_built_with_cuda', lambda: True)
+    assert planning.memory_for(workers.ALONE) == 15
+    monkeypatch.setattr(planning.tf.test, 'is_built_with_cuda', lambda: False)
+    assert planning.memory_for(workers.ALONE) == 8
