@@ -177,7 +177,6 @@ class Trial:
         self.num_steps = setting['images'] // setting['batch_size']
         self.network = build_network(setting, num_classes, device).train()
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
-        self.decayed = [p for p in self.parameters if p.dim() == 4]
         self.first = [torch.zeros_like(p) for p in self.parameters]
         self.second = [torch.zeros_like(p) for p in self.parameters]
         self.average = None
@@ -207,10 +206,9 @@ class Trial:
                                         label_smoothing=setting['smoothing'])
         gradients = list(torch.autograd.grad(loss, self.parameters))
         with torch.no_grad():
-            by_parameter = {id(p): index for index, p in enumerate(self.parameters)}
-            for parameter in self.decayed:
-                index = by_parameter[id(parameter)]
-                gradients[index] = gradients[index] + setting['weight_decay'] * parameter
+            for index, parameter in enumerate(self.parameters):
+                if parameter.dim() == 4:  # of convolutions, as in the project
+                    gradients[index] = gradients[index] + setting['weight_decay'] * parameter
             if setting['clip']:
                 norm = torch.stack(torch._foreach_norm(gradients)).norm()
                 torch._foreach_mul_(gradients, (setting['clip'] / (norm + 1e-6)).clamp(max=1))
@@ -332,8 +330,8 @@ def search(book, seeds):
             if score > best:
                 best, chosen = score, dict(chosen, **change)
                 print('kept %s: %.4f' % (chosen, best), flush=True)
-    for images in (2 * BASE['images'],):
-        print('%d images: %.4f' % (images, book.score(dict(chosen, images=images), seeds)))
+    longer = dict(chosen, images=2 * BASE['images'])
+    print('twice as long: %.4f' % book.score(longer, seeds))
 
 
 def table(path):

@@ -89,8 +89,8 @@ _RUN = (
     Flag('mixed_precision', 'off',
          '16 bits where they are fast, float32 for weights, loss and statistics: bf16 on CPUs with '
          'it and fp16 on GPUs with tensor cores, of TensorFlow 2; auto: where the device has it',
-         choices=precision.CHOICES, since=4, is_free=True),
-    Flag('xla', False, 'compile with XLA, on a GPU', bool, since=4, is_free=True),
+         choices=precision.CHOICES, since=5, is_free=True),
+    Flag('xla', False, 'compile with XLA, on a GPU', bool, since=5, is_free=True),
     Flag('num_threads', None, 'of the CPU (default: one for each core)', positive_int, since=2,
          is_free=True),
     Flag('overfit', None,

@@ -6,7 +6,6 @@ from collections import namedtuple
 
 from common.errors import UserError
 from common.http import DownloadError
-from common.interpreter import command
 from experiment import checkpoints, recipes
 from network import HEAD_SCOPE, LOGITS_SCOPE
 from resnet import imagenet
@@ -289,13 +288,10 @@ def ensure_imagenet(resnet_model):
     except DownloadError as error:
         raise UserError(
             'The ImageNet weights that training starts from (--init_from imagenet) are not to be '
-            'had: %s\nThree ways on:\n'
-            '  %s: with an archive that was fetched by hand, or a checkpoint; then the same '
-            'command again\n'
+            'had: %s\nOr train without them:\n'
             '  --init_from random: the same training from random weights\n'
             '  --recipe scratch: from random weights too, with settings that learn from them'
-            % (error, command('resnet/download.py', '--resnet_model', resnet_model, '--file',
-                              'PATH')))
+            % error)
 
 
 def init_from(path, resnet_model, allow_missing=()):

@@ -122,8 +122,8 @@ def mixed_precision():
 
 
 def loss_scale():
-    """Returns int, what the loss is multiplied by where gradients are computed, see `precision`."""
-    return precision.LOSS_SCALES[_mixed_precision]
+    """Returns None, or int, what the loss is multiplied by where gradients are computed."""
+    return precision.FP16_LOSS_SCALE if _mixed_precision == 'fp16' else None
 
 
 def tensorflow_package():

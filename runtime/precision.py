@@ -6,10 +6,10 @@ Free of TensorFlow.
 """
 from common.errors import UserError
 
-# bf16 has the range of float32. fp16 has not: small gradients become 0 without a loss scale.
 CHOICES = ('off', 'auto', 'bf16', 'fp16')
-# A power of two, which changes no digit of what it multiplies and divides.
-LOSS_SCALES = {None: 1, 'bf16': 1, 'fp16': 1024}
+# bf16 has the range of float32. fp16 has not: small gradients become 0 unless the loss is scaled,
+# by a power of two, which changes no digit.
+FP16_LOSS_SCALE = 1024
 # In which GPUs multiply fp16 matrices by tensor cores, which the rewrite asks for.
 FIRST_CAPABILITY = (7, 0)
 

@@ -105,22 +105,21 @@ def build_hard_fraction(options, global_step):
     return 1.0 - (1.0 - options.hard_example_fraction) * tf.minimum(1.0, progress)
 
 
-def _scaled_gradients(loss, variables, loss_scale):
-    """Gradients by way of a scaled loss, so that small ones do not become 0 in 16 bits.
+def _gradients(loss, variables, scale):
+    """Gradients, by way of a scaled loss so that small ones do not become 0 in 16 bits.
 
     Args:
       loss: float32 scalar tensor.
       variables: list.
-      loss_scale: float, or float32 scalar tensor; 1 adds nothing to the graph.
+      scale: float32 scalar tensor or number; None for a loss as it is.
 
     Returns:
       List of (gradient, variable). Unused variables, such as the backbone's postnorm, have none.
     """
-    is_scaled = not isinstance(loss_scale, int) or loss_scale != 1
     # Gated, so that no weight changes while another gradient still reads it.
-    gradients = tf.gradients(loss * loss_scale if is_scaled else loss, variables,
+    gradients = tf.gradients(loss if scale is None else loss * scale, variables,
                              gate_gradients=True)
-    return [(gradient / loss_scale if is_scaled else gradient, variable)
+    return [(gradient if scale is None else gradient / scale, variable)
             for gradient, variable in zip(gradients, variables) if gradient is not None]
 
 
@@ -153,7 +152,7 @@ def build_train_step(logits, labels, ignore_label, options, global_step, learnin
         else:
             loss = losses.sum_losses(tf.div_no_nan(entropy, weight), losses.regularization())
             accumulate_op, sums = None, []
-            pairs = _scaled_gradients(loss.total, variables, loss_scale())
+            pairs = _gradients(loss.total, variables, loss_scale())
         # Here, for both, is the place of all that is done to gradients before they are applied.
         norms = tf.stack([tf.norm(gradient) for gradient, _ in pairs])
         with tf.control_dependencies([loss.total]):  # that of the weights before the step
@@ -185,8 +184,7 @@ def _of_parts(entropy, weight, variables, options, all_sum):
     """
     scale = loss_scale()
     # The sum over the pixels of a part is as much larger than their mean.
-    pairs = _scaled_gradients(entropy, variables,
-                              scale if scale == 1 else scale / tf.maximum(weight, 1.0))
+    pairs = _gradients(entropy, variables, scale and scale / tf.maximum(weight, 1.0))
     variables = [variable for _, variable in pairs]
     for gradient, variable in pairs:
         gradient.set_shape(variable.shape)

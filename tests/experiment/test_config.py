@@ -280,12 +280,19 @@ def test_an_older_run_that_began_from_random_weights_says_so(run):
     def as_before(values):
         values['format_version'] = 4
         values['flags']['init_from'] = None
-        del values['flags']['minutes'], values['flags']['estimate']
+        for name in ('minutes', 'estimate', 'mixed_precision', 'xla'):
+            del values['flags'][name]
     edit(run_dir, as_before)
     assert config.load(run_dir).init_from == 'random'
     config.check_resume(args, run_dir)
     copied = parse('--config', os.path.join(run_dir, config.CONFIG_NAME))
     assert copied.init_from == 'random'
+
+
+def test_no_flag_is_added_to_a_format_that_runs_were_written_in():
+    assert {flag.name for flag in train_flags.FLAGS if flag.since == 4} == {
+        'epochs', 'worker_timeout', 'sync_batch_norm'}
+    assert max(flag.since for flag in train_flags.FLAGS) == config.FORMAT_VERSION
 
 
 def test_unchanged_run_may_be_continued(run):

@@ -79,8 +79,9 @@ def test_without_weights_nothing_begins_and_three_ways_are_named(shapes_dir, tmp
     for recipe in ('post', 'post_code', 'paper', 'finetune'):
         with pytest.raises(UserError) as error:
             resolved(shapes_dir, tmp_path, '--recipe', recipe)
-        error.match(r'(?s)ImageNet weights .*Three ways on:\n.*download.py --resnet_model '
-                    r'resnet_v2_50 --file PATH: .*\n  --init_from random: .*\n  --recipe scratch: ')
+        error.match(r'(?s)ImageNet weights .*install it with --file PATH:\n.*download.py '
+                    r'--resnet_model resnet_v2_50 --file .*\nOr train without them:\n'
+                    r'  --init_from random: .*\n  --recipe scratch: ')
     assert resolved(shapes_dir, tmp_path, '--init_from', 'random').init_from == 'random'
 
 

@@ -107,7 +107,7 @@ def test_mixed_precision_is_a_rewrite_of_every_later_session(monkeypatch):
         assert devices.mixed_precision() == chosen
         rewrites = devices.session_config().graph_options.rewrite_options
         assert getattr(rewrites, switch) == rewrites.ON
-        assert devices.loss_scale() == {'fp16': 1024, 'bf16': 1}[chosen]
+        assert devices.loss_scale() == {'fp16': 1024, 'bf16': None}[chosen]
     monkeypatch.undo()
     devices.set_up(devices.Settings('-1'))
     assert not devices.session_config().graph_options.rewrite_options.auto_mixed_precision

@@ -100,7 +100,7 @@ def test_weight_decay_is_in_the_loss_and_the_gradients_of_a_step(parts):
 
 
 @pytest.mark.parametrize('parts', [1, 2])
-@pytest.mark.parametrize('scale, moved', [(1, 0.0), (1024, 1e-8)])
+@pytest.mark.parametrize('scale, moved', [(None, 0.0), (1024, 1e-8)])
 def test_a_scaled_loss_keeps_gradients_that_16_bits_would_lose(monkeypatch, parts, scale, moved):
     monkeypatch.setattr(optimization, 'loss_scale', lambda: scale)
     args = train_flags.parse(['--optimizer', 'momentum', '--accumulate_steps', str(parts)])
