@@ -8,7 +8,6 @@ settings can be compared at an equal number of images seen. First each setting o
 tried alone, then those that helped are added one by one, as long as the mean of the seeds rises.
 Every trial is a line of --output, and is not run again.
 """
-import argparse
 import functools
 import glob
 import json
@@ -26,6 +25,7 @@ from torch.nn import functional
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from benchmarks import torch_layers  # noqa: E402
+from common import command_line  # noqa: E402
 
 IGNORE_LABEL = 255
 RGB_MEAN = (123.68, 116.78, 103.94)
@@ -351,8 +351,7 @@ def table(path):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.Parser(description=__doc__)
     parser.add_argument('--data', help='a folder with train, trainannot, val and valannot')
     parser.add_argument('--output', required=True)
     parser.add_argument('--minutes', type=float, default=60)

@@ -1127,7 +1127,7 @@ def test_the_recipe_scratch_trains_in_the_minutes_that_are_given(shapes_dir, tmp
         train.main(command)
         saved = vars(config.load(str(tmp_path / 'run')))
         assert (saved['minutes'], saved['max_steps'], saved['init_from']) == (0.1, 5, 'random')
-        assert saved['crop_size'] == 33 and saved['ema_decay'] == 0.9
+        assert saved['crop_size'] == 33 and saved['batch_norm_decay'] == 0.9
         assert checkpoints.step_of(checkpoints.latest_in(str(tmp_path / 'run'))) == 5
         capsys.readouterr()
         train.main(command)  # as it is through, nothing is measured or trained
