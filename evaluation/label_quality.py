@@ -3,7 +3,7 @@
 Images are scored as V. Lad and J. Mueller do ("Estimating label quality and errors in semantic
 segmentation data via any model", 2023, arXiv 2307.05080): the soft minimum over the pixels of the
 probability that the network gives their label. Regions are this project's own addition: connected
-pixels of one given class that the network takes for one other, see `find_regions`.
+pixels of one given class that the network takes for others, see `find_regions`.
 """
 from collections import namedtuple
 
@@ -12,9 +12,11 @@ import numpy as np
 TEMPERATURE = 0.1  # of the soft minimum, as in the paper
 # Pixels: what is smaller is the ragged edge of something else.
 SMALLEST_REGION = 16
+# Below it, how sure a network is says nothing more.
+LEAST_PROBABILITY = 1e-3
 
 # box: (left, top, right, bottom) in pixels, the last two outside. area: int, pixels. given,
-# likely: int, class ids. score: float above 0, the larger the more suspicious.
+# likely: int, class ids. score: float from 0 on, the larger the more suspicious.
 Region = namedtuple('Region', ['box', 'area', 'given', 'likely', 'score'])
 
 
@@ -53,12 +55,13 @@ def image_score(self_confidences):
 
 
 def find_regions(labels, probabilities, ignore_label):
-    """Finds where the network takes connected pixels of one class for one other.
+    """Finds connected pixels of one given class that the network takes for others.
 
-    A region's score is the sum over its pixels of how much more probable the likely class is
-    than the given one, each pixel weighted by its depth, the distance in pixels to the nearest
-    one outside of the region. So thin lines along borders, where nobody labels to the pixel and
-    networks are off by one, come behind what is wrong throughout.
+    A region's score is the mean over its pixels of log(largest probability / that of the given
+    class), times the square root of the number of its pixels that are not at its edge. So thin
+    lines along borders, where nobody labels to the pixel and networks are off by one, come behind
+    what is wrong throughout, and a small object that the network is sure of before a large one
+    that it doubts. The likely class is the one that most of its pixels are taken for.
 
     Args:
       labels, probabilities, ignore_label: as of `of_labels`.
@@ -70,21 +73,21 @@ def find_regions(labels, probabilities, ignore_label):
     from scipy import ndimage
     predictions = probabilities.argmax(axis=2)
     differs = (labels != ignore_label) & (predictions != labels)
-    margins = (probabilities.max(axis=2).astype(np.float32)
-               - of_labels(labels, probabilities, ignore_label))
-    pairs = labels.astype(np.int64) * probabilities.shape[2] + predictions
+    doubts = np.log((probabilities.max(axis=2).astype(np.float32) + LEAST_PROBABILITY)
+                    / (of_labels(labels, probabilities, ignore_label) + LEAST_PROBABILITY))
     regions = []
-    for pair in np.unique(pairs[differs]):
-        given, likely = divmod(int(pair), probabilities.shape[2])
-        numbers, _ = ndimage.label(differs & (pairs == pair))
+    for given in np.unique(labels[differs]):
+        numbers, _ = ndimage.label(differs & (labels == given))
         for number, place in enumerate(ndimage.find_objects(numbers), start=1):
             inside = numbers[place] == number
             area = int(inside.sum())
             if area < SMALLEST_REGION:
                 continue
             # The outside of the box, and of the image, is no part of the region.
-            depth = ndimage.distance_transform_edt(np.pad(inside, 1, 'constant'))[1:-1, 1:-1]
+            within = ndimage.binary_erosion(np.pad(inside, 1, 'constant')).sum()
             rows, columns = place
-            regions.append(Region((columns.start, rows.start, columns.stop, rows.stop), area,
-                                  given, likely, float((margins[place] * depth)[inside].sum())))
+            regions.append(Region(
+                (columns.start, rows.start, columns.stop, rows.stop), area, int(given),
+                int(np.bincount(predictions[place][inside]).argmax()),
+                float(np.sqrt(within) * doubts[place][inside].mean())))
     return sorted(regions, key=lambda region: (-region.score, region.box))

@@ -97,9 +97,10 @@ class Review:
     def _page(self, title, ranked, images):
         colors = palette.of_classes(self._info)
         parts = ['<p>%d regions in %d images where the network disagrees with the label, the most '
-                 'suspicious first; %s lists all. A region is of one given and one likely class. '
-                 'Its score is the sum of how much more probable the likely class is, each pixel '
-                 'weighted by its distance to the edge of the region.</p>'
+                 'suspicious first; %s lists all. A region is of one given class, the likely one '
+                 'is what most of it is taken for. Its score is the mean logarithm of how many '
+                 'times as probable the likely class is, times the root of the number of its '
+                 'pixels that are not at its edge.</p>'
                  % (len(ranked), len(images), REGIONS_NAME),
                  '<p class="info">A network has seen the labels that it was trained on, and may '
                  'have learnt their errors: those of other splits are judged more freely.</p>',

@@ -57,10 +57,11 @@ def reviewed():
 
 def test_tables_rank_regions_and_images_the_most_suspicious_first(reviewed, tmp_path):
     reviewed.write('title', str(tmp_path))
-    # Depths: of 10x10 pixels 36 are of 1, 28 of 2, 20 of 3, 12 of 4, 4 of 5; of 5x5 16, 8 and 1.
+    # Of 10x10 pixels 8x8 are not at the edge, of 5x5 3x3.
+    doubt = np.log(0.801 / 0.101)
     assert [tuple(row.values()) for row in rows_of(tmp_path / 'regions.csv')] == [
-        ('1', 'swapped.png', '10', '5', '20', '15', '100', 'c,a"t', 'dog', '%.2f' % (0.7 * 220)),
-        ('2', 'missing.png', '20', '5', '25', '10', '25', 'ground', 'c,a"t', '%.2f' % (0.7 * 35))]
+        ('1', 'swapped.png', '10', '5', '20', '15', '100', 'c,a"t', 'dog', '%.2f' % (8 * doubt)),
+        ('2', 'missing.png', '20', '5', '25', '10', '25', 'ground', 'c,a"t', '%.2f' % (3 * doubt))]
     # Soft minima: 100 of 570 labelled pixels at 0.1, 25 of 600, none; the others at 0.8.
     weight = np.exp(-7)
     expected = [(wrong * 0.1 + right * 0.8 * weight) / (wrong + right * weight)

@@ -41,8 +41,8 @@ def test_regions_have_box_area_classes_and_a_score_worked_out_by_hand():
     probabilities = sure(seen, 0.8)
     region, = label_quality.find_regions(labels, probabilities, VOID)
     assert region[:4] == ((2, 1, 7, 6), 25, 0, 2)
-    # Depths in the square: 16 pixels of 1, 8 of 2, 1 of 3; 0.8 - 0.1 at each.
-    assert region.score == pytest.approx(0.7 * (16 * 1 + 8 * 2 + 1 * 3))
+    # 3x3 pixels are not at the edge.
+    assert region.score == pytest.approx(3 * np.log(0.801 / 0.101), rel=1e-5)
 
 
 def test_a_compact_region_comes_before_a_surer_line_of_as_many_pixels():
@@ -54,13 +54,13 @@ def test_a_compact_region_comes_before_a_surer_line_of_as_many_pixels():
     assert [(region.likely, region.area) for region in found] == [(2, 49), (1, 49)]
 
 
-def test_two_likely_classes_are_two_regions_and_ignored_pixels_are_none():
+def test_the_likely_class_is_that_of_most_pixels_and_ignored_pixels_are_no_region():
     labels, seen = np.zeros([8, 20], np.uint8), np.zeros([8, 20], np.uint8)
     seen[:, :4], seen[:, 4:10], seen[:, 15:] = 1, 2, 1
     labels[:, 15:] = VOID
     found = label_quality.find_regions(labels, sure(seen, 0.9), VOID)
     assert [(region.box, region.given, region.likely) for region in found] == [
-        ((4, 0, 10, 8), 0, 2), ((0, 0, 4, 8), 0, 1)]
+        ((0, 0, 10, 8), 0, 2)]
 
 
 def drawn(random):
