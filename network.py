@@ -9,7 +9,7 @@ from common.errors import UserError
 from resnet import architecture, resnet_utils, resnet_v2
 from resnet.architecture import Architecture, Convolutions
 from resnet.convolutions import conv2d
-from runtime import nets, slim, tf
+from runtime import machine, nets, slim, tf
 from runtime.devices import has_native_dilated_gradient, mixed_precision
 
 # ImageNet means in RGB order, the values of the post.
@@ -64,8 +64,8 @@ def options_of(args):
     """
     architecture.check_model(args.resnet_model)
     form = Convolutions.NATIVE if has_native_dilated_gradient() else Convolutions.SLIM
-    if mixed_precision() == 'bf16':  # the fastest form in both modes: docs/precision.md
-        form = Convolutions.PRODUCTS
+    if mixed_precision() == 'bf16' and 'AMX' in machine.processor().features:
+        form = Convolutions.PRODUCTS  # on other CPUs no faster: docs/precision.md
     return NetworkOptions(
         architecture=architecture.MODELS[args.resnet_model]._replace(convolutions=form),
         **{name: getattr(args, name) for name in NetworkOptions._fields if name != 'architecture'})

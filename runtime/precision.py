@@ -35,7 +35,7 @@ def choose(choice, version, features, gpu=None):
     if choice == 'auto':
         if is_tensor_gpu and not is_tf1:
             return 'fp16'
-        return 'bf16' if gpu is None and not is_tf1 and 'AMX' in features else None
+        return 'bf16' if gpu is None and not is_tf1 and 'bf16' in features else None
     if choice == 'bf16':
         missing = ('TensorFlow %s has it for no device; RUNTIME=tf2 make env gives one that has'
                    % version if is_tf1 else

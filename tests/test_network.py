@@ -11,7 +11,7 @@ from common.errors import UserError
 from experiment import train_flags
 from resnet import architecture
 from resnet.architecture import Convolutions
-from runtime import slim, tf
+from runtime import machine, slim, tf
 from runtime.devices import has_native_dilated_gradient
 from tests.helpers import SHARED
 
@@ -312,8 +312,12 @@ def test_options_are_picked_from_the_flags_and_an_unknown_model_is_refused(tiny_
     assert options.aspp_relu and options.output_stride == 16 and options.aspp_rates == [6, 12, 18]
     assert options.architecture == architecture.MODELS[tiny_backbone]._replace(
         convolutions=Convolutions.NATIVE if has_native_dilated_gradient() else Convolutions.SLIM)
+    plain = options.architecture.convolutions
     monkeypatch.setattr(network, 'mixed_precision', lambda: 'bf16')
-    assert network.options_of(args).architecture.convolutions is Convolutions.PRODUCTS
+    for features, form in ((['AMX', 'bf16'], Convolutions.PRODUCTS), (['bf16'], plain)):
+        monkeypatch.setattr(network.machine, 'processor',
+                            lambda features=features: machine.Processor('', 2, frozenset(features)))
+        assert network.options_of(args).architecture.convolutions is form
     args.resnet_model = 'resnet_v1_50'
     with pytest.raises(UserError, match='resnet_v1_50.*choose one of.*resnet_v2_101'):
         network.options_of(args)

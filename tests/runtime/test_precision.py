@@ -12,7 +12,8 @@ PASCAL = TURING._replace(name='Tesla P100', capability=(6, 0))
 @pytest.mark.parametrize('choice, version, features, gpu, expected', [
     ('off', '2.21.0', AMX, AMPERE, None),
     ('auto', '2.21.0', AMX, None, 'bf16'),
-    ('auto', '2.21.0', BF16, None, None),
+    ('auto', '2.21.0', BF16, None, 'bf16'),
+    ('auto', '2.21.0', NONE, None, None),
     ('auto', '2.21.0', AMX, AMPERE, 'fp16'),
     ('auto', '2.21.0', AMX, AMPERE._replace(capability=None), 'fp16'),
     ('auto', '2.21.0', AMX, PASCAL, None),
