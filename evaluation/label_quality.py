@@ -83,8 +83,7 @@ def find_regions(labels, probabilities, ignore_label):
             area = int(inside.sum())
             if area < SMALLEST_REGION:
                 continue
-            # The outside of the box, and of the image, is no part of the region.
-            within = ndimage.binary_erosion(np.pad(inside, 1, 'constant')).sum()
+            within = ndimage.binary_erosion(inside).sum()  # the edge of the image is one, too
             rows, columns = place
             regions.append(Region(
                 (columns.start, rows.start, columns.stop, rows.stop), area, int(given),

@@ -214,8 +214,8 @@ def steps_in(args, pace):
         a_step += evaluated / args.eval_every_steps
     steps = int(left / a_step)
     if steps < 1:
-        raise UserError('--minutes %g is too short: of a run here, a step takes %.2g s, an '
-                        'evaluation %.2g s, and what comes before the first step %.2g s. Give more.'
+        raise UserError('--minutes %g is too short: of a run here, a step takes %.1f s, an '
+                        'evaluation %.1f s, and what comes before the first step %.1f s. Give more.'
                         % (args.minutes, pace.step, pace.evaluation, pace.spent + pace.start))
     return steps
 
@@ -238,7 +238,7 @@ def describe(args, facts):
 def describe_time(args, pace):
     """Says how many steps a run has, and how long it takes. Returns str."""
     seconds = seconds_of(args, pace)
-    return '%d steps of %.2g s, with evaluations and checkpoints %s.' % (
+    return '%d steps of %.3g s, with evaluations and checkpoints %s.' % (
         args.max_steps, pace.step, 'about %s' % in_words(seconds))
 
 
