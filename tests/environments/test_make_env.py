@@ -307,7 +307,7 @@ def test_every_command_uses_the_environment_that_runtime_means(make_machine):
         status, output = machine.run('make', '-n', 'test', 'demo', 'notebook', *arguments,
                                      **variables)
         assert status == 0
-        assert re.findall(r'(\S+)/bin/python', output) == [folder] * 6
+        assert re.findall(r'(\S+)/bin/python', output) == [folder] * 7
 
 
 def test_an_environment_of_before_the_second_runtime_is_tf1_and_stays(make_machine):
