@@ -52,6 +52,7 @@ class Row(NamedTuple):
       seconds: float, the median.
       peak_mib: float.
       operations: float, of the convolutions of a step.
+      tensorflow: str, its version.
     """
     model: str
     crop_size: int
@@ -59,6 +60,7 @@ class Row(NamedTuple):
     seconds: float
     peak_mib: float
     operations: float
+    tensorflow: str
 
 
 class Law(NamedTuple):
@@ -124,7 +126,7 @@ def measure(settings, num_rounds, deadline, log_path):
         left_out += ['%s: %s' % (title, why) for why in failed.values()]
         for one in timed.values():
             rows.append(Row(model, crop_size, batch_size, statistics.median(one.seconds),
-                            one.peak_mib, one.about['operations']))
+                            one.peak_mib, one.about['operations'], one.about['tensorflow']))
             print('%s: %.2f s, %.0f MiB' % (title, rows[-1].seconds, one.peak_mib), flush=True)
     return rows, left_out
 
@@ -205,8 +207,8 @@ def page(rows, left_out, limit, gpu_tflops):
     """Returns list of str, the lines of the page."""
     processor = machine.processor()
     lines = ['# How the cost of training grows', '',
-             'Written by `benchmarks/growth.py` on %s: output stride 16, float32.'
-             % datetime.date.today(), '',
+             'Written by `benchmarks/growth.py` on %s: output stride 16, float32, TensorFlow %s.'
+             % (datetime.date.today(), ', '.join(sorted({row.tensorflow for row in rows}))), '',
              '- CPU: %s, %d cores (%s)' % (processor.name, processor.cores,
                                            ', '.join(sorted(processor.features)))]
     if limit:

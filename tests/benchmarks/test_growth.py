@@ -8,7 +8,8 @@ from runtime import machine
 
 
 def row(model, crop, batch, seconds, mib=1000.0):
-    return growth.Row(model, crop, batch, seconds, mib, 3e11 * growth.size_of(crop, batch))
+    return growth.Row(model, crop, batch, seconds, mib, 3e11 * growth.size_of(crop, batch),
+                      '2.21.0')
 
 
 def by_law(fixed, rate, model=growth.SHALLOW):
@@ -66,8 +67,8 @@ def fake(monkeypatch):
         if asked[-1][1:] == (769, 1):
             return {}, {name: 'it was killed'}
         size = growth.size_of(*asked[-1][1:])
-        return {name: turns.Timed([size, 9 * size, size], {'operations': 3e11 * size},
-                                  1000 + 1000 * size)}, {}
+        about = {'operations': 3e11 * size, 'tensorflow': '2.21.0'}
+        return {name: turns.Timed([size, 9 * size, size], about, 1000 + 1000 * size)}, {}
     monkeypatch.setattr(turns, 'take_turns', take_turns)
     monkeypatch.setattr(machine, 'memory', lambda: machine.Memory(16 * 2 ** 30, 10 * 2 ** 30))
     return asked
@@ -84,6 +85,7 @@ def test_what_fails_has_no_memory_or_no_time_is_named(fake, tmp_path, capsys):
     assert '- not run: resnet_v2_50, 769x769, batch 1: it was killed' in page
     assert '- MiB = 1000 + 1000 * images * (crop / 513)^2, wrong by 0% at most' in page
     assert '- limit, of a product of matrices: 600 GFLOP/s' in page
+    assert 'float32, TensorFlow 2.21.0.' in page
     assert '- on this CPU: 4.4 days' in page and '| 513 | 8 | 8.00 | 8.00 ' in page
     rows, left_out = growth.measure(growth.SETTINGS, 1, time.monotonic() - 1, 'log')
     assert not rows and len(left_out) == len(growth.SETTINGS)
