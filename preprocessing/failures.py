@@ -36,7 +36,7 @@ def explained(paths=(), no_memory='Memory ran out.'):
     except tf.errors.OpError as error:
         if is_out_of_memory(error):
             raise OutOfMemoryError(no_memory)
-        if isinstance(error, tf.errors.InvalidArgumentError) and paths:
+        if isinstance(error, tf.errors.InvalidArgumentError) and paths and is_of_input(error):
             raise UserError(shards.explain_invalid(paths, error.message))
         if is_of_input(error):
             raise UserError('Images could not be read on: %s\nMend this, and the same command '

@@ -11,7 +11,7 @@ import os
 from common.errors import UserError
 from runtime import collective_ops, tf
 from runtime.channel import GOES_ON, Channel, split_address
-from runtime.devices import session_config
+from runtime.devices import mixed_precision, session_config
 
 _JOB = 'worker'
 _GROUP_KEY = 1
@@ -153,6 +153,11 @@ class Workers(Alone):
     def _config(self):
         config = session_config()
         config.experimental.collective_group_leader = '/job:%s/replica:0/task:0' % _JOB
+        if mixed_precision() == 'bf16':
+            # Servers check the ops that it fuses before oneDNN's replace them: "bfloat16 is not in
+            # the list of allowed values".
+            rewrites = config.graph_options.rewrite_options
+            rewrites.remapping = rewrites.OFF
         return config
 
     def session_config(self):

@@ -14,7 +14,7 @@ import pytest
 
 from common.errors import UserError
 from experiment import checkpoints, flag_checks, run_log, train_flags
-from runtime import launch, tf
+from runtime import launch, machine, tf
 from tests.helpers import ROOT, tiny_runs, worker_job
 from tests.helpers.worker_groups import ends_of, started, write_job
 
@@ -56,7 +56,8 @@ def flags_of(shapes_dir, initial, model_dir, **changes):
     values = dict(resnet_model=tiny_runs.TINY, dataset_dir=shapes_dir, model_dir=model_dir,
                   crop_size=33, batch_size=6, init_from=initial, optimizer='momentum',
                   starting_learning_rate=0.001, num_threads=1, max_steps=1000,
-                  save_every_steps=1000, log_every_steps=1, worker_timeout=20)
+                  save_every_steps=1000, log_every_steps=1, worker_timeout=20,
+                  mixed_precision='off')
     values.update(changes)
     return [word for name, value in values.items() for word in ('--' + name, str(value))] + [
         '--freeze_batch_norm']
@@ -134,7 +135,7 @@ def test_two_workers_train_as_one_stop_go_on_with_one_and_three_and_score_as_one
         shutil.copytree(run, str(folder))
     one, three = [flags_of(shapes_dir, initial, folder, max_steps=step + 1)
                   for folder in goes_on.values()]
-    test = ['--checkpoint', run, '--num_threads', '1', '--output_dir']
+    test = ['--checkpoint', run, '--num_threads', '1', '--mixed_precision', 'off', '--output_dir']
     together = [launched(3, script('train.py'), *three),
                 launched(2, script('test.py'), *(test + [scores / '2']))]
     # As two workers, one process takes the batch in two parts.
@@ -159,6 +160,20 @@ def test_two_workers_train_as_one_stop_go_on_with_one_and_three_and_score_as_one
     check_goes_on_alike(before, weights_of(goes_on[1]), weights_of(goes_on[3]))
     check_validated_alike(goes_on.values())
     check_scored_alike([scores / '1', scores / '2'])
+
+
+@pytest.mark.skipif(
+    tf.__version__.startswith('1.') or 'bf16' not in machine.processor().features,
+    reason='needs TensorFlow 2 and a CPU with bf16')
+def test_two_workers_train_and_score_in_bf16(shapes_dir, initial, script, tmp_path):
+    run = str(tmp_path / 'run')
+    for command in ([script('train.py')] + flags_of(
+            shapes_dir, initial, run, max_steps=2, mixed_precision='bf16'),
+            [script('test.py'), '--checkpoint', run, '--mixed_precision', 'bf16']):
+        process = launched(2, *command)
+        output = process.communicate(timeout=TIMEOUT)[0]
+        assert process.returncode == 0 and 'Mixed precision: bf16.' in output, output
+    assert checkpoints.step_of(checkpoints.latest_in(run)) == 2
 
 
 def test_a_batch_that_does_not_divide_names_those_that_do():
