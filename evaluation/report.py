@@ -76,6 +76,7 @@ def _settings_html(result, args):
         ('flip', 'yes' if passes['flip'] else 'no'),
         ('window', '%d, overlap %d' % (passes['window'], passes['overlap'])
          if passes['window'] else 'none'),
+        ('mixed precision', result['mixed_precision']),
         ('mean loss', _score(result['mean_loss'])))])
 
 

@@ -12,6 +12,7 @@ from experiment import loading
 from inference import options
 from preprocessing import inputs
 from runtime import workers
+from runtime.devices import mixed_precision
 
 
 def data_set(run, dataset_dir, split):
@@ -83,7 +84,8 @@ def score(run, dataset_dir, info, split, output_dir, passes=options.SINGLE_PASS,
     print(scores.as_text(metrics.scores(evaluated.matrix), info.class_names, interval,
                          evaluated.post_scores, run.args.crop_size))
     results.write(dict(scores.as_dict(evaluated, interval, info, run, split, passes),
-                       data=results.about_data(info, dataset_dir)),
+                       data=results.about_data(info, dataset_dir),
+                       mixed_precision=mixed_precision() or 'off'),
                   evaluated, info, run.args, pictures.drawn(evaluated), output_dir)
     print('mean boundary IoU %.4f, expected calibration error %.4f' % (
         metrics.mean_iou(evaluated.boundary_counts),

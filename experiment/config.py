@@ -14,7 +14,7 @@ from dataset import descriptor, palette, voc
 from experiment import recipes, train_flags
 from experiment.train_flags import FLAGS
 from resnet import architecture
-from runtime import tf
+from runtime import devices, tf
 
 CONFIG_NAME = 'config.json'
 # For a file that is gone or damaged.
@@ -90,6 +90,8 @@ def _commit():
 def save(args, model_dir, class_weights=None):
     """Writes config.json: flags, versions, commit, the classes and the fingerprint of the data.
 
+    --mixed_precision auto is kept as what it came to here.
+
     Args:
       args: the resolved flags.
       model_dir: str, an existing folder.
@@ -98,7 +100,7 @@ def save(args, model_dir, class_weights=None):
     info = descriptor.load(args.dataset_dir)
     files.write_json({
         'format_version': FORMAT_VERSION,
-        'flags': vars(args),
+        'flags': dict(vars(args), mixed_precision=devices.mixed_precision() or 'off'),
         'class_weights': class_weights,
         'versions': {'python': platform.python_version(), 'tensorflow': tf.__version__},
         'commit': _commit(),

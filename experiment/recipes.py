@@ -148,7 +148,7 @@ RECIPES = {
     # table in README.md.
     'post_code': dict(_POST, l2_regularizer=0.0, aspp_rates=[6, 12, 18], align_corners=False,
                       align_scaling=False, crop_position='center', padding='zero',
-                      best_metric='running_loss'),
+                      best_metric='running_loss', mixed_precision='off'),
     'paper': dict(_PAPER, init_from=IMAGENET),
     'paper_stage2': dict(_PAPER, freeze_batch_norm=True, output_stride=8,
                          starting_learning_rate=0.001),

@@ -86,9 +86,9 @@ _RUN = (
     Flag('allow_unsupported_gpu', False,
          'go on with a GPU that this TensorFlow is not built for: stock 1.15 hangs or computes NaN '
          'on those of compute capability 8.0 or later', bool, since=3, is_free=True),
-    Flag('mixed_precision', 'off',
-         '16 bits where they are fast, float32 for weights, loss and statistics: bf16 on CPUs with '
-         'it and fp16 on GPUs with tensor cores, of TensorFlow 2; auto: where the device has it',
+    Flag('mixed_precision', 'auto',
+         '16 bits where they are fast, float32 for weights, loss and statistics; auto: bf16 on '
+         'CPUs that have it, of TensorFlow 2; off: float32 alone; fp16: on GPUs with tensor cores',
          choices=precision.CHOICES, since=5, is_free=True),
     Flag('xla', False, 'compile with XLA, on a GPU', bool, since=5, is_free=True),
     Flag('num_threads', None, 'of the CPU (default: one for each core)', positive_int, since=2,

@@ -2,7 +2,8 @@
 
 TensorFlow's own graph rewrite moves convolutions, products and what lies between them to 16 bits;
 variables, optimizer, loss and batch-norm statistics stay float32, and checkpoints do not change.
-Free of TensorFlow.
+`auto` takes what was measured to learn the same (docs/precision.md): bf16 on CPUs. Free of
+TensorFlow.
 """
 from common.errors import UserError
 
@@ -31,10 +32,7 @@ def choose(choice, version, features, gpu=None):
       UserError: this device or TensorFlow cannot do what is asked for.
     """
     is_tf1 = version.startswith('1.')
-    is_tensor_gpu = gpu is not None and (gpu.capability or FIRST_CAPABILITY) >= FIRST_CAPABILITY
     if choice == 'auto':
-        if is_tensor_gpu and not is_tf1:
-            return 'fp16'
         return 'bf16' if gpu is None and not is_tf1 and 'bf16' in features else None
     if choice == 'bf16':
         missing = ('TensorFlow %s has it for no device; RUNTIME=tf2 make env gives one that has'
@@ -42,6 +40,7 @@ def choose(choice, version, features, gpu=None):
                    'on a GPU TensorFlow has fp16' if gpu is not None else
                    None if 'bf16' in features else 'this CPU has no bf16')
     else:
+        is_tensor_gpu = gpu is not None and (gpu.capability or FIRST_CAPABILITY) >= FIRST_CAPABILITY
         missing = None if choice == 'off' or is_tensor_gpu else (
             'it takes a GPU of compute capability %d.%d or later' % FIRST_CAPABILITY)
     if missing:

@@ -1,10 +1,24 @@
 """Puts the project's root on the path, and makes the small data set and backbone of the tests."""
+import functools
 import os
 import sys
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+@pytest.fixture(autouse=True, scope='session')
+def float32_by_default():
+    """Has --mixed_precision auto come to float32, because tests compare digits."""
+    from runtime import precision
+
+    @functools.wraps(precision.choose)
+    def choose(choice, *about):
+        return choose.__wrapped__('off' if choice == 'auto' else choice, *about)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, 'choose', choose)
+        yield
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from evaluation import results
 from experiment import checkpoints, config, loading
 from inference import restored
 from preprocessing import inputs
-from runtime import tf
+from runtime import devices, machine, precision, tf
 from tests.helpers import tiny_runs
 
 
@@ -288,6 +288,18 @@ def test_scales_and_flip_change_the_scores_and_stand_in_them(run_dir, tmp_path):
     assert many['mean_loss'] != once['mean_loss']
     # The post's scores are of single passes.
     assert many['post'] == once['post']
+
+
+@pytest.mark.parametrize('chosen', [None, 'bf16'])
+def test_what_auto_comes_to_by_default_stands_in_the_scores(chosen, run_dir, tmp_path, monkeypatch):
+    if chosen and (tf.__version__.startswith('1.') or 'bf16' not in machine.processor().features):
+        pytest.skip('needs TensorFlow 2 and a CPU with bf16')
+    asked = []
+    monkeypatch.setattr(devices, '_mixed_precision', None)
+    monkeypatch.setattr(precision, 'choose', lambda choice, *_: asked.append(choice) or chosen)
+    test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path)])
+    assert asked == ['auto'] and scores_of(tmp_path)['mixed_precision'] == (chosen or 'off')
+    assert '>%s</td>' % (chosen or 'off') in (tmp_path / 'report.html').read_text()
 
 
 def test_windows_give_the_same_where_one_covers_the_image_and_others_elsewhere(run_dir, tmp_path):

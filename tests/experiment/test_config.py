@@ -214,6 +214,7 @@ def test_output_stride_that_cannot_be_built_is_refused(output_stride):
 
 def test_saved_flags_load_as_they_were(run):
     args, run_dir = run
+    args.mixed_precision = 'off'  # what auto comes to where nothing was set up
     assert isinstance(config.load(run_dir), argparse.Namespace)
     assert config.load(run_dir) == args
     assert os.listdir(run_dir) == [config.CONFIG_NAME]
@@ -293,6 +294,15 @@ def test_no_flag_is_added_to_a_format_that_runs_were_written_in():
     assert {flag.name for flag in train_flags.FLAGS if flag.since == 4} == {
         'epochs', 'worker_timeout', 'sync_batch_norm'}
     assert max(flag.since for flag in train_flags.FLAGS) == config.FORMAT_VERSION
+
+
+def test_mixed_precision_is_kept_as_what_auto_came_to(run, monkeypatch):
+    args, run_dir = run
+    assert args.mixed_precision == 'auto' and config.load(run_dir).mixed_precision == 'off'
+    monkeypatch.setattr(config.devices, 'mixed_precision', lambda: 'bf16')
+    config.save(args, run_dir)
+    assert config.load(run_dir).mixed_precision == 'bf16'
+    config.check_resume(args, run_dir)
 
 
 def test_unchanged_run_may_be_continued(run):
@@ -383,12 +393,14 @@ def test_recipe_post_code_brings_back_every_defect():
     assert args.align_corners is False and args.align_scaling is False
     assert (args.crop_position, args.padding) == ('center', 'zero')
     assert args.best_metric == 'running_loss' and args.color_jitter is True
+    assert args.mixed_precision == 'off'
 
 
 @pytest.mark.parametrize('recipe', sorted(recipes.RECIPES))
 def test_every_flag_of_a_recipe_exists_and_can_be_overridden(recipe):
     others = dict(optimizer='adam', learning_rate_policy='constant', aspp_rates=[1, 2, 3],
-                  crop_position='random', padding='mean', best_metric='mean_iou')
+                  crop_position='random', padding='mean', best_metric='mean_iou',
+                  mixed_precision='auto')
     if recipe == 'post':
         others.update(optimizer='momentum', learning_rate_policy='poly')
     others.update(input_normalization='inception', class_weights='median_frequency')
