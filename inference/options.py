@@ -46,7 +46,7 @@ def add_gpu_flags(parser):
 
 def add_speed_flags(parser):
     """Adds --mixed_precision and --xla to the `argparse.ArgumentParser`."""
-    parser.add_argument('--mixed_precision', choices=precision.CHOICES, default='auto',
+    parser.add_argument('--mixed_precision', choices=precision.CHOICES, default='off',
                         help='as of train.py, whatever the run was trained with (default: '
                              '%(default)s)')
     parser.add_argument('--xla', action='store_true', help='compile with XLA, on a GPU')

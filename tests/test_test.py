@@ -291,14 +291,16 @@ def test_scales_and_flip_change_the_scores_and_stand_in_them(run_dir, tmp_path):
 
 
 @pytest.mark.parametrize('chosen', [None, 'bf16'])
-def test_what_auto_comes_to_by_default_stands_in_the_scores(chosen, run_dir, tmp_path, monkeypatch):
+def test_what_scores_were_computed_in_stands_in_them(chosen, run_dir, tmp_path, monkeypatch):
     if chosen and (tf.__version__.startswith('1.') or 'bf16' not in machine.processor().features):
         pytest.skip('needs TensorFlow 2 and a CPU with bf16')
     asked = []
     monkeypatch.setattr(devices, '_mixed_precision', None)
     monkeypatch.setattr(precision, 'choose', lambda choice, *_: asked.append(choice) or chosen)
-    test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path)])
-    assert asked == ['auto'] and scores_of(tmp_path)['mixed_precision'] == (chosen or 'off')
+    test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path)] + (
+        ['--mixed_precision', 'auto'] if chosen else []))
+    assert asked == ['auto' if chosen else 'off']
+    assert scores_of(tmp_path)['mixed_precision'] == (chosen or 'off')
     assert '>%s</td>' % (chosen or 'off') in (tmp_path / 'report.html').read_text()
 
 
