@@ -11,6 +11,7 @@ from common.errors import UserError
 from common.interpreter import command
 from experiment import checkpoints, config, history, run_log
 from runtime import tf, workers
+from runtime.devices import first_line
 
 LOCK_NAME = '.lock'
 
@@ -246,5 +247,4 @@ def save_checkpoint(saver, session, folder, step):
     except (tf.errors.OpError, OSError) as error:
         raise UserError('The checkpoint of step %d cannot be written to %s: %s.\nMake room there; '
                         'older checkpoints are whole, and the same command goes on from the last '
-                        'one.' % (step, folder,
-                                  getattr(error, 'message', str(error)).splitlines()[0]))
+                        'one.' % (step, folder, first_line(error)))

@@ -4,7 +4,7 @@ import contextlib
 from common.errors import UserError
 from dataset.records import shards
 from runtime import tf
-from runtime.devices import is_out_of_memory
+from runtime.devices import first_line, is_out_of_memory
 
 
 class OutOfMemoryError(UserError):
@@ -13,7 +13,9 @@ class OutOfMemoryError(UserError):
 
 def is_of_input(error):
     """Whether a `tf.errors.OpError` came with the next batch: nothing was computed from it."""
-    return error.op is not None and error.op.type == 'IteratorGetNext'
+    if error.op is None:  # TensorFlow 2 does not find it by the name, which its message has
+        return '[[IteratorGetNext]]' in error.message
+    return error.op.type == 'IteratorGetNext'
 
 
 @contextlib.contextmanager
@@ -37,8 +39,8 @@ def explained(paths=(), no_memory='Memory ran out.'):
         if is_out_of_memory(error):
             raise OutOfMemoryError(no_memory)
         if isinstance(error, tf.errors.InvalidArgumentError) and paths and is_of_input(error):
-            raise UserError(shards.explain_invalid(paths, error.message))
+            raise UserError(shards.explain_invalid(paths, first_line(error)))
         if is_of_input(error):
             raise UserError('Images could not be read on: %s\nMend this, and the same command '
-                            'goes on.' % error.message.splitlines()[0])
+                            'goes on.' % first_line(error))
         raise

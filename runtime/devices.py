@@ -206,6 +206,12 @@ def is_out_of_memory(error):
             or any(text in error.message for text in _MEMORY_TEXTS))
 
 
+def first_line(error):
+    """What TensorFlow or another says first, without the heading of TensorFlow 2. Returns str."""
+    lines = (getattr(error, 'message', None) or str(error)).splitlines()
+    return next(line.strip() for line in lines if line and line != 'Graph execution error:')
+
+
 def session_config():
     """Returns the `tf.ConfigProto` that every session of this project uses."""
     config = tf.ConfigProto(allow_soft_placement=True)

@@ -11,7 +11,7 @@ import os
 from common.errors import UserError
 from runtime import collective_ops, tf
 from runtime.channel import GOES_ON, Channel, split_address
-from runtime.devices import mixed_precision, session_config
+from runtime.devices import first_line, mixed_precision, session_config
 
 _JOB = 'worker'
 _GROUP_KEY = 1
@@ -232,7 +232,7 @@ class Workers(Alone):
             # The channel ends the process where a worker is gone.
             self.channel.wait_for_failure()
             raise UserError('The workers lost each other: %s. %s'
-                            % (error.message.splitlines()[0], GOES_ON))
+                            % (first_line(error), GOES_ON))
 
 
 @contextlib.contextmanager

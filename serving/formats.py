@@ -11,7 +11,7 @@ from experiment import weights
 from inference import multiscale
 from resnet.architecture import Convolutions
 from runtime import slim, tf
-from runtime.devices import session_config
+from runtime.devices import first_line, session_config
 from serving import layout
 
 
@@ -130,7 +130,7 @@ def write_saved_model(session, folder):
             saver=tf.train.Saver(slim.get_model_variables()), strip_default_attrs=True)
         builder.save()
     except tf.errors.OpError as error:
-        raise UserError('saved_model: %s' % error.message.splitlines()[0])
+        raise UserError('saved_model: %s' % first_line(error))
 
 
 def frozen_graph_def(session):

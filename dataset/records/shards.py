@@ -187,9 +187,9 @@ def explain_invalid(paths, problem):
 
     Args:
       paths: list of str, the shards that were being read.
-      problem: str, what TensorFlow said.
+      problem: str, what TensorFlow said, a line.
     """
     folder = os.path.dirname(paths[0]) or '.'
     return ('A record in %s (%s) cannot be used: %s\nThis names it and says how to mend it: '
-            '%s' % (folder, ', '.join(map(os.path.basename, paths)), problem.splitlines()[0],
+            '%s' % (folder, ', '.join(map(os.path.basename, paths)), problem,
                     command('dataset/check.py', folder)))

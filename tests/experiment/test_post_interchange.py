@@ -190,7 +190,7 @@ def test_raw_records_of_the_wrong_length_point_to_what_finds_them(tmp_path, tiny
         train.main(['--resnet_model', tiny, '--dataset_dir', str(tmp_path), '--model_dir',
                     str(tmp_path / 'run'), '--crop_size', '33', '--batch_size', '1',
                     '--max_steps', '1', '--init_from', 'random'])
-    stopped.match('(?s)A record in %s .%s.tfrecords. cannot be used.*check.py %s'
+    stopped.match('(?s)A record in %s .%s.tfrecords. cannot be used: Input to reshape.*check.py %s'
                   % (tmp_path, split, tmp_path))
 
 

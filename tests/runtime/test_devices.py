@@ -113,6 +113,13 @@ def test_mixed_precision_is_a_rewrite_of_every_later_session(monkeypatch):
     assert not devices.session_config().graph_options.rewrite_options.auto_mixed_precision
 
 
+@pytest.mark.parametrize('said', [' No room\n\t [[node save]]', 'No room',
+                                  'Graph execution error:\n\nNo room\n\t [[{{node save}}]]'])
+def test_the_first_line_of_an_error_is_not_the_heading_of_tensorflow_2(said):
+    assert devices.first_line(tf.errors.UnknownError(None, None, said)) == 'No room'
+    assert devices.first_line(OSError(said)) == 'No room'
+
+
 def test_xla_without_a_gpu_is_refused(monkeypatch):
     with pytest.raises(UserError, match='--xla: only GPUs are faster'):
         devices.set_up(devices.Settings('-1', xla=True))
