@@ -11,6 +11,7 @@ from common import files
 from common.errors import UserError
 from experiment import config
 from runtime import tf
+from runtime.devices import first_line
 
 PREFIX = 'model.ckpt'
 BEST_DIR = 'best'
@@ -132,8 +133,7 @@ def reader_of(prefix):
             yield tf.train.load_checkpoint(plain)
         # IndexError: TensorFlow 2's of a file that is too short.
         except (tf.errors.OpError, ValueError, IndexError) as error:
-            text = getattr(error, 'message', None) or str(error)
-            raise UserError(text.splitlines()[0].replace(plain, prefix))
+            raise UserError(first_line(error).replace(plain, prefix))
 
 
 def problem_of(prefix, names=None):

@@ -38,9 +38,9 @@ def explained(paths=(), no_memory='Memory ran out.'):
     except tf.errors.OpError as error:
         if is_out_of_memory(error):
             raise OutOfMemoryError(no_memory)
-        if isinstance(error, tf.errors.InvalidArgumentError) and paths and is_of_input(error):
+        if not is_of_input(error):
+            raise
+        if isinstance(error, tf.errors.InvalidArgumentError) and paths:
             raise UserError(shards.explain_invalid(paths, first_line(error)))
-        if is_of_input(error):
-            raise UserError('Images could not be read on: %s\nMend this, and the same command '
-                            'goes on.' % first_line(error))
-        raise
+        raise UserError('Images could not be read on: %s\nMend this, and the same command goes on.'
+                        % first_line(error))

@@ -102,7 +102,7 @@ def set_up(flags):
             raise
         raise UserError('The GPU has no room for a session (%s). nvidia-smi lists the processes '
                         'that hold its memory: end them, or give --gpu_id of another GPU, or -1.'
-                        % error.message.splitlines()[0])
+                        % first_line(error))
     if settings.xla and not num_used:
         raise UserError('--xla: only GPUs are faster with it, and none computes here. Leave it '
                         'out.')
@@ -209,7 +209,7 @@ def is_out_of_memory(error):
 def first_line(error):
     """What TensorFlow or another says first, without the heading of TensorFlow 2. Returns str."""
     lines = (getattr(error, 'message', None) or str(error)).splitlines()
-    return next(line.strip() for line in lines if line and line != 'Graph execution error:')
+    return next((line.strip() for line in lines if line and line != 'Graph execution error:'), '')
 
 
 def session_config():

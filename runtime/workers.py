@@ -141,7 +141,7 @@ class Workers(Alone):
                 config=self._config())
         except tf.errors.OpError as error:
             raise UserError("TensorFlow's server cannot be started at %s: %s. Give another port."
-                            % (self.channel.addresses[self.rank], error.message.splitlines()[0]))
+                            % (self.channel.addresses[self.rank], first_line(error)))
         self.target = self._server.target
         self.channel.check_addresses()
         with tf.Graph().as_default(), tf.Session(

@@ -15,10 +15,10 @@ from runtime import tf
 from tests.helpers import ROOT, SHARED, parity_worker, tiny_runs
 
 NETWORKS = [(model, stride) for model in ('resnet_v2_50', 'resnet_v2_101') for stride in (8, 16)]
-FLOAT32 = ['--mixed_precision', 'off']
-TRAIN = FLOAT32 + ['--resnet_model', tiny_runs.TINY, '--num_threads', '1', '--batch_size', '4',
-                   '--crop_size', '65', '--batch_norm_decay', '0.9', '--optimizer', 'momentum',
-                   '--starting_learning_rate', '0.001', '--summary_every_steps', '1']
+TRAIN = ['--resnet_model', tiny_runs.TINY, '--num_threads', '1', '--batch_size', '4',
+         '--crop_size', '65', '--batch_norm_decay', '0.9', '--optimizer', 'momentum',
+         '--starting_learning_rate', '0.001', '--summary_every_steps', '1',
+         '--mixed_precision', 'off']
 SIDES = ('1.15', '2.21')
 
 
@@ -88,7 +88,7 @@ def done(tmp_path_factory, shapes_dir):
             ['script', 'dataset.build_shapes', '--output_dir', at('shapes', side), '--num_train',
              '20', '--num_validation', '5', '--num_test', '5', '--image_size', '96'],
             ['script', 'test', '--checkpoint', str(folder / 'start'), '--output_dir',
-             at('scores', side)] + FLOAT32,
+             at('scores', side)],
             ['script', 'export', '--checkpoint', str(folder / 'start'), '--output_dir',
              at('export', side)],
             ['script', 'train', '--model_dir', at('run', side), '--max_steps', '20'] + train,

@@ -135,7 +135,7 @@ def test_two_workers_train_as_one_stop_go_on_with_one_and_three_and_score_as_one
         shutil.copytree(run, str(folder))
     one, three = [flags_of(shapes_dir, initial, folder, max_steps=step + 1)
                   for folder in goes_on.values()]
-    test = ['--checkpoint', run, '--num_threads', '1', '--mixed_precision', 'off', '--output_dir']
+    test = ['--checkpoint', run, '--num_threads', '1', '--output_dir']
     together = [launched(3, script('train.py'), *three),
                 launched(2, script('test.py'), *(test + [scores / '2']))]
     # As two workers, one process takes the batch in two parts.
