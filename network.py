@@ -160,12 +160,62 @@ def atrous_spatial_pyramid_pooling(net, scope, depth=256, rates=(6, 12, 18), is_
         return conv2d(net, depth, 1, 'conv_1x1_output', form=form)
 
 
+def on_grid(images, output_stride):
+    """Repeats the last row and column until a feature stands on the last pixel, too.
+
+    Feature i is computed around pixel `i * output_stride` where height and width are multiples of
+    the output stride plus 1, as the post's crops of 513 are. Of other sizes, 'SAME' padding moves
+    the features by up to some pixels, and what aligned corners spread over the image ends before
+    it does: logits would land up to `output_stride - 1` pixels too far to the lower right
+    (tests/test_network.py).
+
+    Args:
+      images: float32 [batch, height, width, channels], of known or unknown size.
+      output_stride: int.
+
+    Returns:
+      float32 [batch, height, width, channels] of the next such size, the same for such a size.
+    """
+    for axis in (1, 2):
+        length = images.shape.as_list()[axis] or tf.shape(images)[axis]
+        last = (length + output_stride - 2) // output_stride * output_stride
+        if not isinstance(length, int) or last + 1 != length:
+            images = tf.gather(images, tf.minimum(tf.range(last + 1), length - 1), axis=axis)
+    return images
+
+
+def upsample(net, images, inputs, output_size, align_corners):
+    """Resizes the logits of the features to the pixels, bilinearly.
+
+    Args:
+      net: float32 [batch, feature height, feature width, classes].
+      images: what the backbone read, the inputs or what `on_grid` made of them.
+      inputs: float32 [batch, height, width, channels].
+      output_size: None for the inputs' height and width, or int32 [2].
+      align_corners: bool.
+
+    Returns:
+      float32 [batch, height, width, classes].
+    """
+    size = tf.shape(inputs)[1:3]
+    name = 'upsampled_logits'
+    if images is inputs:
+        return tf.image.resize_bilinear(net, size if output_size is None else output_size,
+                                        name=name, align_corners=align_corners)
+    logits = tf.image.resize_bilinear(net, tf.shape(images)[1:3], name=name, align_corners=True)
+    logits = logits[:, :size[0], :size[1]]
+    if output_size is None:
+        return logits
+    return tf.image.resize_bilinear(logits, output_size, align_corners=True)
+
+
 def deeplab_v3(inputs, args, is_training, reuse, output_size=None, batch_norm=None):
     """Builds DeepLab v3.
 
     Args:
       inputs: float32 [batch, height, width, 3], RGB in 0..255; height and width
-        may be unknown when the graph is built. `normalize` is applied here.
+        may be unknown when the graph is built. `on_grid`, where corners are aligned, and
+        `normalize` are applied here.
       args: `NetworkOptions`.
       is_training: bool, whether batch norm uses the statistics of the batch and
         adds its updates to `tf.GraphKeys.UPDATE_OPS`.
@@ -185,12 +235,14 @@ def deeplab_v3(inputs, args, is_training, reuse, output_size=None, batch_norm=No
     architecture.check_aspp_rates(aspp_rates)
     check_input_normalization(args.input_normalization)
     size = args.architecture
+    # With aligned corners alone logits land where they were computed.
+    images = on_grid(inputs, args.output_stride) if args.align_corners else inputs
     with slim.arg_scope(nets.resnet_utils.resnet_arg_scope(
             weight_decay=args.l2_regularizer, batch_norm_decay=args.batch_norm_decay,
             batch_norm_epsilon=args.batch_norm_epsilon)), slim.arg_scope(
                 [slim.conv2d], normalizer_fn=batch_norm or slim.batch_norm):
         _, end_points = resnet_v2.resnet_v2(
-            normalize(inputs, args.input_normalization), args.resnet_model, size, is_training,
+            normalize(images, args.input_normalization), args.resnet_model, size, is_training,
             output_stride=args.output_stride, multi_grid=args.multi_grid, reuse=reuse)
         with tf.variable_scope(HEAD_SCOPE, reuse=reuse):
             # Before 'postnorm', the backbone's last batch norm and ReLU, as the post does.
@@ -200,9 +252,4 @@ def deeplab_v3(inputs, args, is_training, reuse, output_size=None, batch_norm=No
                 tf.nn.relu if args.aspp_relu else None, size.convolutions)
             net = conv2d(net, args.number_of_classes, 1, 'logits', form=size.convolutions,
                          activation_fn=None, normalizer_fn=None)
-            # A feature stands on every output_stride-th pixel, first and last included:
-            # only with aligned corners do the logits land where they were computed.
-            if output_size is None:
-                output_size = tf.shape(inputs)[1:3]
-            return tf.image.resize_bilinear(net, output_size, name='upsampled_logits',
-                                            align_corners=args.align_corners)
+            return upsample(net, images, inputs, output_size, args.align_corners)

@@ -50,6 +50,7 @@ class Unit(nn.Module):
 class DeepLab(nn.Module):
     def __init__(self, model, output_stride):
         super().__init__()
+        self.output_stride = output_stride
         layers = [nn.Conv2d(3, 64, 7, 2, 3), SamePool()]
         channels, stride, rate = 64, 4, 1
         for block, num_units in enumerate(UNITS[model]):
@@ -72,8 +73,13 @@ class DeepLab(nn.Module):
                                      nn.Conv2d(256, NUM_CLASSES, 1))
 
     def forward(self, images):
+        height, width = images.shape[2:]
+        behind = (0, (1 - width) % self.output_stride, 0, (1 - height) % self.output_stride)
+        if any(behind):  # as network.on_grid does
+            images = functional.pad(images, behind, mode='replicate')
         net = self.backbone(images)
         pooled = self.image_level(net.mean((2, 3), keepdim=True)).expand(-1, -1, *net.shape[2:])
         net = torch.cat([pooled] + [branch(net) for branch in self.branches], 1)
-        return functional.interpolate(self.project(net), images.shape[2:], mode='bilinear',
-                                      align_corners=True)
+        logits = functional.interpolate(self.project(net), images.shape[2:], mode='bilinear',
+                                        align_corners=True)
+        return logits[:, :, :height, :width]

@@ -8,9 +8,9 @@ from runtime import tf
 def averaged_logits(images, network_options, passes):
     """The network at several scales and mirrored; probabilities are averaged, as in the paper.
 
-    At each scale the image is resized bilinearly, and the logits are resized from the
-    feature map to the image's own size, once (paper, section 4.1;
-    tests/inference/test_restored.py compares with single passes averaged in NumPy).
+    At each scale the image is resized bilinearly, and the logits are resized to the image's own
+    size (paper, section 4.1; tests/inference/test_restored.py compares with single passes averaged
+    in NumPy).
 
     Args:
       images: float32 [batch, height, width, 3], RGB in 0..255.
@@ -32,7 +32,7 @@ def averaged_logits(images, network_options, passes):
         for mirrored in (False, True)[:1 + passes.flip]:
             logits = network.deeplab_v3(scaled[:, :, ::-1] if mirrored else scaled, network_options,
                                         is_training=False, reuse=bool(outputs) or None,
-                                        output_size=size)
+                                        output_size=None if scale == 1 else size)
             outputs.append(logits[:, :, ::-1] if mirrored else logits)
     if len(outputs) == 1:
         return outputs[0]

@@ -13,7 +13,7 @@ from resnet import architecture
 from resnet.architecture import Convolutions
 from runtime import machine, slim, tf
 from runtime.devices import has_native_dilated_gradient
-from tests.helpers import SHARED
+from tests.helpers import SHARED, pseudo_random
 
 REFERENCE = os.path.join(SHARED, 'reference')
 TINY = 'resnet_v2_tiny'  # the name that the fixture tiny_backbone makes known
@@ -291,6 +291,55 @@ def test_aligned_corners_keep_logits_on_their_pixels(tiny_args, align_corners):
         # Unaligned, as in the post, row 16 is reached at pixel 8.5 already.
         expected = np.arange(17) if align_corners else np.minimum(np.arange(17) * 32 / 17., 16)
         np.testing.assert_allclose(column, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('output_stride', [8, 16])
+@pytest.mark.parametrize('shape', [(1, 38, 50, 3), (1, None, None, 3)])
+def test_logits_of_any_size_stay_on_their_pixels(tiny_args, output_stride, shape):
+    """Feature i is computed around pixel i * output_stride, and so its logits have to lie there."""
+    tiny_args.align_corners, tiny_args.output_stride = True, output_stride
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        images = tf.placeholder(tf.float32, shape)
+        logits = network.deeplab_v3(images, tiny_args, False, None)
+        small = graph.get_operation_by_name('DeepLab_v3/upsampled_logits').inputs[0]
+        rows, columns = (np.arange(0, length - 1 + output_stride, output_stride)
+                         for length in (38, 50))
+        values = np.broadcast_to(columns[:, None], [1, len(rows), len(columns), 5])
+        found = session.run(logits, {small: values, images: np.zeros([1, 38, 50, 3])})
+    assert found.shape == (1, 38, 50, 5)
+    np.testing.assert_allclose(found, np.broadcast_to(np.arange(50.)[:, None], found.shape),
+                               rtol=1e-5, atol=1e-5)
+
+
+def logits_of(args, batches):
+    """The logits of each batch from one graph, with weights that depend on the names alone."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        images = tf.placeholder(tf.float32, [1, None, None, 3])
+        logits = network.deeplab_v3(images, args, False, None)
+        pseudo_random.assign(session)
+        return [session.run(logits, {images: batch}) for batch in batches]
+
+
+@pytest.mark.parametrize('output_stride, larger', [(8, (41, 57)), (16, (49, 65))])
+def test_images_between_two_sizes_are_read_as_those_of_the_larger(tiny_args, output_stride, larger):
+    """Else the features move: 'SAME' pooling pads even sizes on one side alone."""
+    tiny_args.align_corners, tiny_args.output_stride = True, output_stride
+    image = np.random.RandomState(0).uniform(0, 255, [1, 38, 50, 3])
+    behind = [(0, 0), (0, larger[0] - 38), (0, larger[1] - 50), (0, 0)]
+    whole, extended = logits_of(tiny_args, [image, np.pad(image, behind, 'edge')])
+    assert extended.shape[1:3] == larger and extended.std() > 0
+    np.testing.assert_allclose(whole, extended[:, :38, :50], rtol=1e-5, atol=1e-5)
+    tiny_args.align_corners = False  # the post's code reads images as they are
+    posts, _ = logits_of(tiny_args, [image, image])
+    assert np.abs(posts - whole).max() > 0.01 * whole.std()
+
+
+@pytest.mark.parametrize('crop_size', [17, 513])
+def test_the_posts_crops_pass_as_they_are(tiny_args, crop_size):
+    with tf.Graph().as_default() as graph:
+        images = tf.placeholder(tf.float32, [2, crop_size, crop_size, 3])
+        assert network.on_grid(images, 16) is images
+        assert len(graph.get_operations()) == 1
 
 
 @pytest.mark.parametrize('changes', [
