@@ -44,10 +44,10 @@ def read(directory, args):
         if root is None:
             continue
         labels = _labels(root, path)
-        if colors not in (None, labels):
+        if list(colors or labels) != list(labels):
             raise UserError('%s has other labels than the file before it: %s, not %s. Export the '
                             'whole project at once.' % (path, ', '.join(labels), ', '.join(colors)))
-        colors = labels
+        colors = colors or labels
         for element in root.iter('image'):
             name = element.get('name', '')
             try:
