@@ -3,6 +3,7 @@ import os
 
 from common import flag_types
 from common.errors import UserError
+from common.interpreter import command
 from dataset.layouts import known
 from dataset.sources import class_changes, class_lists, contract, folder, parts, views
 
@@ -57,8 +58,30 @@ def read(args):
         layout.ignore_label, [
             contract.Part(split, parts.divide(examples, view, args.pages, args.tile, draws),
                           reader=reader) for split, examples in chosen],
-        layout.colors, view.bands, view.value_range), args.merge, args.drop,
-        args.classes and class_lists.read(args.classes))
+        layout.colors, view.bands, view.value_range, _advice(layout, draws, args)),
+        args.merge, args.drop, args.classes and class_lists.read(args.classes))
+
+
+def _advice(layout, draws, args):
+    """Says what helps with masks that do not fit, as DIR takes no flags about them."""
+    split, examples = next(part for part in layout.parts if part[1])
+    lines = ['%s lists the classes: add those that it lacks.' % layout.class_list
+             ] if layout.class_list else []
+    if not draws:
+        image, mask = [os.path.splitext(os.path.basename(path))[0] for path in examples[0][1:3]]
+        shared = len(os.path.commonprefix([image, mask]))
+        flags = [('--%ss' % name, os.path.commonpath(
+            [os.path.dirname(getattr(example, name)) for example in examples]))
+            for name in ('image', 'mask')]
+        flags += [('--image_suffix', image[shared:]), ('--mask_suffix', mask[shared:]),
+                  ('--palette' if layout.colors and layout.class_list else '--classes',
+                   layout.class_list or 'FILE'), ('--split', split),
+                  ('--validation_fraction', '' if split else str(DEFAULT_FRACTION))]
+        lines.append('Flags about masks go with the folders in the place of %s:\n  %s' % (
+            args.folder, command('dataset/build_folder.py', *[
+                part for flag, value in flags if value for part in (flag, value)],
+                '--output_dir', args.output_dir)))
+    return '\n'.join(lines)
 
 
 def _splits(found, args):
