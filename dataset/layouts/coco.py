@@ -50,7 +50,7 @@ def read(folder, args):
         names += [name for name in coco_files.in_order(name_of)
                   if name not in names + list(coco_files.BACKGROUNDS) + [_IGNORE]]
         examples, wrong, crowds = _examples(content, name_of, images, path)
-        parts.append((coco_files.split_of(path), examples))
+        parts.append((coco_files.split_of(path, folder), examples))
         problems += wrong
         num_crowds += crowds
     looking.refuse(problems, "parts of COCO's JSON", args.skip_bad)

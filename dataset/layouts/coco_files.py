@@ -40,10 +40,11 @@ def is_panoptic(path):
         return 'panoptic' in stem_of(path) or b'"segments_info"' in head_file.read(_HEAD_BYTES)
 
 
-def split_of(path):
-    """Returns the split that the name of a file or its folder says, or None."""
+def split_of(path, directory):
+    """Returns the split that the name of a file or its folder below `directory` says, or None."""
     words = re.split(r'[^a-z]+', stem_of(path))
-    words.append(os.path.basename(os.path.dirname(path)).rstrip(_DIGITS))
+    words.append(os.path.basename(os.path.dirname(file_names.relative(path, directory)))
+                 .rstrip(_DIGITS))
     return next(filter(None, map(folder.known_split, words)), None)
 
 
@@ -152,7 +153,7 @@ class Images:
         ends = '/' + (name if is_foreign else os.path.normpath(name)).lstrip('./')
         found = [path for path in self._by_name.get(os.path.basename(name), [])
                  if (is_foreign or file_names.composed(path).endswith(ends))
-                 and self._is_of_split(path, split_of(json_path))]
+                 and self._is_of_split(path, split_of(json_path, self._directory))]
         subset = stem_of(json_path).split('_')[-1]
         for fits in (lambda path: file_names.composed(path).endswith(ends),
                      lambda path: path == os.path.join(os.path.dirname(json_path), name),

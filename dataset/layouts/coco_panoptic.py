@@ -39,7 +39,7 @@ def read(folder, args):
         name_of = coco_files.categories(content, path)
         names += [name for name in coco_files.in_order(name_of) if name not in names]
         examples, wrong = _examples(content, name_of, images, path)
-        parts.append((coco_files.split_of(path), examples))
+        parts.append((coco_files.split_of(path, folder), examples))
         problems += wrong
     looking.refuse(problems, "parts of COCO's panoptic JSON", args.skip_bad)
     return contract.Layout(coco_files.joined(parts), names, voc.IGNORE_LABEL, read_mask)

@@ -90,7 +90,9 @@ def _splits(found, args):
     if not found:
         raise UserError('%s holds no labelled image. Label some first.' % args.folder)
     named = [split for split, _ in found if split]
-    if not named:
+    # Names may say so by chance, as my_test_run.json.
+    is_alone = len(named) == 1 and named[0] != 'train'
+    if not named or is_alone and (args.split or args.validation_fraction):
         everything = [example for _, examples in found for example in examples]
         if args.split:
             return [(args.split, everything)]
@@ -103,12 +105,15 @@ def _splits(found, args):
     if args.split:
         raise UserError('%s has splits of its own (%s): leave out --split %s.'
                         % (args.folder, ', '.join(named), args.split))
+    if is_alone:
+        print('All of %s is of the split %s, as names say: --split train or --validation_fraction '
+              '%g takes it otherwise.' % (args.folder, named[0], DEFAULT_FRACTION))
     if args.validation_fraction is None:
         if 'validation' not in named and 'train' in named:
             print('%s has no validation split: --validation_fraction %g takes one from train.'
                   % (args.folder, DEFAULT_FRACTION))
         return found
-    if 'validation' in named or 'train' not in named:
+    if 'validation' in named:
         raise UserError('%s has splits of its own (%s): leave out --validation_fraction %g.'
                         % (args.folder, ', '.join(named), args.validation_fraction))
     return [(split, examples) for split, examples in found if split != 'train'] + folder.hold_out(

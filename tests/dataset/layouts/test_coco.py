@@ -1,4 +1,5 @@
 """Exports of COCO's JSON as Roboflow, CVAT, Label Studio and COCO itself write them."""
+import collections
 import json
 import re
 
@@ -7,6 +8,8 @@ import pytest
 from dataset import build_folder, check, descriptor
 from dataset.layouts import coco
 from tests.helpers.example_files import encoded, labels_by_name, noise
+
+Args = collections.namedtuple('Args', ['skip_bad'])
 
 
 def box(left, top, right, bottom):
@@ -143,6 +146,17 @@ def test_label_studio_has_one_file_without_splits_and_paths_of_its_own(tmp_path,
     both = dict(found(tmp_path), **found(tmp_path, 'validation'))
     assert sorted(both) == ['images/a.png', 'images/b.png']
     assert both['images/a.png'][1] == [0, 1, 1, 1, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize('name, split', [('result.json', None), ('my_test_run.json', 'test')])
+def test_the_name_of_the_folder_itself_is_no_split(tmp_path, name, split):
+    data = tmp_path / 'valid'
+    write(data / name, content(['a.png', 'b.png'], [annotation(1, 1, 3, CAT)]))
+    write_images(data, 'a.png', 'b.png')
+    [part] = coco.read(str(data), Args(skip_bad=False)).parts
+    assert (part[0], len(part[1])) == (split, 2)
+    build_folder.main([str(data), '--output_dir', str(tmp_path / 'out'), '--split', 'train'])
+    assert sorted(found(tmp_path)) == ['a.png', 'b.png']
 
 
 def test_of_two_images_of_one_name_the_split_decides(tmp_path):

@@ -48,12 +48,21 @@ def test_splits_of_the_folder_stay_and_validation_can_be_taken_from_train(capsys
     assert divided(parts, validation_fraction=0.2) == {'test': 3, 'train': 8, 'validation': 2}
 
 
+def test_a_split_that_stands_alone_can_be_taken_otherwise(capsys):
+    parts = [('test', examples(10))]
+    assert divided(parts) == {'test': 10}
+    assert 'All of DIR is of the split test, as names say: --split train or' in (
+        capsys.readouterr().out)
+    assert divided(parts, split='train') == {'train': 10}
+    assert divided(parts, validation_fraction=0.2) == {'train': 8, 'validation': 2}
+    assert not capsys.readouterr().out
+
+
 @pytest.mark.parametrize('parts, flags, words', [
     ([('train', examples(2))], {'split': 'test'},
      r'splits of its own \(train\): leave out --split'),
     ([('train', examples(2)), ('validation', examples(1))], {'validation_fraction': 0.5},
      'leave out --validation_fraction 0.5'),
-    ([('test', examples(2))], {'validation_fraction': 0.5}, 'leave out --validation_fraction'),
     ([(None, [])], {}, 'DIR holds no labelled image')])
 def test_flags_that_contradict_the_folder_are_refused(parts, flags, words):
     with pytest.raises(UserError, match=words):
