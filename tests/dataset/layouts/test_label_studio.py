@@ -1,6 +1,7 @@
 """Label Studio's JSON export."""
 import copy
 import json
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -114,6 +115,47 @@ def test_labels_tag_with_a_brush_of_its_own_is_drawn_once(tmp_path):
 def test_images_are_found_by_name(tmp_path, url, name):
     write(tmp_path / 'data', task(url, annotation(POLYGON)), images=(name,))
     assert list(build(tmp_path)[0]) == [name]
+
+
+def local(path):
+    return '/data/local-files/?d=' + path
+
+
+def test_of_two_files_of_one_name_each_task_has_that_of_its_folder(tmp_path):
+    tasks = [task(local('photos/%s/a.png' % folder), annotation(shape), number=number)
+             for number, (folder, shape) in enumerate((('vid1', POLYGON), ('vid2', BRUSH)))]
+    write(tmp_path / 'data', *tasks, images=('vid1/a.png', 'vid2/a.png', 'a.png'))
+    found, _ = build(tmp_path)
+    assert sorted(found) == ['vid1/a.png', 'vid2/a.png']
+    assert found['vid1/a.png'].max() == 1 and found['vid2/a.png'].max() == 2
+
+
+@pytest.mark.parametrize('url', [local('vid1/a.png'), 's3://bucket/vid1/a.png'])
+def test_an_image_of_another_folder_is_not_taken_for_one_that_is_missing(tmp_path, url):
+    write(tmp_path / 'data', task(url, annotation(POLYGON)), images=('vid2/a.png',))
+    with pytest.raises(SystemExit, match=r'the image vid1/a\.png is missing: .*vid2/a\.png is of'):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize('name, stored', [
+    ('IMG (1).png', 'IMG_1.png'), ('Stra\u00dfe [a] b+c.png', 'Stra%C3%9Fe_a_bc.png')])
+def test_uploads_are_found_by_the_names_that_they_had(tmp_path, name, stored):
+    write(tmp_path / 'data', task('/data/upload/1/0a1b2c3d-' + stored, annotation(POLYGON)),
+          images=('day/' + name,))
+    assert list(build(tmp_path)[0]) == ['day/' + name]
+    (tmp_path / 'data' / urllib.parse.unquote(stored)).write_bytes(encoded(noise()))
+    with pytest.raises(SystemExit, match='is there several times'):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize('flags', [(), ('--format', 'label-studio')])
+def test_json_min_is_called_by_its_name(tmp_path, flags):
+    write(tmp_path / 'data')
+    (tmp_path / 'data' / 'min.json').write_text(json.dumps([{
+        'image': UPLOAD, 'id': 1, 'tag': [dict(BRUSH['value'], original_width=8)], 'annotator': 1,
+        'annotation_id': 1, 'created_at': '2024-05-01T10:00:00.000000Z', 'lead_time': 9.1}]))
+    with pytest.raises(SystemExit, match=r'min\.json is JSON-MIN .* Export "JSON" instead'):
+        build(tmp_path, '--split', 'train', *flags)
 
 
 def changed(entry, **others):
