@@ -62,9 +62,10 @@ def _examples(content, name_of, images, path):
         segments = [[segment['id'], None if segment.get('iscrowd') else
                      name_of[segment['category_id']]] for segment in annotation['segments_info']]
         # The PNG by its path from the image and its hash: shards are known by these bytes.
-        examples.append(decoding.Example(images.name_of(found), found, json.dumps([
-            os.path.relpath(png, os.path.dirname(found)), files.hash_file(png), segments
-        ]).encode('utf-8')))
+        content = json.dumps([os.path.relpath(png, os.path.dirname(found)),
+                              files.hash_file(png), segments])
+        examples.append(decoding.Example(images.name_of(found), found,
+                                         decoding.Annotation(content.encode('utf-8'), png)))
     return examples, problems
 
 

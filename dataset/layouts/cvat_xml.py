@@ -154,7 +154,7 @@ def _example(element, directory, path, labels, counts):
     image = _find_image(directory, os.path.dirname(path), name, element.get('subset', ''))
     found.sort(key=lambda entry: entry[0])
     return decoding.Example(file_names.relative(image, directory), image,
-                            objects.encode((height, width), [entry[1:] for entry in found]))
+                            objects.encode((height, width), [entry[1:] for entry in found], path))
 
 
 def _number(element, key, default=None):

@@ -1,8 +1,9 @@
 """Label Studio's JSON export: tasks with brushes, polygons, rectangles and ellipses.
 
 Images are found by their names, with the hash that uploads get before theirs or without it; those
-that were no uploads by their folders too. Of several annotations of a task the first that was not cancelled counts. Classes are the labels
-that occur, sorted, after background; what comes later in a task lies above.
+that were no uploads by their folders too. Of several annotations of a task the first that was not
+cancelled counts. Classes are the labels that occur, sorted, after background; what comes later in
+a task lies above.
 """
 import collections
 import json
@@ -48,7 +49,7 @@ def read(directory, args):
     for path in paths:
         for task in _tasks(path):
             try:
-                example, names = _example(task, images, counts)
+                example, names = _example(task, path, images, counts)
             except objects.WrongObjectError as error:
                 problems.append('%s, task %s: %s' % (path, task.get('id'), error))
                 continue
@@ -91,7 +92,7 @@ def _tasks(path):
     return [task for task in entries if isinstance(task.get('data'), dict)]
 
 
-def _example(task, images, counts):
+def _example(task, path, images, counts):
     """Returns (`decoding.Example` or None of a task without annotation, names of classes).
 
     Raises:
@@ -114,7 +115,7 @@ def _example(task, images, counts):
             found.append(entry[2:])
     image = images.find(*_path_of(task['data']))
     return (decoding.Example(file_names.relative(image, images.directory), image,
-                             objects.encode(size, found)),
+                             objects.encode(size, found, path)),
             [entry[0] for entry in found])
 
 

@@ -189,6 +189,15 @@ def test_an_image_that_is_there_twice_is_named(tmp_path):
         build(tmp_path)
 
 
+@pytest.mark.parametrize('workers', ['1', '2'])
+def test_an_image_of_another_size_names_the_file_and_what_to_put_back(tmp_path, workers):
+    write(tmp_path / 'data', image(_SHAPES), image(_SHAPES, 'bb.png'), names=('a.png', 'bb.png'))
+    (tmp_path / 'data' / 'images' / 'a.png').write_bytes(encoded(noise(18, 24)))
+    with pytest.raises(SystemExit, match=r'images/a\.png is 24x18 but its annotation '
+                       r'\S*annotations\.xml is 12x9 \(width x height\)\. Put back the image that'):
+        build(tmp_path, '--split', 'train', '--num_workers', workers)
+
+
 @pytest.mark.parametrize('old, new, message', [
     ('<annotations>', '<!DOCTYPE a [<!ENTITY x "y">]><annotations>', 'has a DOCTYPE'),
     ('</annotations>', '', 'is damaged'),

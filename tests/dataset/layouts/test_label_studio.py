@@ -170,7 +170,7 @@ def changed(entry, **others):
     (task(UPLOAD, annotation(dict(BRUSH, original_width=9))),
      r'region bYvK8 \(cat\) has an RLE of 192 values, and the image of 9x6 needs 4 a pixel'),
     (task(UPLOAD, annotation(changed(BRUSH, rle=RECTANGLE[:-8]))),
-     r'mask of a\.png: object 1 \(cat\) has an RLE that ends after 104 of 192 values'),
+     r'0a1b2c3d\.json, image a\.png: object 1 \(cat\) has an RLE that ends after 104 of 192'),
     (task(UPLOAD, annotation(changed(BRUSH, rle='abc'))), 'holds what is no number'),
     (task(UPLOAD, annotation(changed(POLYGON, points=[[1, 2], [3, 4]]))),
      'is a polygon of 4 numbers'),
