@@ -44,26 +44,26 @@ def read(directory, args):
         raise UserError('%s holds no JSON. Masks as PNG or NPY (task-1-annotation-1-...) do not '
                         'say of which image they are: export "JSON" instead, and put the images '
                         'beside it.' % directory)
-    images, examples, labels = _Images(directory), {}, set()
-    problems, counts = [], collections.Counter()
-    for path in paths:
-        for task in _tasks(path):
-            try:
-                example, names = _example(task, path, images, counts)
-            except objects.WrongObjectError as error:
-                problems.append('%s, task %s: %s' % (path, task.get('id'), error))
-                continue
-            if example is None:
-                continue
-            # Predictions are stored by stem.
-            stem = os.path.splitext(example.filename)[0]
-            if stem in examples:
-                problems.append('%s, task %s: %s, or an image that differs by the extension alone, '
-                                'is there twice; keep one task'
-                                % (path, task.get('id'), example.filename))
-                continue
-            examples[stem] = example
-            labels.update(names)
+    tasks = [(path, task) for path in paths for task in _tasks(path)]
+    examples, labels, problems, counts = {}, set(), [], collections.Counter()
+    images = _Images(directory, [task['data'] for _, task in tasks])
+    for path, task in tasks:
+        try:
+            example, names = _example(task, path, images, counts)
+        except objects.WrongObjectError as error:
+            problems.append('%s, task %s: %s' % (path, task.get('id'), error))
+            continue
+        if example is None:
+            continue
+        # Predictions are stored by stem.
+        stem = os.path.splitext(example.filename)[0]
+        if stem in examples:
+            problems.append('%s, task %s: %s, or an image that differs by the extension alone, is '
+                            'there twice; keep one task'
+                            % (path, task.get('id'), example.filename))
+            continue
+        examples[stem] = example
+        labels.update(names)
     looking.refuse(problems, 'tasks of Label Studio', args.skip_bad)
     for what, count in sorted(counts.items()):
         print('%d x %s.' % (count, what))
@@ -113,7 +113,7 @@ def _example(task, path, images, counts):
             if size != entry[:2]:
                 raise objects.WrongObjectError('its regions are of images of different sizes')
             found.append(entry[2:])
-    image = images.find(*_path_of(task['data']))
+    image = images.find(task['data'], counts)
     return (decoding.Example(file_names.relative(image, images.directory), image,
                              objects.encode(size, found, path)),
             [entry[0] for entry in found])
@@ -176,17 +176,19 @@ def _numbers(value, height, width):
         (left, top))
 
 
-def _path_of(data):
-    """Returns (the path of the image that a task's data names, whether it was uploaded)."""
-    texts = [text for key, text in sorted(data.items()) if isinstance(text, str) and (
-        key == 'image' or file_names.is_image_extension(
+def _texts_of(data):
+    """Returns what names images in a task's data, a list of str."""
+    if isinstance(data.get('image'), str):
+        return [data['image']]
+    return [text for _, text in sorted(data.items()) if isinstance(text, str) and (
+        file_names.is_image_extension(
             os.path.splitext(urllib.parse.urlsplit(text).path)[1].lower())
         or text.startswith(_LOCAL_FILES))]
-    if 'image' in data and isinstance(data['image'], str):
-        texts = [data['image']]
-    if len(texts) != 1:
-        raise objects.WrongObjectError('its data names %d images, and one is needed' % len(texts))
-    parts = urllib.parse.urlsplit(texts[0])
+
+
+def _path_in(text):
+    """Returns (the path that a text names, whether it was uploaded)."""
+    parts = urllib.parse.urlsplit(text)
     path = parts.path
     if path.startswith(_LOCAL_FILES):
         path = urllib.parse.parse_qs(parts.query).get('d', [''])[0]
@@ -195,23 +197,36 @@ def _path_of(data):
 
 
 class _Images:
-    """The images under a folder, found by what tasks call them."""
+    """The images under a folder, found by what tasks call them; `data` is that of all tasks."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, data):
         self.directory, self._by_name = directory, looking.images_by_name(directory)
+        self._folders = {os.path.basename(os.path.dirname(path))
+                         for paths in self._by_name.values() for path in paths}
+        self._asked = collections.Counter(os.path.basename(path) for path in {
+            _path_in(text)[0] for entry in data for text in _texts_of(entry)})
         # As uploads are stored, which is get_valid_filename of Django.
         self._by_stored_name = collections.defaultdict(list)
         for name, paths in self._by_name.items():
             self._by_stored_name[re.sub(r'[^-\w.]', '', name.replace(' ', '_'))] += paths
 
-    def find(self, path, is_upload):
+    def find(self, data, counts):
         """Returns the path of a file; raises `objects.WrongObjectError` unless there is one."""
+        texts = _texts_of(data)
+        if len(texts) != 1:
+            raise objects.WrongObjectError('its data names %d images, and one is needed'
+                                           % len(texts))
+        path, is_upload = _path_in(texts[0])
         name = os.path.basename(path)
         found = there = self._by_name.get(name, ())
         if is_upload:
             found = found or self._by_stored_name.get(_UPLOAD_HASH.sub('', name, 1), ())
         else:
             found = self._in_its_folders(found, path)
+            if not found and len(there) == self._asked[name] == 1 and (
+                    os.path.basename(os.path.dirname(path)) not in self._folders):
+                counts['image of another folder than its task says, taken by its name'] += 1
+                found = there
         if len(found) > 1:
             raise objects.WrongObjectError('%s is there several times: %s; keep one'
                                            % (name, ', '.join(found)))

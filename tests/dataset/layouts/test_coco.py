@@ -225,8 +225,8 @@ def test_two_tasks_of_cvat_each_have_the_images_of_their_own_tree(tmp_path):
     assert len(labels) == 4
     assert [labels['task_%d/images/default/frame.png' % task][1][1] for task in (1, 2)] == [1, 0]
     (data / 'task_1' / 'images' / 'default' / 'frame.png').unlink()
-    with pytest.raises(SystemExit, match='task_1/.* image frame.png is not under .*, but for others '
-                                         'of that name, as .*/task_2'):
+    with pytest.raises(SystemExit, match='task_1/.* image frame.png is not under .*, but for '
+                                         'others of that name, as .*/task_2'):
         build(tmp_path, '--split', 'train')
 
 

@@ -132,9 +132,21 @@ def test_of_two_files_of_one_name_each_task_has_that_of_its_folder(tmp_path):
 
 @pytest.mark.parametrize('url', [local('vid1/a.png'), 's3://bucket/vid1/a.png'])
 def test_an_image_of_another_folder_is_not_taken_for_one_that_is_missing(tmp_path, url):
-    write(tmp_path / 'data', task(url, annotation(POLYGON)), images=('vid2/a.png',))
-    with pytest.raises(SystemExit, match=r'the image vid1/a\.png is missing: .*vid2/a\.png is of'):
+    message = r'the image vid1/a\.png is missing: .*vid2/a\.png is of others'
+    tasks = [task(url, annotation(POLYGON)), task(url.replace('vid1', 'vid2'))]
+    write(tmp_path / 'data', *tasks, images=('vid2/a.png',))
+    with pytest.raises(SystemExit, match=message):
         build(tmp_path)
+    write(tmp_path / 'data', tasks[0], images=('vid1/b.png',))
+    with pytest.raises(SystemExit, match=message):
+        build(tmp_path)
+
+
+def test_an_image_is_taken_from_a_folder_of_another_name_where_only_it_can_be_meant(
+        tmp_path, capsys):
+    write(tmp_path / 'data', task(local('ds/a.png'), annotation(POLYGON)), images=('day 1/a.png',))
+    assert list(build(tmp_path)[0]) == ['day 1/a.png']
+    assert '1 x image of another folder than its task says, taken by its' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('name, stored', [
