@@ -77,7 +77,7 @@ def _advice(layout, draws, args):
                   ('--palette' if layout.colors and layout.class_list else '--classes',
                    layout.class_list or 'FILE'), ('--split', split),
                   ('--validation_fraction', '' if split else str(DEFAULT_FRACTION))]
-        lines.append('Flags about masks go with the folders in the place of %s:\n  %s' % (
+        lines.append('Flags about masks have no effect on %s. Add them to\n  %s' % (
             args.folder, command('dataset/build_folder.py', *[
                 part for flag, value in flags if value for part in (flag, value)],
                 '--output_dir', args.output_dir)))

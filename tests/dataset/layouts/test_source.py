@@ -105,7 +105,7 @@ def test_flags_that_masks_need_are_named_with_the_folders_and_the_class_list(tmp
     text = build(tmp_path, capsys)
     assert 'a.png holds 2; with 2 classes' in text
     assert '%s lists the classes: add those that it lacks.' % (data / 'class_names.txt') in text
-    words = shlex.split(text.split('in the place of %s:\n' % data)[1])
+    words = shlex.split(text.split('no effect on %s. Add them to\n' % data)[1])
     assert words[1].endswith('build_folder.py') and words[2:] == [
         '--images', str(data / 'JPEGImages'), '--masks', str(data / 'SegmentationClass'),
         '--classes', str(data / 'class_names.txt'), '--validation_fraction', '0.2',
@@ -114,7 +114,7 @@ def test_flags_that_masks_need_are_named_with_the_folders_and_the_class_list(tmp
     assert descriptor.load(str(tmp_path / 'out')).class_names == ('_background_', 'zebra')
     (data / 'JPEGImages' / 'a.jpg').write_bytes(b'no image')
     (data / 'class_names.txt').write_text('_background_\nzebra\nape')
-    assert 'in the place of' not in build(tmp_path, capsys, '--merge', 'zebra=zebra,ape')
+    assert 'Add them to' not in build(tmp_path, capsys, '--merge', 'zebra=zebra,ape')
 
 
 def test_the_suffix_of_masks_beside_their_images_and_arrays_without_flags(tmp_path, capsys):
