@@ -1,5 +1,6 @@
 """What the builders share: from the flags to the records of each split, its table, the end."""
 import os
+import re
 import sys
 
 from common import command_line, flag_types, scripts
@@ -10,6 +11,8 @@ from dataset.sources import decoding
 
 # Where resnet/download.py puts what the recipe finetune begins with.
 IMAGENET_WEIGHTS = os.path.join(ROOT, 'resnet', 'checkpoints', 'resnet_v2_50')
+
+_ABOUT_MASKS = re.compile('--(classes|ignore_label|map_ids|palette)|the palette')
 
 
 def parse_args(source, description, argv=None, made_on_the_fly=False):
@@ -73,16 +76,21 @@ def _build(source, args):
             failures.append(str(error))
         else:
             palettes.append(summary.notes)
-            print(writing.describe(summary, info, ' and '.join((part.split,) + part.aliases),
-                                   part.reader is None))
+            print(_advised(writing.describe(
+                summary, info, ' and '.join((part.split,) + part.aliases), part.reader is None),
+                source.advice))
     if failures:
-        raise decoding.InvalidExampleError('\n'.join(failures))
+        raise decoding.InvalidExampleError(_advised('\n'.join(failures), source.advice))
     splits = descriptor.load(args.output_dir).splits
     if 'train' in splits:
         print(describe_next(args.output_dir))
     else:
         print('%s holds %s: train.py needs the split train too.'
               % (args.output_dir, ', '.join(sorted(splits))))
+
+
+def _advised(text, advice):
+    return '%s\n%s' % (text, advice) if advice and _ABOUT_MASKS.search(text) else text
 
 
 def describe_next(output_dir, weights=IMAGENET_WEIGHTS):

@@ -107,7 +107,14 @@ def _parser(paths):
 
 
 def epoch_size(info, split, num_examples=None):
-    """Returns int, the images of one pass over a split, or over its first `num_examples`."""
+    """Returns int, the images of one pass over a split, or over its first `num_examples`.
+
+    Raises:
+      UserError: there is no such split.
+    """
+    if split not in info.splits:
+        raise UserError('The data set %s has the splits %s and needs %s too: build that split into '
+                        'the same folder.' % (info.name, ', '.join(sorted(info.splits)), split))
     in_split = info.splits[split]['num_examples']
     return in_split if num_examples is None else min(num_examples, in_split)
 

@@ -7,6 +7,7 @@ drawn in the order of the file, later ones above, as cocostuffhelper of COCO-Stu
 are void, below all objects. CVAT calls each brush mask a crowd: there only one with the attribute
 is_crowd is.
 """
+import collections
 import json
 
 import numpy as np
@@ -39,7 +40,7 @@ def _files(folder):
 
 def read(folder, args):
     """Returns `contract.Layout`; raises `UserError` on files that do not fit."""
-    parts, names, problems, num_crowds = [], [contract.BACKGROUND], [], 0
+    parts, names, problems, counts = [], [contract.BACKGROUND], [], collections.Counter()
     images = coco_files.Images(folder)
     for path in _files(folder):
         content = coco_files.load(path, ('images', 'annotations', 'categories'))
@@ -49,13 +50,13 @@ def read(folder, args):
                    if number in used or not _is_heading(number, content['categories'])}
         names += [name for name in coco_files.in_order(name_of)
                   if name not in names + list(coco_files.BACKGROUNDS) + [_IGNORE]]
-        examples, wrong, crowds = _examples(content, name_of, images, path)
-        parts.append((coco_files.split_of(path), examples))
+        examples, wrong = _examples(content, name_of, images, path, counts)
+        parts.append((coco_files.split_of(path, folder), examples))
         problems += wrong
-        num_crowds += crowds
     looking.refuse(problems, "parts of COCO's JSON", args.skip_bad)
-    if num_crowds:
-        print('%d crowds have no class: their pixels are void.' % num_crowds)
+    for what, count in sorted((+counts).items()):
+        print('%d x %s.' % (count, what))
+    images.tell_others()
     return contract.Layout(coco_files.joined(parts), names, voc.IGNORE_LABEL, read_mask)
 
 
@@ -66,9 +67,9 @@ def _is_heading(number, categories):
     return bool(others) and all(category.get('supercategory') == name for category in others)
 
 
-def _examples(content, name_of, images, path):
-    """Returns (examples of one file, problems, number of crowds)."""
-    shapes_of, crowds, problems, wrong = {}, 0, [], set()
+def _examples(content, name_of, images, path, counts):
+    """Returns (examples of one file, problems); counts what users may not expect."""
+    shapes_of, problems, wrong = {}, [], set()
     images_by_id = coco_files.images_by_id(content, path)
     for annotation in content['annotations']:
         image = images_by_id.get(annotation.get('image_id'))
@@ -79,7 +80,7 @@ def _examples(content, name_of, images, path):
             wrong.add(annotation.get('image_id'))
             continue
         is_void = _is_crowd(annotation)
-        crowds += is_void
+        counts['crowd: void, without class'] += is_void
         name = None if is_void else name_of[annotation['category_id']]
         shapes_of.setdefault(image['id'], []).append([name, annotation['segmentation']])
     examples = []
@@ -88,10 +89,13 @@ def _examples(content, name_of, images, path):
         if issue:
             problems.append('%s: %s' % (path, issue))
         elif number not in wrong:
+            counts['image without annotation: all background, also if nobody has looked at it yet; '
+                   'take those out of the JSON'] += number not in shapes_of
             shapes = sorted(shapes_of.get(number, []), key=lambda shape: shape[0] is not None)
-            examples.append(decoding.Example(images.name_of(found), found, json.dumps(
-                [image['height'], image['width'], shapes]).encode('utf-8')))
-    return examples, problems, crowds
+            examples.append(decoding.Example(
+                images.name_of(found), found, decoding.Annotation(json.dumps(
+                    [image['height'], image['width'], shapes]).encode('utf-8'), path)))
+    return examples, problems
 
 
 def _problem(annotation, image, name_of):

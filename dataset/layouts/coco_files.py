@@ -40,10 +40,11 @@ def is_panoptic(path):
         return 'panoptic' in stem_of(path) or b'"segments_info"' in head_file.read(_HEAD_BYTES)
 
 
-def split_of(path):
-    """Returns the split that the name of a file or its folder says, or None."""
+def split_of(path, directory):
+    """Returns the split that the name of a file or its folder below `directory` says, or None."""
     words = re.split(r'[^a-z]+', stem_of(path))
-    words.append(os.path.basename(os.path.dirname(path)).rstrip(_DIGITS))
+    words.append(os.path.basename(os.path.dirname(file_names.relative(path, directory)))
+                 .rstrip(_DIGITS))
     return next(filter(None, map(folder.known_split, words)), None)
 
 
@@ -105,17 +106,21 @@ def in_order(name_of):
 
 
 def images_by_id(content, path):
-    """Returns a dict from id to image, in the order of the file.
+    """Returns a dict from id to image, in the order of the file; says what is left out.
 
     Raises:
-      UserError: an image has no size, or two share an id.
+      UserError: an image with annotations has no size, or two share an id.
     """
-    by_id = collections.OrderedDict()
+    by_id, num_unknown = collections.OrderedDict(), 0
+    annotated = {annotation.get('image_id') for annotation in content['annotations']}
     for image in content['images']:
         if not isinstance(image['file_name'], str) or not isinstance(image['id'], (int, str)):
             raise UserError('%s: the image %s has the file name %r; each needs an id and a name. '
                             'Export it again.' % (path, image['id'], image['file_name']))
         size = [image.get(key) for key in ('height', 'width')]
+        if size == [None, None] and image['id'] not in annotated:
+            num_unknown += 1  # Label Studio's tasks without labels
+            continue
         if not all(type(side) is int and side > 0 for side in size):
             raise UserError('%s: image %s has the height and width %s; give those of its file.'
                             % (path, image['file_name'], size))
@@ -123,6 +128,8 @@ def images_by_id(content, path):
             raise UserError('%s: %s and %s share the image id %s. Export it again.' % (
                 path, by_id[image['id']]['file_name'], image['file_name'], image['id']))
         by_id[image['id']] = image
+    if num_unknown:
+        print('%s: %d x image without size and annotation: left out.' % (path, num_unknown))
     return by_id
 
 
@@ -135,6 +142,8 @@ class Images:
 
     def __init__(self, directory):
         self._directory, self._by_name = directory, looking.images_by_name(directory)
+        self._homes = {os.path.dirname(path) for path in find(directory)}
+        self._found = set()
 
     def name_of(self, path):
         """Returns the path below the folder."""
@@ -143,29 +152,48 @@ class Images:
     def locate(self, name, json_path):
         """Finds the image that a file names. Returns (its path or None, what is wrong or None).
 
-        None of another split, and none whose path does not end so, unless the name leads out of
-        the folder, as that of another machine. Of several: the one whose path ends so, that lies
-        beside the file, or whose folder the name of the file says.
+        None of another split, none that is nearer to another file, as that of another task, and
+        none whose path does not end so, unless the name leads out of the folder, as that of
+        another machine. Of several: the one whose path ends so, that lies beside the file, or
+        whose folder the name of the file says.
         """
         name = file_names.composed(name.replace('\\', '/'))
         is_foreign = name.startswith(('../', '/')) or name[1:2] == ':'
         ends = '/' + (name if is_foreign else os.path.normpath(name)).lstrip('./')
         found = [path for path in self._by_name.get(os.path.basename(name), [])
                  if (is_foreign or file_names.composed(path).endswith(ends))
-                 and self._is_of_split(path, split_of(json_path))]
-        subset = stem_of(json_path).split('_')[-1]
+                 and self._is_of_split(path, split_of(json_path, self._directory))]
+        subset, beside = stem_of(json_path).split('_')[-1], os.path.normpath(
+            os.path.join(os.path.dirname(json_path), name))
+        found = [path for path in found if path == beside or self._is_near(path, json_path)]
         for fits in (lambda path: file_names.composed(path).endswith(ends),
-                     lambda path: path == os.path.join(os.path.dirname(json_path), name),
+                     lambda path: path == beside,
                      lambda path: subset in path.lower().split(os.sep)):
             if len(found) > 1:
                 found = [path for path in found if fits(path)] or found
         if len(found) == 1:
+            self._found.add(found[0])
             return found[0], None
         if not found:
-            return None, ('image %s is not under %s: give the folder that holds both, images and '
-                          'JSON' % (name, self._directory))
+            others = self._by_name.get(os.path.basename(name))
+            return None, ('image %s is not under %s%s: give the folder that holds both, images and '
+                          'JSON' % (name, self._directory, ', but for others of that name, as %s'
+                                    % others[0] if others else ''))
         return None, ('image %s may be %s: keep one of them'
                       % (name, ' or '.join(sorted(found)[:2])))
+
+    def tell_others(self):
+        """Says how many images no call of `locate` found."""
+        left = sorted(set().union(*self._by_name.values()) - self._found)
+        if left:
+            print('%d images that no JSON names are left out, as %s.' % (len(left), left[0]))
+
+    def _is_near(self, path, json_path):
+        """Whether no other JSON shares more folders with an image."""
+        def shared(home):
+            return len(os.path.commonpath([home, path]))
+
+        return shared(os.path.dirname(json_path)) == max(map(shared, self._homes))
 
     def _is_of_split(self, path, split):
         """Whether no folder of an image is named for splits, or one for this one."""

@@ -9,6 +9,7 @@ import os
 
 import numpy as np
 
+from common import files
 from dataset import voc
 from dataset.layouts import coco_files, contract, looking
 from dataset.sources import decoding
@@ -38,7 +39,7 @@ def read(folder, args):
         name_of = coco_files.categories(content, path)
         names += [name for name in coco_files.in_order(name_of) if name not in names]
         examples, wrong = _examples(content, name_of, images, path)
-        parts.append((coco_files.split_of(path), examples))
+        parts.append((coco_files.split_of(path, folder), examples))
         problems += wrong
     looking.refuse(problems, "parts of COCO's panoptic JSON", args.skip_bad)
     return contract.Layout(coco_files.joined(parts), names, voc.IGNORE_LABEL, read_mask)
@@ -60,8 +61,11 @@ def _examples(content, name_of, images, path):
             continue
         segments = [[segment['id'], None if segment.get('iscrowd') else
                      name_of[segment['category_id']]] for segment in annotation['segments_info']]
-        examples.append(decoding.Example(
-            images.name_of(found), found, json.dumps([png, segments]).encode('utf-8')))
+        # The PNG by its path from the image and its hash: shards are known by these bytes.
+        content = json.dumps([os.path.relpath(png, os.path.dirname(found)),
+                              files.hash_file(png), segments])
+        examples.append(decoding.Example(images.name_of(found), found,
+                                         decoding.Annotation(content.encode('utf-8'), png)))
     return examples, problems
 
 
@@ -82,7 +86,8 @@ def read_mask(example, info):
     Raises:
       decoding.InvalidExampleError: the PNG is damaged, or holds an id that is no segment.
     """
-    png, segments = json.loads(example.mask.decode('utf-8'))
+    png, _, segments = json.loads(example.mask.decode('utf-8'))
+    png = os.path.normpath(os.path.join(os.path.dirname(example.image), png))
     mask = decoding.decode(example._replace(mask=png), 'mask').image
     if mask.mode != 'RGB':
         raise decoding.InvalidExampleError(

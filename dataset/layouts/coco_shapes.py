@@ -17,7 +17,8 @@ def problem(segmentation, height, width):
     if isinstance(segmentation, dict):
         return _problem_of_runs(segmentation, height, width)
     if not isinstance(segmentation, list) or not segmentation:
-        return 'has no outline, as in exports for detection: export it for segmentation'
+        return ('has no outline, as boxes in exports for detection: export it for segmentation, or '
+                'what draws boxes too, "JSON" of Label Studio and "CVAT for images 1.1"')
     for polygon in segmentation:
         if not isinstance(polygon, list) or not all(
                 type(value) in (int, float) and math.isfinite(value) for value in polygon):

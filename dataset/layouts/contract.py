@@ -26,10 +26,12 @@ class Layout(NamedTuple):
     """What a folder holds; position in `class_names` is class id.
 
     parts: (name of a split as `folder.split_name` gives it, or None where the tool knows none,
-    examples). reader, colors: as in `dataset.sources.contract`.
+    examples). reader, colors: as in `dataset.sources.contract`. class_list: path of the file that
+    names the classes, or None where no line can be added.
     """
     parts: Sequence[Tuple[Optional[str], Sequence[Example]]]
     class_names: Sequence[str]
     ignore_label: int
     reader: Optional[Callable] = None
     colors: Optional[Sequence[Tuple[int, int, int]]] = None
+    class_list: Optional[str] = None

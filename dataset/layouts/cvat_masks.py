@@ -32,11 +32,14 @@ def recognize(folder):
 def read(folder, args):
     """Returns `contract.Layout`; raises `UserError` on files that are missing."""
     del args
+    label_map = os.path.join(folder, _LABEL_MAP)
+    if not os.path.isfile(label_map):
+        raise UserError('%s is missing, which says the colours of the classes. Unpack the whole '
+                        'export there.' % label_map)
     if not os.path.isdir(os.path.join(folder, _IMAGES)):
         raise UserError('%s has masks and no %s. Export with "Save images", or put the images '
                         'there.' % (folder, _IMAGES))
-    class_names, palette = color_masks.read_palette(
-        os.path.join(folder, _LABEL_MAP), None, voc.IGNORE_LABEL)
+    class_names, palette = color_masks.read_palette(label_map, None, voc.IGNORE_LABEL)
     images, masks = [file_names.group('DIR', os.path.join(folder, name)).paths
                      for name in (_IMAGES, _MASKS)]
     parts = {}
@@ -48,7 +51,7 @@ def read(folder, args):
     reader = color_masks.PaletteReader(palette)
     return contract.Layout(
         sorted(parts.items()), class_names, voc.IGNORE_LABEL, reader,
-        color_masks.colors_of(reader, len(class_names)))
+        color_masks.colors_of(reader, len(class_names)), label_map)
 
 
 def _lists(folder, masks):

@@ -44,10 +44,10 @@ def read(directory, args):
         if root is None:
             continue
         labels = _labels(root, path)
-        if colors not in (None, labels):
+        if list(colors or labels) != list(labels):
             raise UserError('%s has other labels than the file before it: %s, not %s. Export the '
                             'whole project at once.' % (path, ', '.join(labels), ', '.join(colors)))
-        colors = labels
+        colors = colors or labels
         for element in root.iter('image'):
             name = element.get('name', '')
             try:
@@ -154,7 +154,7 @@ def _example(element, directory, path, labels, counts):
     image = _find_image(directory, os.path.dirname(path), name, element.get('subset', ''))
     found.sort(key=lambda entry: entry[0])
     return decoding.Example(file_names.relative(image, directory), image,
-                            objects.encode((height, width), [entry[1:] for entry in found]))
+                            objects.encode((height, width), [entry[1:] for entry in found], path))
 
 
 def _number(element, key, default=None):

@@ -18,13 +18,14 @@ NAME = 'labelme-voc'
 _CLASSES, _IMAGES = 'class_names.txt', 'JPEGImages'
 _PNG_FOLDERS = ('SegmentationClassPNG', 'SegmentationClass')
 _NPY_FOLDERS = ('SegmentationClassNpy', 'SegmentationClass')
+_OWN_FOLDERS = (_PNG_FOLDERS[0], _NPY_FOLDERS[0])  # which nobody else has
 _NPY = '.npy'
 
 
 def recognize(folder):
     """See `contract`."""
-    if not (os.path.isfile(os.path.join(folder, _CLASSES))
-            and os.path.isdir(os.path.join(folder, _IMAGES))):
+    if not os.path.isdir(os.path.join(folder, _IMAGES)) or not any(
+            os.path.exists(os.path.join(folder, name)) for name in (_CLASSES,) + _OWN_FOLDERS):
         return None
     return "labelme's VOC export: masks of class ids, classes of %s" % _CLASSES
 
@@ -32,16 +33,22 @@ def recognize(folder):
 def read(folder, args):
     """Returns `contract.Layout`; raises `UserError` where files are missing."""
     del args
-    class_names = class_lists.read(os.path.join(folder, _CLASSES))
+    class_list = os.path.join(folder, _CLASSES)
+    if not os.path.isfile(class_list):
+        raise UserError('%s is missing, which names the classes. Export again with labelme2voc.py, '
+                        'or write them there, one a line, _background_ first.' % class_list)
+    class_names = class_lists.read(class_list)
     images_dir = os.path.join(folder, _IMAGES)
     for name in _PNG_FOLDERS:
         if glob.glob(os.path.join(glob.escape(folder), name, '*.png')):
             examples = pairs.find(images_dir, os.path.join(folder, name))
-            return contract.Layout([(None, examples)], class_names, voc.IGNORE_LABEL)
+            return contract.Layout([(None, examples)], class_names, voc.IGNORE_LABEL,
+                                   class_list=class_list)
     for name in _NPY_FOLDERS:
         if glob.glob(os.path.join(glob.escape(folder), name, '*' + _NPY)):
             examples = _with_arrays(images_dir, os.path.join(folder, name))
-            return contract.Layout([(None, examples)], class_names, voc.IGNORE_LABEL, read_mask)
+            return contract.Layout([(None, examples)], class_names, voc.IGNORE_LABEL, read_mask,
+                                   class_list=class_list)
     raise UserError('%s has neither %s/*.png nor %s/*.npy: export it again with labelme2voc.py, '
                     'or build from the JSON files.' % (folder, _PNG_FOLDERS[1], _NPY_FOLDERS[0]))
 

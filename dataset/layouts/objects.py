@@ -22,14 +22,15 @@ class WrongObjectError(ValueError):
     """An object that cannot be drawn; the message goes on after what calls it."""
 
 
-def encode(size, objects):
-    """Returns bytes for `Example.mask`.
+def encode(size, objects, path):
+    """Returns `decoding.Annotation` for `Example.mask`.
 
     Args:
+      path: str, the file that holds them.
       size: (height, width), or None for that of the image.
       objects: list of (class name, kind, numbers).
     """
-    return json.dumps({'size': size, 'objects': objects}).encode()
+    return decoding.Annotation(json.dumps({'size': size, 'objects': objects}).encode(), path)
 
 
 def check(kind, numbers, height, width):

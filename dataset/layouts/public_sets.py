@@ -100,9 +100,13 @@ class Folders(NamedTuple):
             raise UserError('Neither %s nor a folder in it holds %s and %s, as %s does. Give the '
                             'folder that does.' % ((directory,) + tuple(self.parts[0][1:])
                                                    + (self.NAME,)))
-        there = [(split, os.path.join(root, images), os.path.join(root, masks))
-                 for split, images, masks in self.parts
-                 if os.path.isdir(os.path.join(root, masks))]
+        there = []
+        for split, *names in self.parts:
+            images, masks = [os.path.join(root, name) for name in names]
+            if os.path.isdir(masks):
+                there.append((split, images, masks))
+            elif os.path.isdir(images):
+                print('%s is missing: the images of %s are left out.' % (masks, images))
         (image_suffix, mask_suffix), mapping = self._kind(there[0][2])
         class_names = (self.class_names(root) if callable(self.class_names)
                        else self.class_names)

@@ -11,36 +11,52 @@ from dataset.sources import class_lists, file_names, folder, pairs
 
 NAME = 'roboflow'
 _LIST, _MASK = '_classes.csv', '_mask'
+_ANNOTATIONS = ('.json', '.xml')
 
 
 def recognize(directory):
     """See `contract`."""
-    if not any(name.endswith(_MASK + '.png')
-               for path in _folders(directory) for name in os.listdir(path)):
+    folders = _folders(directory)
+    names = [name for path in folders for name in os.listdir(path)]
+    # Without a list they may be pictures that another tool keeps beside its annotations.
+    if not any(map(_is_mask, names)) or _LIST not in names and any(
+            name.lower().endswith(_ANNOTATIONS) for name in names):
         return None
     return "Roboflow's masks beside the images, with the classes of %s" % _LIST
 
 
 def _folders(directory):
-    """Returns the folders with a list of classes: this one, or those within that are splits."""
+    """Returns the folders with masks or a list: this one, and those within that are splits."""
     within = [os.path.join(directory, name) for name in sorted(os.listdir(directory))
               if folder.known_split(name)]
-    return [path for path in [directory] + within if os.path.isfile(os.path.join(path, _LIST))]
+    return [path for path in [directory] + within if os.path.isdir(path) and any(
+        name == _LIST or _is_mask(name) for name in os.listdir(path))]
+
+
+def _is_mask(name):
+    return name.endswith(_MASK + '.png')
 
 
 def read(directory, args):
     """Returns `contract.Layout`; raises `UserError` on files that do not fit."""
     del args
-    parts, class_names = [], None
-    for path in _folders(directory):
-        names = class_lists.read(os.path.join(path, _LIST))
+    parts, class_names, folders = [], None, _folders(directory)
+    for path in folders:
+        class_list = os.path.join(path, _LIST)
+        if not os.path.isfile(class_list):
+            raise UserError('%s is missing, which names the classes. Export "Semantic Segmentation '
+                            'Masks" again, or copy the file of another split there. Masks of '
+                            "one's own: --images %s --masks %s --mask_suffix %s --classes FILE."
+                            % (class_list, path, path, _MASK))
+        names = class_lists.read(class_list)
         if names != (class_names or names):
             raise UserError('%s lists other classes (%s) than the folder before (%s). Export all '
-                            'splits at once.' % (os.path.join(path, _LIST), ', '.join(names),
+                            'splits at once.' % (class_list, ', '.join(names),
                                                  ', '.join(class_names)))
         class_names = names
         split = None if path == directory else folder.known_split(os.path.basename(path))
         prefix = '' if split is None else file_names.relative(path, directory) + '/'
         parts.append((split, [example._replace(filename=prefix + example.filename)
                               for example in pairs.find(path, path, mask_suffix=_MASK)]))
-    return contract.Layout(parts, class_names, voc.IGNORE_LABEL)
+    return contract.Layout(parts, class_names, voc.IGNORE_LABEL,
+                           class_list=folders and os.path.join(folders[0], _LIST))

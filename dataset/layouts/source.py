@@ -3,6 +3,7 @@ import os
 
 from common import flag_types
 from common.errors import UserError
+from common.interpreter import command
 from dataset.layouts import known
 from dataset.sources import class_changes, class_lists, contract, folder, parts, views
 
@@ -57,8 +58,30 @@ def read(args):
         layout.ignore_label, [
             contract.Part(split, parts.divide(examples, view, args.pages, args.tile, draws),
                           reader=reader) for split, examples in chosen],
-        layout.colors, view.bands, view.value_range), args.merge, args.drop,
-        args.classes and class_lists.read(args.classes))
+        layout.colors, view.bands, view.value_range, _advice(layout, draws, args)),
+        args.merge, args.drop, args.classes and class_lists.read(args.classes))
+
+
+def _advice(layout, draws, args):
+    """Says what helps with masks that do not fit, as DIR takes no flags about them."""
+    split, examples = next(part for part in layout.parts if part[1])
+    lines = ['%s lists the classes: add those that it lacks.' % layout.class_list
+             ] if layout.class_list else []
+    if not draws:
+        image, mask = [os.path.splitext(os.path.basename(path))[0] for path in examples[0][1:3]]
+        shared = len(os.path.commonprefix([image, mask]))
+        flags = [('--%ss' % name, os.path.commonpath(
+            [os.path.dirname(getattr(example, name)) for example in examples]))
+            for name in ('image', 'mask')]
+        flags += [('--image_suffix', image[shared:]), ('--mask_suffix', mask[shared:]),
+                  ('--palette' if layout.colors and layout.class_list else '--classes',
+                   layout.class_list or 'FILE'), ('--split', split),
+                  ('--validation_fraction', '' if split else str(DEFAULT_FRACTION))]
+        lines.append('Flags about masks have no effect on %s. Add them to\n  %s' % (
+            args.folder, command('dataset/build_folder.py', *[
+                part for flag, value in flags if value for part in (flag, value)],
+                '--output_dir', args.output_dir)))
+    return '\n'.join(lines)
 
 
 def _splits(found, args):
@@ -67,7 +90,9 @@ def _splits(found, args):
     if not found:
         raise UserError('%s holds no labelled image. Label some first.' % args.folder)
     named = [split for split, _ in found if split]
-    if not named:
+    # Names may say so by chance, as my_test_run.json.
+    is_alone = len(named) == 1 and named[0] != 'train'
+    if not named or is_alone and (args.split or args.validation_fraction):
         everything = [example for _, examples in found for example in examples]
         if args.split:
             return [(args.split, everything)]
@@ -80,12 +105,15 @@ def _splits(found, args):
     if args.split:
         raise UserError('%s has splits of its own (%s): leave out --split %s.'
                         % (args.folder, ', '.join(named), args.split))
+    if is_alone:
+        print('All of %s is of the split %s, as names say: --split train or --validation_fraction '
+              '%g takes it otherwise.' % (args.folder, named[0], DEFAULT_FRACTION))
     if args.validation_fraction is None:
         if 'validation' not in named and 'train' in named:
             print('%s has no validation split: --validation_fraction %g takes one from train.'
                   % (args.folder, DEFAULT_FRACTION))
         return found
-    if 'validation' in named or 'train' not in named:
+    if 'validation' in named:
         raise UserError('%s has splits of its own (%s): leave out --validation_fraction %g.'
                         % (args.folder, ', '.join(named), args.validation_fraction))
     return [(split, examples) for split, examples in found if split != 'train'] + folder.hold_out(

@@ -5,9 +5,11 @@ names others. build_voc2012.py knows more of VOC 2012 itself, as its lists and S
 """
 import os
 
+from PIL import Image
+
 from common.errors import UserError
 from dataset import voc
-from dataset.layouts import contract
+from dataset.layouts import contract, looking
 from dataset.sources import class_lists, decoding, file_names, splits
 
 NAME = 'voc'
@@ -48,10 +50,27 @@ def read(folder, args):
             folder, 'holds several: %s' % ', '.join(roots) if roots
             else 'holds no folder with %s' % ', '.join(_FOLDERS)))
     root = roots[0]
+    _refuse_colors(root)
     class_names = class_lists.read(args.classes) if args.classes else voc.CLASS_NAMES
     return contract.Layout(
         [(split, _examples(root, split, ids)) for split, ids in _ids_by_split(root)],
-        class_names, voc.IGNORE_LABEL)
+        class_names, voc.IGNORE_LABEL, class_list=args.classes)
+
+
+def _refuse_colors(root):
+    """Raises `UserError` where the first mask is no picture of ids, as those of CVAT are none."""
+    masks = os.path.join(root, 'SegmentationClass')
+    for path in looking.images_below(masks)[:1]:
+        try:
+            with Image.open(path) as mask:
+                mode = mask.mode
+        except OSError:  # it is damaged: the build says so
+            return
+        if mode in ('RGB', 'RGBA'):
+            raise UserError(
+                '%s is coloured, and masks of VOC hold class ids. If CVAT wrote it, put its '
+                'labelmap.txt into %s; else give --images %s --masks %s --palette FILE in the '
+                'place of DIR.' % (path, root, os.path.join(root, 'JPEGImages'), masks))
 
 
 def _ids_by_split(root):

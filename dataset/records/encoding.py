@@ -37,8 +37,7 @@ def encode(example, info, read_mask=None):
     labels, label_data = _read_mask(example, info, read_mask)
     if labels.shape != (height, width):
         raise decoding.InvalidExampleError(decoding.size_problem(
-            example, (width, height), labels.shape[::-1], decoding.name_of(example, 'image'),
-            decoding.name_of(example, 'mask') + ' '), 'size_mismatch')
+            example, (width, height), labels.shape[::-1], with_names=True), 'size_mismatch')
     record = example_proto.serialize({
         IMAGE_ENCODED: image_data,
         IMAGE_FORMAT: image_format.encode(),

@@ -41,7 +41,8 @@ class Source(NamedTuple):
     """What is to be built; position in `class_names` is class id. The parts in their order.
 
     colors: (red, green, blue) of each class in pictures; None for a default.
-    bands, value_range: those of the images, as in `views.View`.
+    bands, value_range: those of the images, as in `views.View`. advice: what follows messages that
+    name flags about masks, where the source takes none.
     """
     name: str
     class_names: Sequence[str]
@@ -50,3 +51,4 @@ class Source(NamedTuple):
     colors: Optional[Sequence[Tuple[int, int, int]]] = None
     bands: Optional[Tuple[int, ...]] = None
     value_range: Optional[Tuple[float, float]] = None
+    advice: str = ''

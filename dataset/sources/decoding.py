@@ -18,6 +18,16 @@ from dataset.sources import (bands, id_maps, jpeg_png, notes, opening,
 Example = collections.namedtuple('Example', ['filename', 'image', 'mask', 'view'],
                                  defaults=(views.AS_IT_IS,))
 
+
+class Annotation(bytes):
+    """An `Example.mask` that a reader draws, a part of the file `path` (str)."""
+
+    def __new__(cls, data, path=''):
+        made = super().__new__(cls, data)
+        made.path = path
+        return made
+
+
 _JPEG_FORMATS = ('JPEG', 'MPO')  # as Pillow calls them
 _MASK_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B', 'I;16L')
 _DEEP_IMAGE_MODES = ('I', 'I;16', 'I;16B', 'I;16L')
@@ -344,14 +354,20 @@ def _scale_to_8_bits(image, transparency, name):
 def name_of(example, part):
     """Returns what messages call a part: its path, or 'PART of FILENAME' of bytes."""
     source = getattr(example, part)
+    if isinstance(source, Annotation):
+        return '%s, image %s' % (source.path, example.filename)
     return '%s of %s' % (part, example.filename) if isinstance(source, bytes) else source
 
 
-def size_problem(example, image_size, mask_size, image_name='The image', mask_name=''):
+def size_problem(example, image_size, mask_size, with_names=False):
     """Says what is wrong with an image and a mask of different sizes, (width, height) each.
 
     Names the orientations that were found, and whether --ignore_exif makes the sizes equal.
     """
+    path = getattr(example.mask, 'path', example.mask)
+    is_drawn = path != example.mask or path[-5:] == '.json'
+    advice = ('. Put back the image that was annotated.' if is_drawn else
+              '. Export both at one size, masks with nearest neighbour.')
     turned = []
     for part in ('image', 'mask'):
         try:
@@ -360,10 +376,12 @@ def size_problem(example, image_size, mask_size, image_name='The image', mask_na
             continue
         if orientation != 1:
             turned.append((part, orientation))
-    text = '%s is %dx%d but its mask %sis %dx%d (width x height' % (
-        (image_name,) + image_size + (mask_name,) + mask_size)
+    text = '%s is %dx%d but its %s %sis %dx%d (width x height' % (
+        (name_of(example, 'image') if with_names else 'The image',) + image_size
+        + ('annotation' if is_drawn else 'mask',
+           path + ' ' if with_names and isinstance(path, str) else '') + mask_size)
     if not turned:
-        return text + '). Export both at one size, masks with nearest neighbour.'
+        return text + ')' + advice
     ignored = example.view.ignore_exif
     text += ', %s %s)' % ('without the turn that' if ignored else 'upright', ' and '.join(
         'the EXIF orientation %d of the %s asks for' % (orientation, part) if ignored else
@@ -375,4 +393,4 @@ def size_problem(example, image_size, mask_size, image_name='The image', mask_na
         return text + ('. Leave out --ignore_exif.' if ignored else
                        '. If the mask was drawn on the image as it is stored, give --ignore_exif '
                        '(build_folder.py).')
-    return text + '. Export both at one size, masks with nearest neighbour.'
+    return text + advice

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.errors import UserError
 from dataset import build_folder, descriptor
 from dataset.records import encoding, writing
 from dataset.sources import decoding
@@ -298,3 +299,9 @@ def test_unknown_split_is_named_with_those_that_there_are(dataset_dir):
     info = descriptor.load(dataset_dir)
     with tf.Graph().as_default(), pytest.raises(ValueError, match="'test'.*train, validation"):
         inputs.eval_dataset(info, dataset_dir, 'test')
+
+
+def test_a_split_that_is_not_there_is_one_line_with_those_that_are():
+    info = INFO._replace(splits={'validation': {'num_examples': 2, 'shards': []}})
+    with pytest.raises(UserError, match='toy has the splits validation and needs train too'):
+        inputs.epoch_size(info, 'train')

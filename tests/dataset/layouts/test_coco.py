@@ -1,4 +1,5 @@
 """Exports of COCO's JSON as Roboflow, CVAT, Label Studio and COCO itself write them."""
+import collections
 import json
 import re
 
@@ -7,6 +8,8 @@ import pytest
 from dataset import build_folder, check, descriptor
 from dataset.layouts import coco
 from tests.helpers.example_files import encoded, labels_by_name, noise
+
+Args = collections.namedtuple('Args', ['skip_bad'])
 
 
 def box(left, top, right, bottom):
@@ -81,7 +84,8 @@ def test_splits_of_coco_gaps_crowds_and_objects_in_the_order_of_the_file(tmp_pat
     [labels] = found(tmp_path, 'validation').values()
     assert labels[2][:6] == [0, 1, 1, 1, 2, 0]
     printed = capsys.readouterr().out
-    assert "COCO's JSON" in printed and '1 crowds have no class' in printed
+    assert "COCO's JSON" in printed and '1 x crowd: void, without class.' in printed
+    assert '1 x image without annotation: all background' in printed and 'no JSON' not in printed
     check.main([str(tmp_path / 'out')])
     assert 'cat' in capsys.readouterr().out
 
@@ -145,6 +149,17 @@ def test_label_studio_has_one_file_without_splits_and_paths_of_its_own(tmp_path,
     assert both['images/a.png'][1] == [0, 1, 1, 1, 0, 0, 0, 0]
 
 
+@pytest.mark.parametrize('name, split', [('result.json', None), ('my_test_run.json', 'test')])
+def test_the_name_of_the_folder_itself_is_no_split(tmp_path, name, split):
+    data = tmp_path / 'valid'
+    write(data / name, content(['a.png', 'b.png'], [annotation(1, 1, 3, CAT)]))
+    write_images(data, 'a.png', 'b.png')
+    [part] = coco.read(str(data), Args(skip_bad=False)).parts
+    assert (part[0], len(part[1])) == (split, 2)
+    build_folder.main([str(data), '--output_dir', str(tmp_path / 'out'), '--split', 'train'])
+    assert sorted(found(tmp_path)) == ['a.png', 'b.png']
+
+
 def test_of_two_images_of_one_name_the_split_decides(tmp_path):
     for split in ('train', 'val'):
         write(tmp_path / 'data' / (split + '.json'), content(['a.png'], [
@@ -186,7 +201,8 @@ def test_json_of_label_studio_itself_is_not_taken_for_cocos(tmp_path):
     (['a.png'], [annotation(5, 2, 3, CAT)], 'annotation 5 is of image 2, which'),
     (['a.png'], [annotation(5, 1, 3, {'size': [6, 8], 'counts': [40]})],
      'annotation 5 of a.png has run lengths of 40 pixels in an image of 48'),
-    (['a.png'], [annotation(5, 1, 3, [])], 'a.png has no outline'),
+    (['a.png'], [annotation(5, 1, 3, [])],
+     'a.png has no outline, .* "JSON" of Label Studio and "CVAT'),
     (['a.png', 'a.png'], [], 'a.png is annotated 2 times')])
 def test_what_does_not_fit_is_one_error_before_any_image_is_read(
         tmp_path, names, annotations, words):
@@ -196,6 +212,40 @@ def test_what_does_not_fit_is_one_error_before_any_image_is_read(
         build(tmp_path, '--split', 'train')
     assert re.search(words, str(caught.value), re.DOTALL)
     assert not list(tmp_path.glob('out/*.tfrecord*'))
+
+
+def test_two_tasks_of_cvat_each_have_the_images_of_their_own_tree(tmp_path):
+    data = tmp_path / 'data'
+    for task, shape in (('task_1', CAT), ('task_2', APE)):
+        write(data / task / 'annotations' / 'instances_default.json', content(
+            ['frame.png', 'more.png'], [annotation(1, 1, 3, shape)]))
+        write_images(data / task / 'images' / 'default', 'frame.png', 'more.png')
+    build(tmp_path, '--split', 'train')
+    labels = found(tmp_path)
+    assert len(labels) == 4
+    assert [labels['task_%d/images/default/frame.png' % task][1][1] for task in (1, 2)] == [1, 0]
+    (data / 'task_1' / 'images' / 'default' / 'frame.png').unlink()
+    with pytest.raises(SystemExit, match='task_1/.* image frame.png is not under .*, but for '
+                                         'others of that name, as .*/task_2'):
+        build(tmp_path, '--split', 'train')
+
+
+def test_what_no_file_names_and_tasks_without_labels_are_left_out_and_counted(tmp_path, capsys):
+    data = tmp_path / 'data'
+    value = content(['a.png', 'gone.png'], [annotation(1, 1, 3, CAT)])
+    value['images'][1].update(width=None, height=None)
+    write(data / 'train' / '_annotations.coco.json', value)
+    write_images(data / 'train', 'a.png')
+    write_images(data / 'valid', 'b.png')
+    build(tmp_path)
+    assert list(found(tmp_path)) == ['train/a.png']
+    printed = capsys.readouterr().out
+    assert '_annotations.coco.json: 1 x image without size and annotation: left out.' in printed
+    assert re.search(r'1 images that no JSON names are left out, as .*valid/b\.png', printed)
+    value['annotations'][0]['image_id'] = 2
+    write(data / 'train' / '_annotations.coco.json', value)
+    with pytest.raises(SystemExit, match='gone.png has the height and width'):
+        build(tmp_path)
 
 
 def test_images_with_damaged_annotations_can_be_left_out(tmp_path, capsys):
@@ -211,7 +261,8 @@ def test_images_with_damaged_annotations_can_be_left_out(tmp_path, capsys):
     (dict(categories=[{'id': 'x', 'name': 'cat'}]), "category 'cat' has the id 'x'"),
     (dict(categories={}), "has no list 'categories'"),
     (dict(images=[{'id': 1, 'file_name': None}]), 'the image 1 has the file name None'),
-    (dict(images=[{'id': 1, 'file_name': 'a.png'}]), 'image a.png has the height and width'),
+    (dict(images=[{'id': 1, 'file_name': 'a.png'}], annotations=[annotation(1, 1, 3, CAT)]),
+     'image a.png has the height and width'),
     (dict(images=[{'id': 1, 'file_name': name, 'height': 6, 'width': 8} for name in 'ab']),
      'a and b share the image id 1')])
 def test_files_that_are_not_cocos_are_refused(tmp_path, change, words):

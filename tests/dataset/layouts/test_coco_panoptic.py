@@ -1,5 +1,6 @@
 """Panoptic PNGs of COCO become classes by the segments that their JSON lists."""
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -45,6 +46,21 @@ def test_segments_become_classes_and_crowds_and_0_void(tmp_path):
     assert descriptor.load(str(tmp_path / 'out')).class_names == ('train', 'rug')
     assert coco.recognize(str(tmp_path / 'data')) is None
     assert 'panoptic' in coco_panoptic.recognize(str(tmp_path / 'data'))
+
+
+def test_a_changed_png_is_noticed_and_a_copy_of_the_folder_changes_nothing(tmp_path, capsys):
+    write(tmp_path / 'data')
+    build(tmp_path)
+    (tmp_path / 'data').rename(tmp_path / 'moved')
+    write(tmp_path / 'data', ids=np.full([6, 8], 5))
+    assert (list(build(tmp_path).values())[0] == 1).sum() == 0
+    shutil.rmtree(str(tmp_path / 'data'))
+    (tmp_path / 'moved').rename(tmp_path / 'data')
+    assert (list(build(tmp_path).values())[0] == 1).sum() == 12
+    (tmp_path / 'data').rename(tmp_path / 'elsewhere')
+    capsys.readouterr()
+    build_folder.main([str(tmp_path / 'elsewhere'), '--output_dir', str(tmp_path / 'out')])
+    assert '1 of 1 shards were there already' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('changes, words', [

@@ -54,6 +54,24 @@ def test_an_image_of_two_lists_of_no_split_is_there_once(tmp_path):
     assert sorted(found) == ['a.jpg', 'bb.jpg'] and info.splits['train']['num_examples'] == 2
 
 
+@pytest.mark.parametrize('listed', ['default.txt', 'train.txt'])
+def test_an_export_without_its_label_map_says_what_is_missing(tmp_path, listed):
+    write(tmp_path / 'data', 'a', listed={listed: 'a\n'})
+    (tmp_path / 'data' / 'labelmap.txt').unlink()
+    with pytest.raises(SystemExit, match=r'a\.png is coloured, .* put its labelmap\.txt into'):
+        build(tmp_path)
+    with pytest.raises(SystemExit, match=r'labelmap\.txt is missing, which says the colours'):
+        build(tmp_path, '--format', 'cvat-masks')
+
+
+def test_a_colour_that_the_label_map_lacks_is_a_line_there(tmp_path):
+    write(tmp_path / 'data', 'a')
+    (tmp_path / 'data' / 'labelmap.txt').write_text('background:0,0,0::\ncar:250,50,83::\n')
+    with pytest.raises(SystemExit, match='labelmap.txt lists the classes: add those that it lacks'
+                                         '.*\n.*\n.*--palette .*labelmap.txt'):
+        build(tmp_path, '--split', 'train')
+
+
 def test_an_export_without_images_says_how_to_get_them(tmp_path):
     write(tmp_path / 'data', 'a', with_images=False)
     with pytest.raises(SystemExit, match='no JPEGImages. Export with "Save images"'):

@@ -134,6 +134,19 @@ def test_images_without_shapes_are_left_out_and_counted(tmp_path, capsys):
     assert '1 x image without a shape: left out' in capsys.readouterr().out
 
 
+def test_labels_of_two_files_may_differ_in_colour_but_not_in_name(tmp_path):
+    for folder, color in (('job_1', '#804080'), ('job_2', '#123456')):
+        write(tmp_path / 'data' / folder, image(_SHAPES))
+        path = tmp_path / 'data' / folder / 'annotations.xml'
+        path.write_text(path.read_text().replace('#804080', color))
+    found, info = build(tmp_path)
+    assert sorted(found) == ['job_1/images/a.png', 'job_2/images/a.png']
+    assert info.colors[1] == (128, 64, 128)
+    path.write_text(path.read_text().replace('road', 'lane'))
+    with pytest.raises(SystemExit, match='other labels than the file before it'):
+        build(tmp_path)
+
+
 def test_a_label_background_hides_what_lies_below_and_stays_class_0(tmp_path):
     write(tmp_path / 'data', image(_SHAPES + '''
     <box label="road" xtl="0" ytl="0" xbr="12" ybr="9" z_order="8"></box>'''))
@@ -174,6 +187,15 @@ def test_an_image_that_is_there_twice_is_named(tmp_path):
     write(tmp_path / 'data', image(_SHAPES), image(_SHAPES))
     with pytest.raises(SystemExit, match=r'image a\.png: it, or one that differs .* there twice'):
         build(tmp_path)
+
+
+@pytest.mark.parametrize('workers', ['1', '2'])
+def test_an_image_of_another_size_names_the_file_and_what_to_put_back(tmp_path, workers):
+    write(tmp_path / 'data', image(_SHAPES), image(_SHAPES, 'bb.png'), names=('a.png', 'bb.png'))
+    (tmp_path / 'data' / 'images' / 'a.png').write_bytes(encoded(noise(18, 24)))
+    with pytest.raises(SystemExit, match=r'images/a\.png is 24x18 but its annotation '
+                       r'\S*annotations\.xml is 12x9 \(width x height\)\. Put back the image that'):
+        build(tmp_path, '--split', 'train', '--num_workers', workers)
 
 
 @pytest.mark.parametrize('old, new, message', [

@@ -1,6 +1,7 @@
 """Label Studio's JSON export."""
 import copy
 import json
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -116,6 +117,59 @@ def test_images_are_found_by_name(tmp_path, url, name):
     assert list(build(tmp_path)[0]) == [name]
 
 
+def local(path):
+    return '/data/local-files/?d=' + path
+
+
+def test_of_two_files_of_one_name_each_task_has_that_of_its_folder(tmp_path):
+    tasks = [task(local('photos/%s/a.png' % folder), annotation(shape), number=number)
+             for number, (folder, shape) in enumerate((('vid1', POLYGON), ('vid2', BRUSH)))]
+    write(tmp_path / 'data', *tasks, images=('vid1/a.png', 'vid2/a.png', 'a.png'))
+    found, _ = build(tmp_path)
+    assert sorted(found) == ['vid1/a.png', 'vid2/a.png']
+    assert found['vid1/a.png'].max() == 1 and found['vid2/a.png'].max() == 2
+
+
+@pytest.mark.parametrize('url', [local('vid1/a.png'), 's3://bucket/vid1/a.png'])
+def test_an_image_of_another_folder_is_not_taken_for_one_that_is_missing(tmp_path, url):
+    message = r'the image vid1/a\.png is missing: .*vid2/a\.png is of others'
+    tasks = [task(url, annotation(POLYGON)), task(url.replace('vid1', 'vid2'))]
+    write(tmp_path / 'data', *tasks, images=('vid2/a.png',))
+    with pytest.raises(SystemExit, match=message):
+        build(tmp_path)
+    write(tmp_path / 'data', tasks[0], images=('vid1/b.png',))
+    with pytest.raises(SystemExit, match=message):
+        build(tmp_path)
+
+
+def test_an_image_is_taken_from_a_folder_of_another_name_where_only_it_can_be_meant(
+        tmp_path, capsys):
+    write(tmp_path / 'data', task(local('ds/a.png'), annotation(POLYGON)), images=('day 1/a.png',))
+    assert list(build(tmp_path)[0]) == ['day 1/a.png']
+    assert '1 x image of another folder than its task says, taken by its' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('name, stored', [
+    ('IMG (1).png', 'IMG_1.png'), ('Stra\u00dfe [a] b+c.png', 'Stra%C3%9Fe_a_bc.png')])
+def test_uploads_are_found_by_the_names_that_they_had(tmp_path, name, stored):
+    write(tmp_path / 'data', task('/data/upload/1/0a1b2c3d-' + stored, annotation(POLYGON)),
+          images=('day/' + name,))
+    assert list(build(tmp_path)[0]) == ['day/' + name]
+    (tmp_path / 'data' / urllib.parse.unquote(stored)).write_bytes(encoded(noise()))
+    with pytest.raises(SystemExit, match='is there several times'):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize('flags', [(), ('--format', 'label-studio')])
+def test_json_min_is_called_by_its_name(tmp_path, flags):
+    write(tmp_path / 'data')
+    (tmp_path / 'data' / 'min.json').write_text(json.dumps([{
+        'image': UPLOAD, 'id': 1, 'tag': [dict(BRUSH['value'], original_width=8)], 'annotator': 1,
+        'annotation_id': 1, 'created_at': '2024-05-01T10:00:00.000000Z', 'lead_time': 9.1}]))
+    with pytest.raises(SystemExit, match=r'min\.json is JSON-MIN .* Export "JSON" instead'):
+        build(tmp_path, '--split', 'train', *flags)
+
+
 def changed(entry, **others):
     entry = copy.deepcopy(entry)
     entry['value'].update(others)
@@ -128,7 +182,7 @@ def changed(entry, **others):
     (task(UPLOAD, annotation(dict(BRUSH, original_width=9))),
      r'region bYvK8 \(cat\) has an RLE of 192 values, and the image of 9x6 needs 4 a pixel'),
     (task(UPLOAD, annotation(changed(BRUSH, rle=RECTANGLE[:-8]))),
-     r'mask of a\.png: object 1 \(cat\) has an RLE that ends after 104 of 192 values'),
+     r'0a1b2c3d\.json, image a\.png: object 1 \(cat\) has an RLE that ends after 104 of 192'),
     (task(UPLOAD, annotation(changed(BRUSH, rle='abc'))), 'holds what is no number'),
     (task(UPLOAD, annotation(changed(POLYGON, points=[[1, 2], [3, 4]]))),
      'is a polygon of 4 numbers'),

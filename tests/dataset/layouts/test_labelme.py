@@ -137,7 +137,7 @@ def test_wrong_files_are_named_together_or_left_out(tmp_path, capsys):
 def test_a_picture_of_another_size_and_two_files_of_one_image_are_refused(tmp_path):
     write_json(tmp_path / 'data' / 'a.json', SHAPES, size=(3, 4))
     write_image(tmp_path / 'data' / 'a.png')
-    with pytest.raises(SystemExit, match=r'8x6 but its mask .*a\.json is 4x3'):
+    with pytest.raises(SystemExit, match=r'8x6 but its annotation .*a\.json is 4x3'):
         build(tmp_path, '--split', 'train')
     write_json(tmp_path / 'data' / 'b.json', SHAPES)
     with pytest.raises(SystemExit, match=r'a\.json and .*b\.json annotate the same image'):

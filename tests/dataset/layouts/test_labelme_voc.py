@@ -54,6 +54,14 @@ def test_arrays_alone_are_read_and_a_damaged_one_is_named(tmp_path):
         build(tmp_path, '--split', 'train')
 
 
+def test_a_missing_list_of_classes_is_named(tmp_path):
+    write_export(tmp_path / 'data')
+    (tmp_path / 'data' / 'class_names.txt').unlink()
+    for flags in ((), ('--format', 'labelme-voc')):
+        with pytest.raises(SystemExit, match=r'class_names\.txt is missing, which names the'):
+            build(tmp_path, *flags)
+
+
 def test_an_export_without_masks_is_refused_with_the_way_out(tmp_path):
     write_export(tmp_path / 'data', names='')
     with pytest.raises(SystemExit, match=r'neither SegmentationClass/\*\.png.*export it again'):

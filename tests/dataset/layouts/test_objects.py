@@ -26,7 +26,7 @@ def test_ellipses_hold_the_centres_of_their_pixels_and_no_radius_holds_none():
 
 def test_later_objects_lie_above_and_without_a_size_it_is_that_of_the_image():
     mask = objects.encode(None, [('cat', 'runs', [0, 0, 4, 1, 0, 4]),
-                                 ('dog', 'runs', [3, 0, 2, 1, 0, 2])])
+                                 ('dog', 'runs', [3, 0, 2, 1, 0, 2])], 'a.json')
     labels = objects.read_mask(decoding.Example('a.png', encoded(noise(2, 6)), mask), INFO)
     assert labels.dtype == np.uint8
     assert labels.tolist() == [[1, 1, 1, 2, 2, 0], [0, 0, 0, 0, 0, 0]]

@@ -1,4 +1,6 @@
 """Published data sets as they are unpacked, with tiny pictures."""
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -130,6 +132,9 @@ def test_camvid_of_segnet_has_void_at_11(tmp_path, capsys):
         {'0.png': [[255, 8, 255]]}, {'1.png': [[255, 8, 255]]}, {'2.png': [[255, 8, 255]]}]
     # No class stands at id 0 for ids that start at 1.
     assert '--map_ids' not in capsys.readouterr().out
+    shutil.rmtree(str(tmp_path / 'data/CamVid/valannot'))
+    build(tmp_path, '--merge', 'Ground=Road,Pavement', '--drop', 'Sky')
+    assert 'valannot is missing: the images of' in capsys.readouterr().out
     write(tmp_path / 'data/CamVid/trainannot/0.png', [[0, 10, 12]])
     with pytest.raises(SystemExit, match=r'0\.png holds 12, and ids of camvid are 0\.\.11'):
         build(tmp_path, '--merge', 'Ground=Road,Pavement', '--drop', 'Sky')

@@ -2,6 +2,7 @@
 import pytest
 
 from dataset import build_folder, descriptor
+from dataset.layouts import roboflow
 from tests.helpers.example_files import encoded, grid, labels_by_name, noise
 
 CLASSES = 'Pixel Value, Class\n0, background\n1, cat\n2, ape\n'
@@ -37,6 +38,17 @@ def test_one_folder_has_no_split(tmp_path):
     write(tmp_path / 'data')
     build(tmp_path, '--split', 'train')
     assert list(labels_by_name(str(tmp_path / 'out'))) == ['a_jpg.rf.0a1b.jpg']
+
+
+def test_a_list_of_classes_that_is_missing_is_named_and_its_split_not_dropped(tmp_path):
+    for split in ('train', 'valid'):
+        write(tmp_path / 'data' / split)
+    for split in ('valid', 'train'):
+        (tmp_path / 'data' / split / '_classes.csv').unlink()
+        with pytest.raises(SystemExit, match=split + '/_classes.csv is missing, which names the'):
+            build(tmp_path)
+    (tmp_path / 'data' / 'train' / 'a.json').write_text('{}')
+    assert roboflow.recognize(str(tmp_path / 'data')) is None
 
 
 @pytest.mark.parametrize('changes, words', [

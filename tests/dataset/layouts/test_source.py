@@ -1,6 +1,7 @@
 """dataset/layouts/source.py: splits of layouts, and flags that do or do not go with DIR."""
 import collections
 import re
+import shlex
 
 import pytest
 
@@ -8,6 +9,8 @@ from common.errors import UserError
 from dataset import build_folder, descriptor
 from dataset.layouts import source
 from dataset.sources import decoding
+from tests.dataset.layouts import test_labelme_voc as labelme_voc
+from tests.dataset.layouts import test_roboflow as roboflow
 from tests.dataset.layouts.test_labelme import rectangle, write_image, write_json
 
 Args = collections.namedtuple('Args', ['folder', 'split', 'validation_fraction', 'seed'],
@@ -45,12 +48,21 @@ def test_splits_of_the_folder_stay_and_validation_can_be_taken_from_train(capsys
     assert divided(parts, validation_fraction=0.2) == {'test': 3, 'train': 8, 'validation': 2}
 
 
+def test_a_split_that_stands_alone_can_be_taken_otherwise(capsys):
+    parts = [('test', examples(10))]
+    assert divided(parts) == {'test': 10}
+    assert 'All of DIR is of the split test, as names say: --split train or' in (
+        capsys.readouterr().out)
+    assert divided(parts, split='train') == {'train': 10}
+    assert divided(parts, validation_fraction=0.2) == {'train': 8, 'validation': 2}
+    assert not capsys.readouterr().out
+
+
 @pytest.mark.parametrize('parts, flags, words', [
     ([('train', examples(2))], {'split': 'test'},
      r'splits of its own \(train\): leave out --split'),
     ([('train', examples(2)), ('validation', examples(1))], {'validation_fraction': 0.5},
      'leave out --validation_fraction 0.5'),
-    ([('test', examples(2))], {'validation_fraction': 0.5}, 'leave out --validation_fraction'),
     ([(None, [])], {}, 'DIR holds no labelled image')])
 def test_flags_that_contradict_the_folder_are_refused(parts, flags, words):
     with pytest.raises(UserError, match=words):
@@ -73,6 +85,49 @@ def test_flags_without_effect_are_refused(flags, words, capsys):
         build_folder.main(['--output_dir', 'out'] + flags)
     assert error.value.code == 2
     assert re.search(words, capsys.readouterr().err)
+
+
+def build(tmp_path, capsys, *flags):
+    """Returns all that a build of a folder printed or ended with."""
+    ending = ''
+    try:
+        build_folder.main([str(tmp_path / 'data'), '--output_dir', str(tmp_path / 'out')]
+                          + list(flags))
+    except SystemExit as error:
+        ending = str(error)
+    return capsys.readouterr().out + ending
+
+
+def test_flags_that_masks_need_are_named_with_the_folders_and_the_class_list(tmp_path, capsys):
+    data = tmp_path / 'data'
+    labelme_voc.write_export(data)
+    (data / 'class_names.txt').write_text('_background_\nzebra')
+    text = build(tmp_path, capsys)
+    assert 'a.png holds 2; with 2 classes' in text
+    assert '%s lists the classes: add those that it lacks.' % (data / 'class_names.txt') in text
+    words = shlex.split(text.split('no effect on %s. Add them to\n' % data)[1])
+    assert words[1].endswith('build_folder.py') and words[2:] == [
+        '--images', str(data / 'JPEGImages'), '--masks', str(data / 'SegmentationClass'),
+        '--classes', str(data / 'class_names.txt'), '--validation_fraction', '0.2',
+        '--output_dir', str(tmp_path / 'out')]
+    build_folder.main(words[2:] + ['--map_ids', '0:0', '1-2:1'])
+    assert descriptor.load(str(tmp_path / 'out')).class_names == ('_background_', 'zebra')
+    (data / 'JPEGImages' / 'a.jpg').write_bytes(b'no image')
+    (data / 'class_names.txt').write_text('_background_\nzebra\nape')
+    assert 'Add them to' not in build(tmp_path, capsys, '--merge', 'zebra=zebra,ape')
+
+
+def test_the_suffix_of_masks_beside_their_images_and_arrays_without_flags(tmp_path, capsys):
+    for split in ('train', 'valid'):
+        roboflow.write(tmp_path / 'data' / split, mask=(0, 1, 2, 3))
+    text = build(tmp_path, capsys)
+    assert '--images {0} --masks {0} --mask_suffix _mask --classes {0}/_classes.csv --split'.format(
+        tmp_path / 'data' / 'train') in text
+    assert '_classes.csv lists the classes: add' in text
+    labelme_voc.write_export(tmp_path / 'arrays' / 'data', png='Others')
+    (tmp_path / 'arrays' / 'data' / 'class_names.txt').write_text('_background_')
+    text = build(tmp_path / 'arrays', capsys)
+    assert 'class_names.txt lists the classes' in text and '--images' not in text
 
 
 def test_name_bands_and_classes_go_with_dir(tmp_path):
