@@ -633,8 +633,8 @@ def link_weights(run_dir, folder, prefix):
                    str(folder / (prefix + extension)))
 
 
-def test_a_run_of_the_post_is_predicted_as_its_code_does(run_dir, picture, tmp_path, predictor,
-                                                         monkeypatch, capsys):
+def test_a_run_of_the_post_is_predicted_as_its_code_does(run_dir, picture, tmp_path, monkeypatch,
+                                                         capsys):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / 'log' / 'train'
     folder.mkdir(parents=True)
@@ -642,10 +642,12 @@ def test_a_run_of_the_post_is_predicted_as_its_code_does(run_dir, picture, tmp_p
         number_of_classes=6, output_stride=16, resnet_model=TINY)))
     link_weights(run_dir, folder, 'model.ckpt')
     predict.main(['--checkpoint', 'log', '--input', picture, '--output_dir', 'out'])
-    # Its logits are resized without aligned corners.
-    small = predictor._session.run(
-        predictor._images.graph.get_tensor_by_name('DeepLab_v3/logits/BiasAdd:0'),
-        {predictor._images: media.read_picture(picture)[np.newaxis]})
+    # Its logits are resized without aligned corners, and its images are read as they are.
+    with restored.Predictor(loading.load_run('log')) as posts:
+        small = posts._session.run(
+            posts._images.graph.get_tensor_by_name('DeepLab_v3/logits/BiasAdd:0'),
+            {posts._images: media.read_picture(picture)[np.newaxis]})
+    assert small.shape[1:3] == (3, 3)
     with tf.Graph().as_default(), tf.Session() as session:
         expected = session.run(tf.image.resize_bilinear(small, [48, 48])).argmax(axis=3)[0]
     assert len(np.unique(expected)) > 1
