@@ -85,7 +85,7 @@ def tiff_file(samples, order='<', compression=1, planar=1, predictor=1, rows=Non
         predictor: 2 for differences, 3 for those of floats. rows: per strip; all by default.
         tile: int, its side.
       big: bool, whether it is a BigTIFF, with '<'.
-      tags: by number, as t262=0; ints.
+      tags: by number, as t262=0; ints, or bytes of text.
     """
     height, bands = samples.shape[0], samples.shape[2]
     data = bytearray((b'II*\0' if order == '<' else b'MM\0*') + bytes(12))
@@ -130,17 +130,19 @@ def _predicted(values, predictor, order):
 
 
 def _directory(entries, start, order, big=False):
-    """Returns a TIFF directory at byte `start`; all values are of the type LONG."""
+    """Returns a TIFF directory at byte `start`; values are of the type LONG, or ASCII."""
     count, offset, room = ('Q', 'Q', 8) if big else ('H', 'I', 4)
     counts = struct.pack(order + count, len(entries))
     fields, tables = [], b''
     place = start + len(counts) + (4 + 2 * room) * len(entries) + room
     for tag, value in sorted(entries.items()):
-        values = list(value) if isinstance(value, (list, tuple)) else [value]
-        packed = struct.pack('%s%dI' % (order, len(values)), *values)
+        values = value if isinstance(value, (list, tuple, bytes)) else [value]
+        kind, packed = 2, value
+        if not isinstance(value, bytes):
+            kind, packed = 4, struct.pack('%s%dI' % (order, len(values)), *values)
         if len(packed) > room:
             tables, packed = tables + packed, struct.pack(order + offset, place + len(tables))
-        fields.append(struct.pack(order + '2H' + offset, tag, 4, len(values))
+        fields.append(struct.pack(order + '2H' + offset, tag, kind, len(values))
                       + packed.ljust(room, b'\0'))
     return counts + b''.join(fields) + bytes(room) + tables
 
