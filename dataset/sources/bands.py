@@ -147,6 +147,10 @@ def unreadable(tags):
     if compression not in _COMMON + _RARE:
         return ('is a TIFF of %s in the compression %s, whose bands cannot be told apart. %s'
                 % (describe(tags), _compression(tags), _UNPACK))
+    if (tags.get(Base.Predictor, 1) not in (1, _DIFFERENCES, _OF_FLOATS)[:3 if kind == 'f' else 2]
+            or tags.get(Base.FillOrder, 1) != 1):
+        return ('is a TIFF of %s with a predictor or an order of bits that is not known here. %s'
+                % (describe(tags), _UNPACK))
     return None
 
 

@@ -141,8 +141,11 @@ def test_masks_of_one_deep_band_are_read_whatever_the_order_of_bands_and_bytes(d
     (tiff_file(samples(1, np.float64), t339=6), 'no plain numbers.*-ot Float32 OLD'),
     (tiff_file(samples(5, np.uint8), t259=34887),
      'compression number 34887.*gdal_translate -co COMPRESS=DEFLATE OLD NEW'),
+    (tiff_file(samples(5), predictor=4, compression=8), 'predictor.*=DEFLATE OLD NEW'),
+    (tiff_file(samples(5), t317=3), 'predictor.*=DEFLATE OLD NEW'),
+    (tiff_file(samples(5), t266=2), 'order of bits.*=DEFLATE OLD NEW'),
     (tiff_file(samples(1, np.uint8), t259=50001), 'compression, webp. .*=DEFLATE OLD')],
-                         ids=range(7))
+                         ids=range(10))
 def test_advice_on_tiffs_is_one_that_works(data, words):
     with pytest.raises(decoding.InvalidExampleError, match=words):
         rgb(data)
