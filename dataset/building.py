@@ -7,7 +7,7 @@ from common import command_line, flag_types, scripts
 from common.interpreter import ROOT, command
 from dataset import descriptor
 from dataset.records import publishing, writing
-from dataset.sources import decoding
+from dataset.sources import decoding, value_ranges
 
 # Where resnet/download.py puts what the recipe finetune begins with.
 IMAGENET_WEIGHTS = os.path.join(ROOT, 'resnet', 'checkpoints', 'resnet_v2_50')
@@ -58,6 +58,7 @@ def run(source, args):
 
 def _build(source, args):
     """Writes each part of a `contract.Source` and prints its table, then the next command."""
+    source = value_ranges.resolved(source, args.output_dir)
     info = descriptor.create(source.name, source.class_names, source.ignore_label,
                              None, source.colors, source.bands, source.value_range)
     names = {name for part in source.parts for name in (part.split,) + part.aliases}

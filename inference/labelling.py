@@ -19,7 +19,7 @@ from inference.output_folder import OutputFolder
 BATCH_PIXELS = 4 * 513 * 513
 LARGEST_BATCH = 8
 # Kinds of `sources.notes` that are said of the first picture with them.
-_PICTURE_NOTES = ('dark_image', 'undeclared_band')
+_PICTURE_NOTES = ('alpha_band', 'dark_image', 'undeclared_band')
 
 
 class Outputs(NamedTuple):

@@ -203,6 +203,7 @@ def _extension(path):
 @contextlib.contextmanager
 def _glanced_at(path):
     """Opens a `PIL.Image` of which only the header is looked at."""
+    opening.silence()
     with warnings.catch_warnings():
         # As in dataset/sources/decoding.py. What is wrong is said when the file is read.
         warnings.simplefilter('ignore')

@@ -10,7 +10,7 @@ from dataset.checking.duplicates import add_same_images, repeated_splits
 from dataset.checking.statistics import split_order
 from dataset.records import shards
 from dataset.sources import (color_masks, decoding, file_names, folder, pairs, parts,
-                             views)
+                             value_ranges, views)
 
 RECORD_EXTENSIONS = ('.tfrecord', '.tfrecords')
 
@@ -161,7 +161,11 @@ def _from_folders(args, findings):
 def _from_pairs(args, examples, title):
     """The inputs that are given as a list of `decoding.Example`."""
     info, inferred, reader = _classes_and_reader(args)
-    examples = parts.divide(examples, views.of_args(args), args.pages, args.tile)
+    view = views.of_args(args)
+    examples = parts.divide(examples, view, args.pages, args.tile)
+    if examples and views.has_percentiles(view.value_range):
+        value_range, text = value_ranges.measure(examples)
+        title, examples = '%s, %s' % (title, text), value_ranges.with_range(examples, value_range)
     return Inputs(title, info, inferred, reader=reader,
                   pairs=[(args.split or 'train', example) for example in examples])
 

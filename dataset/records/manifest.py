@@ -128,7 +128,8 @@ class Source:
         self.palettes |= {jpeg_png.palette(mask or b'')} - {None}
         self.reads_as_before &= (earlier_reading.read_image_alike(image or b'')
                                  and earlier_reading.read_mask_alike(mask or b''))
-        return [data and hashlib.sha256(data).hexdigest() for data in (image, mask)]
+        return [data and hashlib.sha256(data).hexdigest() + earlier_reading.mark(data)
+                for data in (image, mask)]
 
     def fingerprint(self):
         """Returns 64 hexadecimal digits."""

@@ -10,8 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from common import pictures
 from common.errors import UserError
 from dataset import descriptor, voc
-from dataset.sources import (bands, id_maps, jpeg_png, notes, opening,
-                             stored_values, views)
+from dataset.sources import bands, id_maps, jpeg_png, notes, opening, stored_values, views
 
 # filename: str, stored in the record. image, mask: each the path of a file
 # (str) or the bytes of one. view: `views.View`, how both are read.
@@ -34,8 +33,8 @@ _DEEP_IMAGE_MODES = ('I', 'I;16', 'I;16B', 'I;16L')
 _LARGEST_16_BIT = 65535
 # Colours that were multiplied by their alpha have to be divided before composition.
 _STRAIGHT_ALPHA = {'RGBa': 'RGBA', 'La': 'LA'}
-# Images of 16 bits that hold no larger value are of 12 bits or fewer, and nearly black.
-_LARGEST_12_BIT = 4095
+# Images of 16 bits that hold no larger value, as of 12 bits, are nearly black.
+_LARGEST_DARK = 16383
 _UNDECODABLE = {'image': 'image_unusable', 'mask': 'mask_undecodable'}
 
 
@@ -276,13 +275,8 @@ def _unidentified(source, name, part):
             data = image_file.read()
     pages = bands.tiff_pages(data)
     if pages:
-        raise InvalidExampleError(
-            '%s is a TIFF of %s, which has no one way to be shown. %s'
-            % (name, bands.describe(pages[0]), 'Export a mask of one band, as PNG.'
-               if part == 'mask' else 'Choose bands with --bands %s, or other ones, and what '
-               'becomes black and white with --value_range LOW HIGH (build_folder.py, '
-               'predict.py).' % ('1 2 3' if bands.is_rgb(pages[0]) else '3 2 1')),
-            _UNDECODABLE[part])
+        raise InvalidExampleError('%s %s' % (name, bands.explain(pages[0], part == 'mask')),
+                                  _UNDECODABLE[part])
     return ('it is no image, or its header is damaged (it starts with %r)' % data[:16]
             if data else 'it is empty')
 
@@ -311,6 +305,10 @@ def _to_rgb(image, name, opened=None):
         if transparency is None and image.mode not in ('RGBA', 'LA', 'PA'):
             return _told_if_dark(image.convert('RGB'), name, opened)
         image = image.convert('RGBA')
+        if opened and opened.format == 'TIFF' and bands.is_unlikely_alpha(image):
+            notes.add('alpha_band', '%s says that its fourth band is transparency, but it looks '
+                      'like another one, as near infrared. If it is, give --bands 1 2 3 '
+                      '(build_folder.py, predict.py)' % name)
         ground = Image.new('RGBA', image.size, 'white')
         ground.alpha_composite(image)
         return ground.convert('RGB')
@@ -324,14 +322,15 @@ def _told_if_dark(image, name, opened):
     """Returns an image; notes one of 16 bits of which the upper ones are hardly used."""
     if opened and opening.is_deep(opened) and not opened.is_chosen:
         largest = max(high for _, high in image.getextrema())
-        if 0 < largest <= _LARGEST_12_BIT >> 8:
+        if 0 < largest <= _LARGEST_DARK >> 8:
             _note_dark(name, 256 * largest + 255)
     return image
 
 
 def _note_dark(name, largest):
     notes.add('dark_image', '%s has 16 bits, but holds no value above %d: shown from 0 to %d it is '
-              'nearly black. Give --value_range LOW HIGH, as 0 %d (build_folder.py, predict.py)'
+              'nearly black. Give --value_range LOW HIGH, as 0 %d (build_folder.py, predict.py), '
+              'or 2%% 98%% (build_folder.py)'
               % (name, largest, _LARGEST_16_BIT, 2 ** largest.bit_length() - 1))
 
 
@@ -343,7 +342,7 @@ def _scale_to_8_bits(image, transparency, name):
             '%s holds values of %d to %d, more than 16 bits; give the range to show with '
             '--value_range LOW HIGH (build_folder.py, predict.py).'
             % (name, values.min(), values.max()), 'image_unusable')
-    if 0 < values.max() <= _LARGEST_12_BIT:
+    if 0 < values.max() <= _LARGEST_DARK:
         _note_dark(name, int(values.max()))
     scaled = (values * 255 + _LARGEST_16_BIT // 2) // _LARGEST_16_BIT
     if isinstance(transparency, int):

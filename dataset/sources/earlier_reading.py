@@ -10,8 +10,24 @@ from dataset.sources import bands, jpeg_png
 _TIFF = (b'II', b'MM')
 _JPEG_2000 = (b'\0\0\0\x0cjP  ', b'\xff\x4f\xff\x51')
 _BLACK_IS_ZERO, _PALETTE = 1, 3
+_SEPARATE = 2
 _LOSSLESS = (1, 5, 8, 32773, 32946, 34925, 50000)
 _MATLAB = b'MATLAB'  # SBD's masks
+
+
+def mark(data):
+    """Returns a text that is not empty for a TIFF whose samples earlier builds may have misread.
+
+    They took differences of floats, and those within tiles, for what they are not, bands one
+    after another for one band, and numbers of one byte order for those of the other.
+    """
+    if not data.startswith(_TIFF):
+        return ''
+    return '-samples' * any(
+        tags.get(Base.PlanarConfiguration) == _SEPARATE
+        or tags.get(Base.Predictor, 1) != 1 and tags.get(Base.SamplesPerPixel, 1) > 1
+        or data.startswith(_TIFF[1]) and max(tags.get(Base.BitsPerSample, (1,))) > 8
+        for tags in bands.tiff_pages(data))
 
 
 def read_image_alike(data):

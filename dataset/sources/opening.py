@@ -3,6 +3,7 @@ import collections
 import contextlib
 import functools
 import io
+import logging
 import os
 import warnings
 
@@ -79,6 +80,10 @@ def open_bytes(data, view=views.AS_IT_IS):
     """As `open_source`, without the view's box."""
     if view.bands or view.value_range:
         return open_bands(data, view)
+    silence()
+    pages = bands.tiff_pages(data)
+    if pages and bands.is_misread(data, _page(pages, view)):
+        return _open_samples(data, pages, view)
     with warnings.catch_warnings():
         # Pillow's warnings about metadata would appear among the progress bars.
         warnings.simplefilter('ignore')
@@ -91,7 +96,7 @@ def open_bytes(data, view=views.AS_IT_IS):
         tags = dict(getattr(image, 'tag_v2', {}))
         # A TIFF loses it while loading, a PNG may hold it behind the pixels.
         orientation = _orientation(image, tags) if file_format == 'TIFF' else 1
-        image.load()
+        bands.load(image, tags)
         if file_format != 'TIFF':
             orientation = _orientation(image, tags)
     if file_format == 'PNG':
@@ -102,6 +107,11 @@ def open_bytes(data, view=views.AS_IT_IS):
     image = _turned(image, orientation, Base.Orientation in tags, view.ignore_exif)
     return Opened(data, image, file_format, orientation,
                   orientation in _UPRIGHT or bool(page), len(pages), tags)
+
+
+def silence():
+    """Keeps Pillow from logging what is said of a file when it is read."""
+    logging.getLogger('PIL.TiffImagePlugin').setLevel(logging.CRITICAL)
 
 
 def measure(source):
@@ -118,6 +128,7 @@ def measure(source):
              for tags in bands.tiff_pages(data)]
     if found:
         return found
+    silence()
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         with _any_size():
@@ -132,23 +143,65 @@ def open_bands(data, view):
     Raises:
       bands.UnusableBandsError: they cannot be had.
     """
-    plain = view._replace(bands=None, value_range=None, ignore_exif=True)
-    try:
-        opened = open_bytes(data, plain)
-    except UnidentifiedImageError:
-        pages = bands.tiff_pages(data)
-        if not pages:
-            raise
-        tags = _page(pages, view)
-        opened = Opened(data, None, 'TIFF', tags.get(Base.Orientation, 1), True, len(pages), tags)
-    if opened.format == 'TIFF' and bands.is_in_samples(opened.tags, opened.image is not None):
-        values = bands.tiff_samples(data, opened.tags)
-    else:
-        values = _shown_samples(opened)
+    opened, values = _read_samples(data, view)
     image = Image.fromarray(bands.shown(values, view.bands, view.value_range))
-    if not view.ignore_exif and opened.orientation in _UPRIGHT:
-        image = image.transpose(_UPRIGHT[opened.orientation])
-    return opened._replace(image=image, is_changed=True, is_chosen=True)
+    return opened._replace(image=_turned(image, opened.orientation, False, view.ignore_exif),
+                           is_changed=True, is_chosen=True)
+
+
+def read_chosen(source, view):
+    """Returns the values of a file's chosen bands as stored, and the value that stands for none.
+
+    Returns:
+      (numbers [height, width, 1 or 3] as `bands.choose`, float or None); raises as `open_bands`.
+    """
+    with _any_size():
+        opened, values = _read_samples(
+            source if isinstance(source, bytes) else _read(source), view)
+    return bands.choose(values, view.bands), bands.no_data(opened.tags)
+
+
+def _read_samples(data, view):
+    """Returns (`Opened`, all samples [height, width, bands] as stored, not upright)."""
+    pages = bands.tiff_pages(data)
+    if pages and bands.is_in_samples(_page(pages, view)):
+        opened = _described(data, pages, view)
+        return opened, bands.tiff_samples(data, opened.tags)
+    opened = open_bytes(data, view._replace(bands=None, value_range=None, ignore_exif=True))
+    return opened, _shown_samples(opened)
+
+
+def _described(data, pages, view):
+    """Returns the `Opened` of a TIFF that Pillow does not open, yet without image."""
+    tags = _page(pages, view)
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit and tags[Base.ImageWidth] * tags[Base.ImageLength] > 2 * limit:
+        raise Image.DecompressionBombError
+    orientation = tags.get(Base.Orientation, 1)
+    return Opened(data, None, 'TIFF', orientation if orientation in _UPRIGHT else 1, True,
+                  len(pages), tags)
+
+
+def _open_samples(data, pages, view):
+    """As `open_bytes`, for a TIFF that Pillow misreads: one band, or RGB of 16 bits."""
+    opened = _described(data, pages, view)
+    is_color = bands.is_rgb(opened.tags) and bands.is_deep(opened.tags)
+    if not is_color and opened.tags.get(Base.SamplesPerPixel, 1) > 1:
+        raise UnidentifiedImageError
+    values = bands.tiff_samples(data, opened.tags)
+    if is_color:  # The upper bits, as Pillow does.
+        values = (values[:, :, :3 if bands.has_undeclared_band(opened.tags) else 4] >> 8).astype(
+            np.uint8)
+    else:
+        values = values[:, :, 0]
+        if values.dtype.kind == 'f':
+            values = values.astype(np.float32)
+        elif values.dtype != np.uint16:
+            if values.dtype != np.int32 and values.dtype.itemsize > 2:
+                raise UnidentifiedImageError
+            values = values.astype(np.int32)
+    image = Image.fromarray(values)
+    return opened._replace(image=_turned(image, opened.orientation, False, view.ignore_exif))
 
 
 def _shown_samples(opened):

@@ -75,22 +75,22 @@ def png_file(pixels, depth, color_type, chunks=b'', interlaced=False):
 
 
 def tiff_file(samples, order='<', compression=1, planar=1, predictor=1, rows=None, bits=None,
-              width=None, tile=None, **tags):
+              width=None, tile=None, big=False, **tags):
     """Writes a TIFF by hand, of kinds that Pillow does not write.
 
     Args:
-      samples: [height, width, bands] of uint8, uint16, uint32 or float32; with `bits`
+      samples: [height, width, bands] of whole numbers or floats; with `bits`
         and `width`, bytes of packed rows.
       order: '<' or '>'. compression: 1, none, or 8, deflate. planar: 2 for bands one by one.
-        predictor: 2 for differences. rows: per strip; all by default. tile: int, its side.
-      tags: by number, as t262=0; ints.
+        predictor: 2 for differences, 3 for those of floats. rows: per strip; all by default.
+        tile: int, its side.
+      big: bool, whether it is a BigTIFF, with '<'.
+      tags: by number, as t262=0; ints, or bytes of text.
     """
     height, bands = samples.shape[0], samples.shape[2]
-    data = bytearray((b'II*\0' if order == '<' else b'MM\0*') + bytes(4))
+    data = bytearray((b'II*\0' if order == '<' else b'MM\0*') + bytes(12))
     offsets, sizes = [], []
     for plane in [samples] if planar == 1 else np.split(samples, bands, axis=2):
-        if predictor == 2:
-            plane = np.concatenate([plane[:, :1], np.diff(plane, axis=1)], axis=1)
         if tile:
             plane = np.pad(plane, [(0, -side % tile) for side in plane.shape[:2]] + [(0, 0)],
                            'edge')
@@ -98,30 +98,53 @@ def tiff_file(samples, order='<', compression=1, planar=1, predictor=1, rows=Non
             for left in range(0, plane.shape[1], tile or plane.shape[1]):
                 part = plane[top:top + (tile or rows or height),
                              left:left + (tile or plane.shape[1])]
-                part = part.astype(part.dtype.newbyteorder(order)).tobytes()
+                part = _predicted(part, predictor, order)
                 offsets.append(len(data))
                 data += zlib.compress(part) if compression == 8 else part
                 sizes.append(len(data) - offsets[-1])
     entries = {256: width or samples.shape[1], 257: height, 259: compression,
                258: [bits or samples.dtype.itemsize * 8] * bands, 262: 1, 277: bands, 284: planar,
-               317: predictor, 339: [3 if samples.dtype.kind == 'f' else 1] * bands}
+               317: predictor, 339: ['uif'.index(samples.dtype.kind) + 1] * bands}
     entries.update({322: tile, 323: tile, 324: offsets, 325: sizes} if tile else
                    {273: offsets, 278: rows or height, 279: sizes})
     entries.update({int(tag[1:]): value for tag, value in tags.items()})
-    return bytes(data[:4] + struct.pack(order + 'I', len(data)) + data[8:]) + _directory(
-        entries, len(data), order)
+    if big:
+        header = b'II' + struct.pack('<3HQ', 43, 8, 0, len(data))
+    else:
+        header = data[:4] + struct.pack(order + 'I', len(data)) + bytes(8)
+    return bytes(header + data[16:]) + _directory(entries, len(data), order, big)
 
 
-def _directory(entries, start, order):
-    """Returns a TIFF directory at byte `start`; all values are of the type LONG."""
-    fields, tables, place = [], b'', start + 2 + 12 * len(entries) + 4
+def _predicted(values, predictor, order):
+    """Returns the bytes of a strip or tile [rows, columns, bands] as the predictor leaves them."""
+    if predictor == 3:
+        rows, columns = values.shape[:2]
+        parts = values.astype(values.dtype.newbyteorder('>')).tobytes()
+        parts = np.frombuffer(parts, np.uint8).reshape(rows, -1, values.dtype.itemsize)
+        values = parts.swapaxes(1, 2).reshape(rows, -1, values.shape[2])
+    elif predictor == 2:
+        values = values.view('u%d' % values.dtype.itemsize)
+    if predictor != 1:
+        values = np.concatenate([values[:, :1], np.diff(values, axis=1)], axis=1)
+    return values.astype(values.dtype.newbyteorder(order)).tobytes()
+
+
+def _directory(entries, start, order, big=False):
+    """Returns a TIFF directory at byte `start`; values are of the type LONG, or ASCII."""
+    count, offset, room = ('Q', 'Q', 8) if big else ('H', 'I', 4)
+    counts = struct.pack(order + count, len(entries))
+    fields, tables = [], b''
+    place = start + len(counts) + (4 + 2 * room) * len(entries) + room
     for tag, value in sorted(entries.items()):
-        values = list(value) if isinstance(value, (list, tuple)) else [value]
-        packed = struct.pack('%s%dI' % (order, len(values)), *values)
-        if len(values) > 1:
-            tables, packed = tables + packed, struct.pack(order + 'I', place + len(tables))
-        fields.append(struct.pack(order + '2HI', tag, 4, len(values)) + packed)
-    return struct.pack(order + 'H', len(entries)) + b''.join(fields) + bytes(4) + tables
+        values = value if isinstance(value, (list, tuple, bytes)) else [value]
+        kind, packed = 2, value
+        if not isinstance(value, bytes):
+            kind, packed = 4, struct.pack('%s%dI' % (order, len(values)), *values)
+        if len(packed) > room:
+            tables, packed = tables + packed, struct.pack(order + offset, place + len(tables))
+        fields.append(struct.pack(order + '2H' + offset, tag, kind, len(values))
+                      + packed.ljust(room, b'\0'))
+    return counts + b''.join(fields) + bytes(room) + tables
 
 
 def turned(pixels, orientation):

@@ -3,9 +3,12 @@ import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dataset import build_folder, check, descriptor
-from dataset.sources import bands, decoding, views
+from dataset.records import manifest
+from dataset.sources import bands, decoding, earlier_reading, views
+from inference import media
 from tests.helpers import SHARED
 from tests.helpers.example_files import (encoded, grid, noise, pair, png_file,
                                          read_examples, tiff_file, write_folders)
@@ -19,24 +22,27 @@ def samples(number, dtype=np.uint16, height=13, width=11):
 @pytest.mark.parametrize('layout', [
     {}, {'order': '>'}, {'planar': 2, 'rows': 5}, {'compression': 8, 'rows': 5},
     {'compression': 8, 'predictor': 2, 'order': '>'}, {'tile': 16}, {'tile': 16, 'planar': 2},
-    {'compression': 8, 'planar': 2, 'predictor': 2},
-    {'tile': 16, 'compression': 8, 'predictor': 2}])
+    {'compression': 8, 'planar': 2, 'predictor': 2}, {'compression': 8, 'order': '>'},
+    {'tile': 16, 'compression': 8, 'predictor': 2}, {'big': True},
+    {'compression': 8, 'predictor': 3, 'rows': 5},
+    {'compression': 8, 'predictor': 3, 'order': '>'},
+    {'tile': 16, 'compression': 8, 'predictor': 3, 'planar': 2},
+    {'tile': 16, 'compression': 8, 'predictor': 3}])
 @pytest.mark.parametrize('number, dtype', [
     (1, np.uint16), (3, np.uint16), (4, np.uint8), (12, np.uint16), (5, np.float32),
-    (2, np.uint32)])
+    (2, np.uint32), (1, np.int16), (1, np.float64), (2, np.float16)])
 def test_samples_of_tiffs_are_read_as_stored(number, dtype, layout):
-    values = samples(number, dtype, 20, 21) if 'tile' in layout else samples(number, dtype)
-    if dtype == np.float32:  # whose differences are another predictor
-        layout = {key: value for key, value in layout.items() if key != 'predictor'}
+    values = samples(number, dtype, 20, 37) if 'tile' in layout else samples(number, dtype)
+    if layout.get('predictor') == 3 and np.dtype(dtype).kind != 'f':
+        pytest.skip('a predictor of floats')
     data = tiff_file(values, **layout)
     tags, = bands.tiff_pages(data)
-    if np.dtype(dtype).itemsize == 4 and layout.get('order') == '>' and 'compression' in layout:
-        with pytest.raises(bands.UnusableBandsError, match='big-endian'):
-            bands.tiff_samples(data, tags)
-        return
     found = bands.tiff_samples(data, tags)
     assert found.dtype == dtype
     np.testing.assert_array_equal(found, values)
+    if found.itemsize > 1:  # 8 bits are as a viewer shows them.
+        scale = rgb(data, (number,), (0, 4095))
+        np.testing.assert_array_equal(scale, scaled(values[:, :, [-1] * 3], 0, 4095))
 
 
 def rgb(data, chosen=None, value_range=None):
@@ -93,6 +99,96 @@ def test_bands_that_there_are_not_are_refused(data, chosen, words):
         rgb(data, chosen)
 
 
+@pytest.mark.parametrize('layout', [{}, {'order': '>'}, {'tile': 16}, {'compression': 8}])
+def test_bands_one_after_another_are_read_like_those_pixel_by_pixel(layout):
+    deep = samples(3) * 16
+    np.testing.assert_array_equal(rgb(tiff_file(deep, planar=2, t262=2, **layout)), deep >> 8)
+    eight = samples(3, np.uint8)
+    np.testing.assert_array_equal(rgb(tiff_file(eight, planar=2, t262=2, **layout)), eight)
+    # Of four the last is transparency, or it is left out.
+    four = samples(4) * 16
+    np.testing.assert_array_equal(rgb(tiff_file(four, planar=2, t262=2, t338=0, **layout)),
+                                  four[:, :, :3] >> 8)
+    four[:, :, 3] = 65535
+    np.testing.assert_array_equal(rgb(tiff_file(four, planar=2, t262=2, t338=2, **layout)),
+                                  four[:, :, :3] >> 8)
+    for number, dtype in ((2, np.uint16), (4, np.uint16), (8, np.int16), (8, np.uint8)):
+        data = tiff_file(samples(number, dtype), planar=2, t338=[0] * (number - 1), **layout)
+        with pytest.raises(decoding.InvalidExampleError, match='of %d bands of' % number):
+            rgb(data)
+        with pytest.raises(decoding.InvalidExampleError, match='of %d bands of' % number):
+            rgb(tiff_file(samples(number, np.int16), planar=2, t262=2, **layout))
+        chosen = rgb(data, (number, 1, 2), (0, 255))
+        np.testing.assert_array_equal(
+            chosen, scaled(samples(number, dtype)[:, :, [-1, 0, 1]], 0, 255))
+
+
+@pytest.mark.parametrize('dtype', [np.uint16, np.int16, np.int32])
+@pytest.mark.parametrize('layout', [
+    {'planar': 2}, {'planar': 2, 'tile': 16}, {'order': '>', 'compression': 8},
+    {'planar': 2, 't274': 6}])
+def test_masks_of_one_deep_band_are_read_whatever_the_order_of_bands_and_bytes(dtype, layout):
+    ids = grid([0, 1, 2], 13, 11)
+    values = decoding.read_values(pair(mask=tiff_file(ids[:, :, None].astype(dtype), **layout)))[0]
+    np.testing.assert_array_equal(values, np.rot90(ids, -1) if 't274' in layout else ids)
+
+
+@pytest.mark.parametrize('data, words', [
+    (tiff_file(samples(2)), 'Choose bands with --bands 1, or'),
+    (tiff_file(samples(1, np.uint32), planar=2), '1 band of 32 bits.*Say what becomes black'),
+    (tiff_file(samples(8), big=True), '8 bands of 16 bits.*--bands 3 2 1, or'),
+    (tiff_file(samples(3, np.uint8), t258=[12] * 3), '-ot UInt16 -co NBITS=16 OLD'),
+    (tiff_file(samples(1, np.float64), t339=6), 'no plain numbers.*-ot Float32 OLD'),
+    (tiff_file(samples(5, np.uint8), t259=34887),
+     'compression number 34887.*gdal_translate -co COMPRESS=DEFLATE OLD NEW'),
+    (tiff_file(samples(5), predictor=4, compression=8), 'predictor.*=DEFLATE OLD NEW'),
+    (tiff_file(samples(5), t317=3), 'predictor.*=DEFLATE OLD NEW'),
+    (tiff_file(samples(5), t266=2), 'order of bits.*=DEFLATE OLD NEW'),
+    (tiff_file(samples(1, np.uint8), t259=50001), 'compression, webp. .*=DEFLATE OLD')],
+                         ids=range(10))
+def test_advice_on_tiffs_is_one_that_works(data, words):
+    with pytest.raises(decoding.InvalidExampleError, match=words):
+        rgb(data)
+    if 'OLD' in words:
+        with pytest.raises(decoding.InvalidExampleError, match=words):
+            rgb(data, (1,), (0, 255))
+    else:
+        assert rgb(data, (1,), (0, 255)).any()
+
+
+def test_what_earlier_builds_misread_is_built_again(monkeypatch):
+    four = samples(4)
+    right = [tiff_file(four), encoded(noise()), tiff_file(samples(1), predictor=2),
+             tiff_file(samples(4, np.uint8), order='>')]
+    wrong = [tiff_file(four, planar=2), tiff_file(four, predictor=2, compression=8, tile=16),
+             tiff_file(samples(1), order='>'), tiff_file(samples(2, np.float32), predictor=3)]
+    now = [fingerprint(data) for data in right + wrong]
+    monkeypatch.setattr(earlier_reading, 'mark', lambda data: '')
+    assert [fingerprint(data) == other for data, other in zip(right + wrong, now)] == (
+        [True] * 4 + [False] * 4)
+
+
+def fingerprint(image):
+    source = manifest.Source(descriptor.create('toy', ['a'], 255), None)
+    source.add(pair(image))
+    return source.fingerprint()
+
+
+def test_images_that_are_too_large_are_refused_with_bands_too(monkeypatch):
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 71)
+    for number, chosen in ((4, (1, 2, 3)), (1, (1,))):
+        with pytest.raises(decoding.InvalidExampleError, match='more pixels than are read at once'):
+            rgb(tiff_file(samples(number)), chosen)
+
+
+def test_pillow_logs_nothing_of_files_of_many_bands(tmp_path, caplog):
+    (tmp_path / 'a.tif').write_bytes(tiff_file(samples(8)))
+    with pytest.raises(decoding.InvalidExampleError):
+        rgb(tiff_file(samples(8)))
+    media.by_size([media.Item(str(tmp_path / 'a.tif'), 'a')])
+    assert not caplog.records
+
+
 def write(directory, image, extension='.tif'):
     for folder, data in (('images', image), ('masks', encoded(grid([0, 1], 13, 11)))):
         (directory / folder).mkdir()
@@ -134,7 +230,9 @@ def test_twelve_bands_are_refused_with_their_number_and_the_advice_builds(tmp_pa
 
 @pytest.mark.parametrize('data, advice', [
     (tiff_file(samples(1)), '0 4095'), (tiff_file(samples(3), t262=2), '0 4095'),
-    (tiff_file(samples(1) // 4), '0 1023')])
+    (tiff_file(samples(1) // 4), '0 1023'),
+    (tiff_file(np.minimum(samples(1) * 3, 10200)), '0 16383'),
+    (tiff_file(samples(3) * 4, t262=2, planar=2), '0 16383')])
 def test_data_of_few_bits_in_16_are_said_to_be_dark_and_the_advice_builds(
         tmp_path, data, advice, capsys):
     flags = write(tmp_path, data)
@@ -142,11 +240,11 @@ def test_data_of_few_bits_in_16_are_said_to_be_dark_and_the_advice_builds(
     build_folder.main(build)
     printed = capsys.readouterr().out
     assert 'nearly black' in printed and 'as %s (' % advice in printed
-    assert read_examples(tmp_path / 'out')[0][1].max() < 17
+    assert read_examples(tmp_path / 'out')[0][1].max() <= 64
     assert check.main(flags) == 1 and 'dark_image' in capsys.readouterr().out
     build_folder.main(build + ['--value_range'] + advice.split())
     assert 'black' not in capsys.readouterr().out
-    assert read_examples(tmp_path / 'out')[0][1].max() > 250
+    assert read_examples(tmp_path / 'out')[0][1].max() > 150
     assert check.main(flags + ['--value_range'] + advice.split()) == 0
 
 
@@ -171,6 +269,23 @@ def test_a_fourth_band_is_transparency_only_where_the_file_says_so(tmp_path, ext
         build_folder.main(flags + ['--output_dir', str(tmp_path / 'out'), '--bands', '4', '3', '2'])
         np.testing.assert_array_equal(read_examples(tmp_path / 'out')[0][1],
                                       values[:, :, [3, 2, 1]])
+
+
+def test_transparency_that_looks_like_another_band_is_said(tmp_path, capsys):
+    values = samples(4, np.uint8)
+    flags = write(tmp_path, tiff_file(values, t262=2, t338=2))
+    build = flags + ['--output_dir', str(tmp_path / 'out')]
+    build_folder.main(build)
+    assert 'fourth band is transparency, but it looks' in capsys.readouterr().out
+    assert check.main(flags) == 1 and 'alpha_band' in capsys.readouterr().out
+    build_folder.main(build + ['--bands', '1', '2', '3'])
+    assert 'is transparency' not in capsys.readouterr().out
+    np.testing.assert_array_equal(read_examples(tmp_path / 'out')[0][1], values[:, :, :3])
+    # A cut-out with soft edges is one.
+    values[:, 2:, 3] = 255
+    (tmp_path / 'images' / 'a.tif').write_bytes(tiff_file(values, t262=2, t338=2))
+    build_folder.main(build)
+    assert 'is transparency' not in capsys.readouterr().out
 
 
 def test_jpeg_2000_of_four_bands_is_transparent_only_if_it_says_so():
