@@ -162,10 +162,10 @@ def explain(tags, is_mask):
         return unreadable(tags) + '.'
     else:
         number = len(_bits(tags))
-        advice = '%s what becomes black and white with --value_range LOW HIGH (%s).' % (
-            'Say' if number == 1 else 'Choose bands with --bands %s, or other ones, and' % (
-                '1' if number == 2 else '1 2 3' if is_rgb(tags) else '3 2 1'),
-            'build_folder.py, predict.py), or 2% 98% (build_folder.py')
+        which = 'Say' if number == 1 else 'Choose bands with --bands %s, or other ones, and' % (
+            '1' if number == 2 else '1 2 3' if is_rgb(tags) else '3 2 1')
+        advice = ('%s what becomes black and white with --value_range LOW HIGH (build_folder.py, '
+                  'predict.py), or 2%% 98%% (build_folder.py).' % which)
     return 'is a TIFF of %s, which has no one way to be shown. %s' % (describe(tags), advice)
 
 
