@@ -165,8 +165,8 @@ architecture.MODELS[%r] = architecture.Architecture(%r)''' % (ROOT, TINY, TINY_U
     assert 'model.ckpt-2' in text and 'background, circle, square' in text
     assert '3 of the 3 images of split "test"' in text
     # 35 of the blocks before, 2 * 16 of block3, and block4's rates 2 * (1, 2, 4) times 32.
-    assert '| block4 | 3 | 3x3 | 1 | 8 | 3 x 3 x 2048 | 515 x 515 |' in text
-    assert '| ASPP | 3x3, 3 | 3x3 | 1 | 18 | 3 x 3 x 256 | 1091 x 1091 |' in text
+    assert '| block4 | 3 | 3x3 | 1 | 8 | 4 x 4 x 2048 | 515 x 515 |' in text
+    assert '| ASPP | 3x3, 3 | 3x3 | 1 | 18 | 4 x 4 x 256 | 1091 x 1091 |' in text
     test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path / 'results')])
     scores = json.loads((tmp_path / 'results' / 'scores.json').read_text())
     for key, title in TITLES:
@@ -178,9 +178,9 @@ architecture.MODELS[%r] = architecture.Architecture(%r)''' % (ROOT, TINY, TINY_U
 def test_explanation_runs_from_top_to_bottom(kernel_environment):
     text, num_figures = outputs_of(execute('deeplab_explained', os.path.join(ROOT, 'tests')))
     assert num_figures == 7
-    for row in ('| block2 | 32 x 32, rate 1 | 32 x 32, rate 1 | 64 x 63, rate 1 |',
-                '| block3 | 16 x 16, rate 1 | 32 x 32, rate 1 | 64 x 63, rate 2 |',
-                '| block4 | 16 x 16, rate 1 | 32 x 32, rate 2, 4, 8 | 64 x 63, rate 4, 8, 16 |'):
+    for row in ('| block2 | 33 x 33, rate 1 | 33 x 33, rate 1 | 65 x 64, rate 1 |',
+                '| block3 | 17 x 17, rate 1 | 33 x 33, rate 1 | 65 x 64, rate 2 |',
+                '| block4 | 17 x 17, rate 1 | 33 x 33, rate 2, 4, 8 | 65 x 64, rate 4, 8, 16 |'):
         assert row in text
     # ((14 + 2 * 8) / 42) ** 2 = 0.51 at rate 6; one of nine weights at rate 16.
     assert '14 x 14 map: rate 1: 91 %, rate 6: 51 %, rate 11: 23 %, rate 16: 11 %' in text
