@@ -6,6 +6,7 @@ from collections import namedtuple
 
 from common.errors import UserError
 from common.http import DownloadError
+from common.interpreter import command
 from dataset import descriptor
 from experiment import checkpoints, config, loading, recipes
 from network import HEAD_SCOPE, LOGITS_SCOPE
@@ -188,7 +189,8 @@ def guess_cause(comparison):
         return 'It was trained on another number of classes.'
     if stored and all(name.startswith(HEAD_SCOPE + '/') for name in wrong):
         return ('It holds a backbone alone, such as ImageNet weights: give --allow_missing %s to '
-                'start with a random head.' % HEAD_SCOPE)
+                "start with a random head. (tf-slim's are installed by resnet/download.py --file, "
+                'for --init_from imagenet.)' % HEAD_SCOPE)
     if any('.ATTRIBUTES/' in name for name in comparison.unused):
         return 'It was written by Keras or TensorFlow 2, which name variables otherwise.'
     if not comparison.matched:
@@ -266,7 +268,13 @@ def _is_in(name, scopes):
 def _find_initial(path, resnet_model):
     """Returns (prefix, scopes that it lacks by its nature) of what --init_from names."""
     if path != recipes.IMAGENET:
-        return checkpoints.find(path)[0], []
+        prefix = checkpoints.find(path)[0]
+        if imagenet.is_archive(prefix):
+            raise UserError('--init_from %s is an archive. If it is tf-slim\'s, install it, and give '
+                            '--init_from imagenet: %s' % (path, command(
+                                'resnet/download.py', '--resnet_model', resnet_model, '--file',
+                                path)))
+        return prefix, [HEAD_SCOPE] if imagenet.is_installed(prefix) else []
     return ensure_imagenet(resnet_model), [HEAD_SCOPE]
 
 
@@ -301,7 +309,7 @@ def init_from(path, resnet_model, allow_missing=(), dataset_dir=None):
 
     Where the checkpoint holds averages of --ema_decay, they are the weights. Logits of
     another number of classes, or of classes that are called otherwise, are randomly initialised,
-    and this is said; so is what `allow_missing` names, and the head where `path` is 'imagenet'.
+    and this is said; so is what `allow_missing` names, and the head of ImageNet's weights.
     Nothing else may be missing or have another shape.
 
     Args:

@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import tarfile
 
 import numpy as np
 import pytest
@@ -408,6 +409,22 @@ def test_imagenet_means_the_downloaded_backbone_and_a_random_head(tmp_path, monk
     values, _, message = start('imagenet')
     assert_values(values, restored=BACKBONE, fresh=HEAD)
     assert 'the weights of ' + prefix in message
+
+
+def test_imagenet_weights_that_were_installed_elsewhere_need_no_flag(tmp_path):
+    prefix = write(tmp_path, 100, shapes=BACKBONE)
+    assert 'resnet/download.py --file' in refusal(prefix)
+    (tmp_path / weights.imagenet.RECORD_NAME).write_text('{}')
+    values, _, _ = start(prefix)
+    assert_values(values, restored=BACKBONE, fresh=HEAD)
+
+
+def test_an_archive_of_weights_is_refused_with_the_command_that_installs_it(tmp_path):
+    path = tmp_path / 'a.tar.gz'
+    tarfile.open(str(path), 'w:gz').close()
+    with pytest.raises(UserError, match='is an archive.*--init_from imagenet: .*download.py '
+                                        '--resnet_model resnet_v2_50 --file ' + str(path)):
+        weights.check_start(str(path), 'resnet_v2_50')
 
 
 def test_another_number_of_classes_makes_new_logits_and_nothing_else(run):

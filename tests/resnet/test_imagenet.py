@@ -271,6 +271,14 @@ def test_checkpoint_that_does_not_fit_is_not_installed(server, shapes, tmp_path,
     assert not (tmp_path / TINY).exists()
 
 
+def test_a_checkpoint_of_a_run_is_not_installed_as_imagenets(server, backbone, tmp_path):
+    path = tmp_path / 'model.ckpt-16'
+    path.write_bytes(checkpoint(dict(backbone, **{'DeepLab_v3/logits/biases': [2]}))[TINY + '.ckpt'])
+    message = refusal(server, tmp_path, path)
+    assert 'no logits of ImageNet' in message and '--init_from %s (train.py)' % path in message
+    assert not (tmp_path / TINY).exists()
+
+
 def test_archive_of_another_model_is_named(server, shapes, tmp_path):
     files = checkpoint(shapes)
     server.files[ARCHIVE] = archive({'resnet_v2_101.ckpt': files[TINY + '.ckpt']})
