@@ -621,7 +621,7 @@ def test_evaluations_of_steps_that_are_trained_again_are_forgotten(flags, two_st
         raise KeyboardInterrupt
     with monkeypatch.context() as patched:
         patched.setattr(Validation, 'run', killed)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SystemExit, match='130'):
             train.main(flags(max_steps=2, eval_every_steps=1))
     assert checkpoints.latest_in(run).endswith('model.ckpt-2')
     assert history.is_validated(run, 1) and not history.is_validated(run, 2)
