@@ -37,7 +37,7 @@ def load(folder):
 
 
 def check_classes(folders, names):
-    """Raises `UserError` where two results, of lists of class names, are not of the same classes."""
+    """Raises `UserError` where two results, whose class names are listed, differ in them."""
     if names[0] != names[1]:
         raise UserError('%s and %s cannot be compared, their class names differ: %s and %s. Give '
                         'two of the same classes; where names alone differ, --dataset_dir scores '

@@ -270,8 +270,8 @@ def _find_initial(path, resnet_model):
     if path != recipes.IMAGENET:
         prefix = checkpoints.find(path)[0]
         if imagenet.is_archive(prefix):
-            raise UserError('--init_from %s is an archive. If it is tf-slim\'s, install it, and give '
-                            '--init_from imagenet: %s' % (path, command(
+            raise UserError("--init_from %s is an archive. If it is tf-slim's, install it, and "
+                            'give --init_from imagenet: %s' % (path, command(
                                 'resnet/download.py', '--resnet_model', resnet_model, '--file',
                                 path)))
         return prefix, [HEAD_SCOPE] if imagenet.is_installed(prefix) else []
