@@ -124,7 +124,7 @@ def write(result, evaluated, info, args, drawings, output_dir):
       output_dir: str.
     """
     folder = os.path.join(output_dir, WORST_DIR)
-    os.makedirs(folder)
+    os.makedirs(folder, exist_ok=True)
     for index, (name, _, picture) in enumerate(drawings.worst, start=1):
         stem = os.path.splitext(name)[0].replace('/', '-')
         pictures.save_png(picture, os.path.join(folder, '%02d-%s.png' % (index, stem)))

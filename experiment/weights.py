@@ -349,7 +349,7 @@ def init_from(path, resnet_model, allow_missing=(), dataset_dir=None):
                % ('averaged ' if suffix else '', prefix, describe(comparison)))
     if fresh:
         message += '\n  randomly initialised: ' + _listed(fresh)
-        if all(_is_in(name, [LOGITS_SCOPE]) for name in fresh):
+        if others or all(_is_in(name, [LOGITS_SCOPE]) for name in fresh):
             message += ' (%s)' % (others or 'another number of classes')
     return (lambda session: restore(saver, session, prefix)), message
 

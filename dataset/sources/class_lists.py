@@ -105,12 +105,16 @@ def color_rows(text, is_palette=False):
         pairs = {(number, name) for number, name, _ in rows}
         if rows[0][0] is None or len(pairs) == len(dict(pairs)) == len({pair[1] for pair in pairs}):
             return sorted(rows, key=lambda row: row[0] or 0)
-        for what, values, others in is_palette * list(zip(
-                ('id %s', 'name %r'), zip(*pairs), ('names', 'ids'))):
-            for value, count in collections.Counter(values).items():
-                if count > 1:
-                    raise ValueError('the %s has several %s' % (what % value, others))
+        if is_palette:
+            _refuse_repeats(*zip(*pairs))
     return None
+
+
+def _refuse_repeats(ids, names):
+    for what, values, others in (('id %s', ids, 'names'), ('name %r', names, 'ids')):
+        for value, count in collections.Counter(values).items():
+            if count > 1:
+                raise ValueError('the %s has several %s' % (what % value, others))
 
 
 def _color_row(found):

@@ -1,6 +1,7 @@
 """checkpoints.py and weights.py: what is meant is found, what fits restored, the rest named."""
 import json
 import os
+import re
 import shutil
 import tarfile
 
@@ -9,6 +10,7 @@ import pytest
 
 from common import files
 from common.errors import UserError
+from dataset import descriptor
 from experiment import checkpoints, config, history, weights
 from runtime import slim, tf
 
@@ -373,6 +375,18 @@ def test_averages_are_taken_before_the_weights_they_are_of(tmp_path):
     logits = ['DeepLab_v3/logits/biases', 'DeepLab_v3/logits/weights']
     values, _, _ = start(prefix, shapes)
     assert_values(values, restored=set(SHAPES) - set(logits), fresh=logits)
+
+
+def test_other_classes_are_said_beside_what_else_begins_at_random(run, monkeypatch):
+    monkeypatch.setattr(weights.config, 'load_classes',
+                        lambda _: descriptor.create('x', ['a', 'b'], 255))
+    monkeypatch.setattr(weights.descriptor, 'load',
+                        lambda _: descriptor.create('y', ['b', 'a'], 255))
+    with tf.Graph().as_default():
+        build(dict(SHAPES, **{'DeepLab_v3/more': [1]}), 1.0)
+        _, message = weights.init_from(run, 'resnet_v2_50', ['DeepLab_v3/more'], 'the folder')
+    assert re.search(r'randomly initialised: DeepLab_v3/logits/biases, .*DeepLab_v3/more '
+                     r'\(class 0 is "a" in the run and "b" in the data', message)
 
 
 def test_variables_of_the_checkpoint_that_the_network_lacks_do_not_matter(tmp_path):
