@@ -1,6 +1,8 @@
 """How scripts end: one message instead of a traceback for what a user can mend."""
 import contextlib
 import errno
+import signal
+import sys
 
 from common.errors import UserError
 
@@ -8,15 +10,17 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
-def ending_in_one_message(stopped=None, no_room_hint=''):
+def ending_in_one_message(stopped='Stopped.', no_room_hint=''):
     """Within it, errors that a user can mend end the process with their message and status 1.
 
+    Ctrl-C ends it with status 130, as shells have it.
+
     Args:
-      stopped: str, the message where Ctrl-C ends the process; None to let it pass.
+      stopped: str, the message where Ctrl-C ends the process.
       no_room_hint: str, what follows the message of a full disk or quota.
 
     Raises:
-      SystemExit: after a `UserError`, an OSError, or Ctrl-C with `stopped`.
+      SystemExit: after a `UserError`, an OSError, or Ctrl-C.
     """
     try:
         yield
@@ -25,6 +29,5 @@ def ending_in_one_message(stopped=None, no_room_hint=''):
     except OSError as error:
         raise SystemExit('%s%s' % (error, no_room_hint if error.errno in _NO_ROOM else ''))
     except KeyboardInterrupt:
-        if stopped is None:
-            raise
-        raise SystemExit(stopped)
+        print(stopped, file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT)

@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import common.interpreter  # noqa: E402,F401  before what may be missing
 from common import command_line, files, html, scripts  # noqa: E402
+from common.errors import UserError  # noqa: E402
 from dataset import descriptor  # noqa: E402
 from evaluation import (contrast, contrast_report, examples, results,  # noqa: E402
                         whole_split)
@@ -23,7 +24,7 @@ from experiment import loading  # noqa: E402
 from inference import options  # noqa: E402
 from runtime.devices import set_up  # noqa: E402
 
-PAGE_NAME = 'compare.html'
+PAGE_NAME, SPLIT = 'compare.html', 'test'
 
 
 def parse_flags(argv=None):
@@ -31,7 +32,7 @@ def parse_flags(argv=None):
     parser = command_line.Parser(__doc__)
     parser.add_argument('runs', nargs=2, metavar='RUN',
                         help='run directory (its best checkpoint), checkpoint, or results folder')
-    parser.add_argument('--split', default='test', help='of runs (default: test)')
+    parser.add_argument('--split', help='of runs (default: %s)' % SPLIT)
     parser.add_argument('--dataset_dir', help="of runs (default: each run's own)")
     parser.add_argument('--output_dir', default='compared', help='default: %(default)s')
     options.add_gpu_flags(parser)
@@ -39,18 +40,30 @@ def parse_flags(argv=None):
 
 
 def results_of(path, flags):
-    """Returns the folder of results that a path means; scores a run that has none."""
+    """Finds the folder of results that a path means.
+
+    Returns:
+      (folder, names of the classes, None or a function that scores the run, which has none yet).
+
+    Raises:
+      UserError: results of another split than is asked for, or what `whole_split.data_set` raises.
+    """
     if os.path.exists(os.path.join(path, results.SCORES_NAME)):
-        return path
+        scores = contrast.load(path)
+        if flags.split not in (None, scores['split']):
+            raise UserError('--split %s: %s holds results of the split "%s". Leave the flag out, '
+                            'or give the run in its place.' % (flags.split, path, scores['split']))
+        return path, scores['data']['class_names'], None
     run = loading.load_run(path)
-    dataset_dir, info = whole_split.data_set(run, flags.dataset_dir, flags.split)
-    usual = os.path.join(run.run_dir, 'results_' + flags.split)
+    split = flags.split or SPLIT
+    dataset_dir, info = whole_split.data_set(run, flags.dataset_dir, split)
+    usual = os.path.join(run.run_dir, 'results_' + split)
     own = '%s_%s' % (usual, os.path.basename(run.checkpoint))
     for folder in (usual, own):
         if _is_of(folder, run, results.about_data(info, dataset_dir)):
-            return folder
-    whole_split.score(run, dataset_dir, info, flags.split, own, with_post_scores=False)
-    return own
+            return folder, list(info.class_names), None
+    return own, list(info.class_names), lambda: whole_split.score(
+        run, dataset_dir, info, split, own, with_post_scores=False)
 
 
 def _is_of(folder, run, about):
@@ -68,7 +81,10 @@ def _is_of(folder, run, about):
 def compare(flags):
     """Compares the two, prints the table and writes the page."""
     print(set_up(flags), flush=True)
-    folders = [results_of(path, flags) for path in flags.runs]
+    folders, names, missing = zip(*[results_of(path, flags) for path in flags.runs])
+    contrast.check_classes(folders, names)
+    for score in filter(None, missing):
+        score()
     scores = [contrast.load(folder) for folder in folders]
     contrast.check_alike(folders, scores)
     dataset_dir = flags.dataset_dir or scores[0]['data']['dataset_dir']

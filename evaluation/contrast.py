@@ -36,11 +36,18 @@ def load(folder):
     return scores
 
 
+def check_classes(folders, names):
+    """Raises `UserError` where two results, whose class names are listed, differ in them."""
+    if names[0] != names[1]:
+        raise UserError('%s and %s cannot be compared, their class names differ: %s and %s. Give '
+                        'two of the same classes; where names alone differ, --dataset_dir scores '
+                        'both runs by its own.' % (tuple(folders) + tuple(names)))
+
+
 def check_alike(folders, scores):
     """Raises `UserError` where two results (dicts of `load`) are not of the same thing."""
     for what, values in (
             ('split', [one['split'] for one in scores]),
-            ('class names', [one['data']['class_names'] for one in scores]),
             ('ignore label', [one['data']['ignore_label'] for one in scores]),
             ('definition', [one['benchmark']['definition'] for one in scores]),
             ('data', ['%(dataset_dir)s (fingerprint %(fingerprint).12s)' % one['data']

@@ -1,4 +1,5 @@
 """The files of an evaluation: predictions, pictures, tables, report.html and scores.json."""
+import contextlib
 import csv
 import heapq
 import math
@@ -16,6 +17,9 @@ SHEET_ROWS = 12
 WORST_SHOWN = 16
 SCORES_NAME = 'scores.json'
 REPORT_NAME = 'report.html'
+IMAGES_NAME = 'images.csv'
+WORST_DIR = 'worst'
+_PICTURES = ('contact_sheet.png', 'confusion_matrix.png', 'calibration.png')
 
 # confusion, calibration: bytes of a PNG. worst: list of (name, mean IoU, `PIL.Image` of
 # `drawing.comparison`), the lowest first. sheet: `PIL.Image`, images across the split.
@@ -98,8 +102,18 @@ def write_images_csv(evaluated, path):
                            num_labelled])
 
 
+def remove(output_dir):
+    """Removes what `write` wrote for an earlier evaluation, which would look like this one's."""
+    for name in (SCORES_NAME, REPORT_NAME) + _PICTURES + (IMAGES_NAME,):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(output_dir, name))
+    shutil.rmtree(os.path.join(output_dir, WORST_DIR), ignore_errors=True)
+
+
 def write(result, evaluated, info, args, drawings, output_dir):
     """Writes all files but the predictions; scores.json, which says that all is there, last.
+
+    Call `remove` before.
 
     Args:
       result: dict, see `scores.as_dict`.
@@ -109,16 +123,16 @@ def write(result, evaluated, info, args, drawings, output_dir):
       drawings: `Drawings`.
       output_dir: str.
     """
-    folder = os.path.join(output_dir, 'worst')
-    shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder)
+    folder = os.path.join(output_dir, WORST_DIR)
+    os.makedirs(folder, exist_ok=True)
     for index, (name, _, picture) in enumerate(drawings.worst, start=1):
         stem = os.path.splitext(name)[0].replace('/', '-')
         pictures.save_png(picture, os.path.join(folder, '%02d-%s.png' % (index, stem)))
-    pictures.save_png(drawings.sheet, os.path.join(output_dir, 'contact_sheet.png'))
-    pictures.save_bytes(drawings.confusion, os.path.join(output_dir, 'confusion_matrix.png'))
-    pictures.save_bytes(drawings.calibration, os.path.join(output_dir, 'calibration.png'))
-    write_images_csv(evaluated, os.path.join(output_dir, 'images.csv'))
+    sheet, confusion, calibration = [os.path.join(output_dir, name) for name in _PICTURES]
+    pictures.save_png(drawings.sheet, sheet)
+    pictures.save_bytes(drawings.confusion, confusion)
+    pictures.save_bytes(drawings.calibration, calibration)
+    write_images_csv(evaluated, os.path.join(output_dir, IMAGES_NAME))
     html.write(report.as_html(result, evaluated, info, args, drawings),
                os.path.join(output_dir, REPORT_NAME))
     files.write_json(result, os.path.join(output_dir, SCORES_NAME))

@@ -72,8 +72,8 @@ def score(run, dataset_dir, info, split, output_dir, passes=options.SINGLE_PASS,
     print('%s on split "%s" of %s, output stride %d.'
           % (run.checkpoint, split, dataset_dir, run.args.output_stride))
     scores_path = os.path.join(output_dir, results.SCORES_NAME)
-    if os.path.exists(scores_path) and group.is_chief:
-        os.remove(scores_path)  # of an earlier evaluation: it is there when all is
+    if group.is_chief:
+        results.remove(output_dir)
 
     pictures = results.Pictures(output_dir, eval_graph.num_examples, info, submission_dir)
     evaluated = loop.evaluate(eval_graph, run.checkpoint, info, split, pictures.add,

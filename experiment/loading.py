@@ -7,7 +7,7 @@ from typing import NamedTuple, Optional
 
 from common.errors import UserError
 from dataset import descriptor, voc
-from dataset.sources import class_lists
+from dataset.sources import class_lists, views
 from experiment import checkpoints, config, history
 
 
@@ -156,10 +156,41 @@ def _with_names(info, path):
         raise UserError('--classes %s: %s' % (path, error))
 
 
+def other_names(known, info):
+    """Lists (class id, its name in a run, its name in a data set) where the names differ.
+
+    Args:
+      known, info: `descriptor.DatasetInfo` of as many classes, of the run and of the data set.
+    """
+    return [(label, ours, theirs) for label, (ours, theirs) in enumerate(
+        zip(known.class_names, info.class_names)) if ours != theirs]
+
+
+def in_words(others):
+    """Returns the first of `other_names` as a str."""
+    return ', '.join('class %d is "%s" in the run and "%s" in the data' % other
+                     for other in others[:3]) + ', ...' * (len(others) > 3)
+
+
+def warn_of_bands(known, run, info, dataset_dir):
+    """Says in one line where a data set has images of other bands or range than a run learned.
+
+    Args:
+      known, info: `descriptor.DatasetInfo` of the run and of the data set.
+      run, dataset_dir: str, what they are called.
+    """
+    ours, theirs = [(one.bands or (1, 2, 3), one.value_range) for one in (known, info)]
+    if ours != theirs:
+        flags = [views.spell(one) or 'neither --bands nor --value_range' for one in (known, info)]
+        _warn('%s was trained on images read with %s, and %s holds images read with %s: to the '
+              'network they look otherwise.' % (run, flags[0], dataset_dir, flags[1]))
+
+
 def check_data_set(run, info, dataset_dir):
     """Makes sure that the labels of a data set mean what a run was trained on.
 
-    Other names for the classes, which may be another language, are said in a line.
+    Other names for the classes, which may be another language, are said in a line, and so are
+    images of other bands or another range of values.
 
     Args:
       run: `LoadedRun`.
@@ -175,14 +206,12 @@ def check_data_set(run, info, dataset_dir):
                                         run.args.number_of_classes))
     if run.info is None:
         return
-    others = [(label, ours, theirs) for label, (ours, theirs) in enumerate(
-        zip(run.info.class_names, info.class_names)) if ours != theirs]
-    what = '%s was trained on %s, and %s has other names: %s%s.' % (
-        run.checkpoint, run.info.name, dataset_dir, ', '.join(
-            'class %d is "%s" in the run and "%s" in the data' % other for other in others[:3]),
-        ', ...' if len(others) > 3 else '')
+    others = other_names(run.info, info)
+    what = '%s was trained on %s, and %s has other names: %s.' % (
+        run.checkpoint, run.info.name, dataset_dir, in_words(others))
     if {ours for _, ours, _ in others} & {theirs for _, _, theirs in others}:
         raise UserError(what + ' Give the --dataset_dir that fits, or build the data set with the '
                         'classes in the order of the run.')
     if others:
         _warn(what + ' Scores are right only where they mean the same.')
+    warn_of_bands(run.info, run.checkpoint, info, dataset_dir)

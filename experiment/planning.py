@@ -9,6 +9,7 @@ from common.errors import UserError
 from experiment import checkpoints, config, flag_checks, recipes, train_flags, weights
 from preprocessing import inputs
 from preprocessing.failures import explained
+from resnet import imagenet
 from runtime import machine, tf, workers
 from runtime.devices import session_config
 
@@ -133,8 +134,10 @@ def flags_to_go_on_with(args):
 
 def flags_of_start(path):
     """Returns the flags of the run that --init_from names, a dict; empty where it names none."""
-    if path in (recipes.IMAGENET, recipes.RANDOM):
+    if path == recipes.RANDOM:
         return {}
+    if path == recipes.IMAGENET or imagenet.is_installed(path):
+        return {'input_normalization': 'inception'}  # tf-slim trained them on [-1, 1]
     run_dir = checkpoints.find(path)[1]
     return vars(config.load(run_dir)) if run_dir else {}
 

@@ -42,7 +42,7 @@ class Facts(NamedTuple):
       size: (height, width) of the images in pixels, the median of each.
       memory: float, GiB that this machine, or its GPUs, has for training; None where unknown.
       num_workers: int, processes that share each batch.
-      start: dict of the flags that the run of --init_from was trained with, or empty.
+      start: dict of the flags that the weights of --init_from were trained with, as far as known.
     """
     num_images: int
     size: Tuple[int, int]
@@ -86,9 +86,8 @@ def _accumulate_steps(facts, flags):
 
 @_by('weights')
 def _input_normalization(facts, flags):
-    """tf-slim trained ImageNet's weights on [-1, 1]; a run's weights want what they had."""
-    return facts.start.get('input_normalization',
-                           'inception' if flags.init_from == IMAGENET else 'mean')
+    """Weights want what they were trained with."""
+    return facts.start.get('input_normalization', 'mean')
 
 
 @_by('weights')

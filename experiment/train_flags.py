@@ -40,7 +40,7 @@ class Flag(NamedTuple):
 
 def option(name, value):
     """Returns one flag as it is typed, such as '--batch_size 16' or '--no_color_jitter'."""
-    if name in SWITCHES and value is not None:
+    if name in SWITCHES and isinstance(value, bool):
         return ('--' if value else '--no_') + name
     values = value if isinstance(value, (list, tuple)) else [value]
     return '--%s %s' % (name, ' '.join('%g' % number if isinstance(number, float) else str(number)

@@ -6,7 +6,9 @@ from collections import namedtuple
 
 from common.errors import UserError
 from common.http import DownloadError
-from experiment import checkpoints, recipes
+from common.interpreter import command
+from dataset import descriptor
+from experiment import checkpoints, config, loading, recipes
 from network import HEAD_SCOPE, LOGITS_SCOPE
 from resnet import imagenet
 from runtime import slim, tf
@@ -187,7 +189,8 @@ def guess_cause(comparison):
         return 'It was trained on another number of classes.'
     if stored and all(name.startswith(HEAD_SCOPE + '/') for name in wrong):
         return ('It holds a backbone alone, such as ImageNet weights: give --allow_missing %s to '
-                'start with a random head.' % HEAD_SCOPE)
+                "start with a random head. (tf-slim's are installed by resnet/download.py --file, "
+                'for --init_from imagenet.)' % HEAD_SCOPE)
     if any('.ATTRIBUTES/' in name for name in comparison.unused):
         return 'It was written by Keras or TensorFlow 2, which name variables otherwise.'
     if not comparison.matched:
@@ -243,7 +246,8 @@ def _loader_of(args, checkpoint, saver, averages):
         message = ("Continuing %s at step %d (--resume): weights, optimizer's state, step and "
                    'learning rate go on.' % (checkpoint, checkpoints.step_of(checkpoint)))
     elif args.init_from != recipes.RANDOM:
-        load_initial, message = init_from(args.init_from, args.resnet_model, args.allow_missing)
+        load_initial, message = init_from(args.init_from, args.resnet_model, args.allow_missing,
+                                          args.dataset_dir)
         # The averages begin with the loaded weights too.
         copy = tf.group(*[average.assign(variable) for variable, average in averages.items()])
 
@@ -264,7 +268,13 @@ def _is_in(name, scopes):
 def _find_initial(path, resnet_model):
     """Returns (prefix, scopes that it lacks by its nature) of what --init_from names."""
     if path != recipes.IMAGENET:
-        return checkpoints.find(path)[0], []
+        prefix = checkpoints.find(path)[0]
+        if imagenet.is_archive(prefix):
+            raise UserError("--init_from %s is an archive. If it is tf-slim's, install it, and "
+                            'give --init_from imagenet: %s' % (path, command(
+                                'resnet/download.py', '--resnet_model', resnet_model, '--file',
+                                path)))
+        return prefix, [HEAD_SCOPE] if imagenet.is_installed(prefix) else []
     return ensure_imagenet(resnet_model), [HEAD_SCOPE]
 
 
@@ -294,18 +304,19 @@ def ensure_imagenet(resnet_model):
             % error)
 
 
-def init_from(path, resnet_model, allow_missing=()):
+def init_from(path, resnet_model, allow_missing=(), dataset_dir=None):
     """Makes the function that starts a run from the weights of a checkpoint, at step 0.
 
     Where the checkpoint holds averages of --ema_decay, they are the weights. Logits of
-    another number of classes are randomly initialised, and this is said; so is what
-    `allow_missing` names, and the head where `path` is 'imagenet'. Nothing else may be
-    missing or have another shape.
+    another number of classes, or of classes that are called otherwise, are randomly initialised,
+    and this is said; so is what `allow_missing` names, and the head of ImageNet's weights.
+    Nothing else may be missing or have another shape.
 
     Args:
       path: str, as in `checkpoints.find`, or 'imagenet'.
       resnet_model: str, whose ImageNet weights 'imagenet' means.
       allow_missing: list of str, variables or scopes.
+      dataset_dir: str, of the data set to train on; None to compare no classes.
 
     Returns:
       (function of a session that restores the weights, str that says what it does).
@@ -328,12 +339,34 @@ def init_from(path, resnet_model, allow_missing=()):
         raise UserError('--init_from %s does not fit this network. %s\n%s\nWhat may be missing '
                         'can be named in --allow_missing.'
                         % (prefix, guess_cause(comparison), describe(comparison)))
-    saver = tf.train.Saver({name + suffix: variables[name] for name in comparison.matched})
+    others = _other_classes(path, dataset_dir)
+    if others:
+        fresh |= {name for name in variables if _is_in(name, [LOGITS_SCOPE])}
+    saver = tf.train.Saver({name + suffix: variables[name]
+                            for name in comparison.matched if name not in fresh})
     message = ('at step 0 with the %sweights of %s (--init_from); its optimizer, step and learning '
                'rate are not used. %s'
                % ('averaged ' if suffix else '', prefix, describe(comparison)))
     if fresh:
         message += '\n  randomly initialised: ' + _listed(fresh)
-        if all(_is_in(name, [LOGITS_SCOPE]) for name in fresh):
-            message += ' (another number of classes)'
+        if others or all(_is_in(name, [LOGITS_SCOPE]) for name in fresh):
+            message += ' (%s)' % (others or 'another number of classes')
     return (lambda session: restore(saver, session, prefix)), message
+
+
+def _other_classes(path, dataset_dir):
+    """Says which classes have other names in the run of --init_from, and warns of other bands.
+
+    Returns:
+      str, '' where they are the same, of another number, or not known.
+    """
+    run_dir = None if path == recipes.IMAGENET else checkpoints.find(path)[1]
+    known = None
+    with contextlib.suppress(UserError):  # a damaged config.json is no obstacle to the weights
+        known = run_dir and config.load_classes(run_dir)
+    if not known or dataset_dir is None:
+        return ''
+    info = descriptor.load(dataset_dir)
+    loading.warn_of_bands(known, path, info, dataset_dir)
+    is_same_number = known.number_of_classes == info.number_of_classes
+    return loading.in_words(loading.other_names(known, info)) if is_same_number else ''

@@ -128,6 +128,11 @@ def difference(expected, found):
     return ''
 
 
+def is_installed(path):
+    """Whether a checkpoint was installed here, in whatever folder. Returns bool."""
+    return os.path.exists(os.path.join(os.path.dirname(path), RECORD_NAME))
+
+
 def verify_installed(model, folder, record):
     """Raises `DownloadError` if an installed file is missing or not as it was installed."""
     wrong = difference(record['files'], {
@@ -225,15 +230,15 @@ def expected_variables(model):
 
 
 def check_variables(prefix, model, source):
-    """Reads every variable of the backbone from a checkpoint; others do not matter.
+    """Reads every variable of the backbone from a checkpoint, which has ImageNet's logits too.
 
     Args:
       prefix, model: str.
       source: str, what the message calls the checkpoint.
 
     Raises:
-      DownloadError: it is damaged or no checkpoint, or variables are missing or
-        have another shape.
+      DownloadError: it is damaged or no checkpoint, variables are missing or
+        have another shape, or it was trained for something else.
     """
     expected = expected_variables(model)
     try:
@@ -244,6 +249,11 @@ def check_variables(prefix, model, source):
             # Only reading shows that data are cut short or damaged.
             for name in expected:
                 reader.get_tensor(name)
+            if not any(name.startswith(model + '/logits/') for name in stored):
+                raise DownloadError(
+                    '%s has no logits of ImageNet (%s/logits): it was trained for something else, '
+                    'as a run of train.py. Nothing was installed. Start from it with --init_from '
+                    '%s (train.py).' % (source, model, source))
             return
     # IndexError: so says TensorFlow 2 that data are cut short.
     except (tf.errors.OpError, IndexError) as error:

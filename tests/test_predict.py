@@ -703,7 +703,7 @@ def test_predictions_json_of_an_earlier_run_does_not_stand_for_an_unfinished_one
 
     monkeypatch.setattr(restored, 'Predictor', lambda *_: contextlib.closing(io.StringIO()))
     monkeypatch.setattr(labelling.Labeller, 'label', stopped)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit, match='130'):
         predict.main(['--checkpoint', run_dir, '--input', picture, '--output_dir', str(out)])
     assert os.listdir(str(out)) == [JOURNAL]
 

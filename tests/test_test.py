@@ -342,13 +342,14 @@ def test_scores_of_an_earlier_evaluation_do_not_outlive_one_that_stopped(run_dir
                                                                          monkeypatch):
     arguments = ['--checkpoint', run_dir, '--output_dir', str(tmp_path), '--no_post_scores']
     test.main(arguments)
+    (tmp_path / 'mine.txt').write_text('')
 
     def fail(*_):
         raise UserError('shards are damaged')
     monkeypatch.setattr(metrics, 'confusion_matrix', fail)
     with pytest.raises(SystemExit, match='shards are damaged'):
         test.main(arguments)
-    assert not os.path.exists(str(tmp_path / 'scores.json'))
+    assert sorted(os.listdir(str(tmp_path))) == ['mine.txt', 'predictions']
 
 
 def test_a_label_outside_the_classes_names_the_image(run_dir, shapes_dir, tmp_path, monkeypatch):

@@ -229,6 +229,26 @@ def test_init_from_takes_the_weights_and_starts_at_step_0(flags, tmp_path, train
         np.testing.assert_array_equal(second[name], reader.get_tensor(name))
 
 
+def test_init_from_a_run_of_other_classes_or_bands_says_so_and_makes_new_logits(
+        flags, tmp_path, trained, shapes_dir, capsys):
+    data = shutil.copytree(shapes_dir, str(tmp_path / 'data'))
+    path = os.path.join(data, 'dataset.json')
+    values = files.read_json(path)
+    values['class_names'][1:3] = values['class_names'][2:0:-1]
+    files.write_json(dict(values, bands=[8, 3, 2]), path)
+    train.main(flags(init_from=trained, dataset_dir=data, max_steps=1, starting_learning_rate=0))
+    out, err = capsys.readouterr()
+    assert re.search(r'randomly initialised: DeepLab_v3/logits/biases, DeepLab_v3/logits/weights '
+                     r'\(class 1 is "circle" in the run and "\w+" in the data, class 2 is', out)
+    assert 'Warning: %s was trained on images read with neither' % trained in err
+    reader = tf.train.load_checkpoint(checkpoints.find(trained)[0])
+    second = weights_of(str(tmp_path / 'run'))
+    np.testing.assert_array_equal(second['resnet_v2_tiny/conv1/weights'],
+                                  reader.get_tensor('resnet_v2_tiny/conv1/weights'))
+    name = 'DeepLab_v3/logits/weights'
+    assert not np.array_equal(second[name], reader.get_tensor(name))
+
+
 def build(flags_list, loss_weights=None):
     args = train_flags.parse(flags_list)
     info = descriptor.load(args.dataset_dir)
@@ -601,7 +621,7 @@ def test_evaluations_of_steps_that_are_trained_again_are_forgotten(flags, two_st
         raise KeyboardInterrupt
     with monkeypatch.context() as patched:
         patched.setattr(Validation, 'run', killed)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SystemExit, match='130'):
             train.main(flags(max_steps=2, eval_every_steps=1))
     assert checkpoints.latest_in(run).endswith('model.ckpt-2')
     assert history.is_validated(run, 1) and not history.is_validated(run, 2)

@@ -254,8 +254,19 @@ def _first_lines(messages):
 
 
 def _check_not_only_background(summary, info, split):
-    """A folder of 0/255 masks passes pixel by pixel when 255 is the ignore label."""
-    if summary.ignored_pixels and not summary.class_pixels[1:].any():
+    """A folder of 0/255 masks passes pixel by pixel when 255 is the ignore label.
+
+    Without it there may be a split to test on that has no object, but none to train on.
+    """
+    if summary.class_pixels[1:].any():
+        return
+    if split == 'train' and not summary.ignored_pixels and info.number_of_classes > 1:
+        raise decoding.InvalidExampleError(
+            'All masks of split %r hold nothing but 0: the network would learn to answer %r '
+            'everywhere. If they show objects, export them again, with a class id for each.%s'
+            % (split, info.class_names[0],
+               ''.join('\nNote: ' + sentence for sentence in summary.notes.describe())))
+    if summary.ignored_pixels:
         raise decoding.InvalidExampleError(
             'All masks of split %r hold nothing but 0 and the ignore label %d. %s'
             % (split, info.ignore_label, id_maps.object_drawn_as(

@@ -41,13 +41,16 @@ def changed(source, merges=None, drops=None, order=None):
       `contract.Source`.
 
     Raises:
-      UserError: there is no such class, nothing is left, or `order` lacks a class.
+      UserError: there is no such class, one or none is left, or `order` lacks a class.
     """
     if not merges and not drops and not order:
         return source
     names, targets = _plan(list(source.class_names), merges or (), drops or ())
     if order:
         names, targets = _ordered(names, targets, order)
+    if len(names) == 1 < len(source.class_names):
+        raise UserError('--merge and --drop leave one class, %r, of %s: there is nothing to tell '
+                        'it from. Leave more.' % (names[0], ', '.join(source.class_names)))
     before = descriptor.create(source.name, source.class_names, source.ignore_label)
     colors = None  # as where the source has none for a class
     if source.colors and set(range(len(names))) <= set(targets):
@@ -60,17 +63,21 @@ def changed(source, merges=None, drops=None, order=None):
 
 def _plan(names, merges, drops):
     """Returns (names that are left, for each of `names` its new class id or None)."""
-    renamed = {name: name for name in names}
+    renamed, named = {name: name for name in names}, {}
     for flag, name in [('--merge', name) for _, others in merges for name in others] + [
             ('--drop', name) for name in drops]:
         if name not in renamed:
             raise UserError('%s: there is no class %r, but %s.'
                             % (flag, name, ', '.join(names)))
-        if renamed[name] != name:
-            raise UserError('%s names the class %r, which --merge names too; give it once.'
-                            % (flag, name))
-        renamed[name] = None
+        if name in named:
+            raise UserError('%s names the class %r, which %s names too; give it once.'
+                            % (flag, name, named[name]))
+        named[name] = flag
+    renamed.update(dict.fromkeys(drops))
     for new, others in merges:
+        if new in drops:
+            raise UserError('--merge makes a class %r, but --drop makes the one of that name void. '
+                            'Give another name, or leave out --drop.' % new)
         renamed.update((name, new) for name in others)
     left = list(dict.fromkeys(renamed[name] for name in names if renamed[name] is not None))
     if not left:

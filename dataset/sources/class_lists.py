@@ -6,6 +6,7 @@ colour behind each; tables whose header names a column of ids and one of names; 
 {"0": "cat"}, {"cat": 0} or dataset.json; labelme's labels.txt, whose __ignore__ has no id; CVAT's
 labelmap.txt. What looks like another format is refused with its line.
 """
+import collections
 import csv
 import json
 import re
@@ -44,6 +45,7 @@ _COLOR_WORDS = _HEADER_WORDS | _CHANNEL_WORDS | {'color', 'colour', 'rgb', 'hex'
 # What a line looks like that is no name.
 _FOREIGN = (
     (re.compile(r'version https://git-lfs'), 'a Git LFS pointer; git lfs pull fetches the file'),
+    (re.compile(r'[*+\u2022]\s'), 'a list of Markdown'),
     (re.compile(r'- |---|%YAML|.*:\Z|(id|names?|nc|classes|labels|path|train|valid?)\s*[:=]'),
      'YAML or a configuration'),
     (re.compile(r'[{}\["\']|//|/\*|.*[{},]\Z'), 'JSON or code'),
@@ -74,7 +76,7 @@ def cvat_entries(text):
     return [(match.group(1).strip(), match.group(2)) for match in matches]
 
 
-def color_rows(text):
+def color_rows(text, is_palette=False):
     """Reads lines of a name and a colour, in either order, and perhaps an id before them.
 
     Colours are three numbers or #rrggbb; a header may stand above.
@@ -82,6 +84,9 @@ def color_rows(text):
     Returns:
       List of (id or None, name, [red, green, blue]), ascending ids; or None where the lines do
       not all look alike, or may mean something else.
+
+    Raises:
+      ValueError: `is_palette`, and an id has two names or a name two ids.
     """
     lines = [line for line in map(strip_comment, text.split('\n')) if line]
     words = re.findall(r'[^\W_]+', lines[0].lower()) if lines else []
@@ -100,7 +105,16 @@ def color_rows(text):
         pairs = {(number, name) for number, name, _ in rows}
         if rows[0][0] is None or len(pairs) == len(dict(pairs)) == len({pair[1] for pair in pairs}):
             return sorted(rows, key=lambda row: row[0] or 0)
+        if is_palette:
+            _refuse_repeats(*zip(*pairs))
     return None
+
+
+def _refuse_repeats(ids, names):
+    for what, values, others in (('id %s', ids, 'names'), ('name %r', names, 'ids')):
+        for value, count in collections.Counter(values).items():
+            if count > 1:
+                raise ValueError('the %s has several %s' % (what % value, others))
 
 
 def _color_row(found):
@@ -287,8 +301,20 @@ def _refuse_foreign(lines, path):
     if len(lines) > 1 and _is_header(lines[0][1]):
         raise UserError('%s %s, line %d, %r, looks like the header of a table. %s'
                         % ((_FLAG, path) + lines[0] + (_HOW,)))
-    first_ids = [(number, line) for number, line in lines if _ID_FIRST.match(line)]
-    if len(lines) > 2 and len(first_ids) == len(lines) - 1:
-        number, line = (set(lines) - set(first_ids)).pop()
-        raise UserError('%s %s, line %d, %r, has no id, but all others begin with one. %s'
-                        % (_FLAG, path, number, line, _HOW))
+    _refuse_ids(lines, path)
+
+
+def _refuse_ids(lines, path):
+    """Refuses lines that begin with ids, but not all of them, or not with one each."""
+    matches = [_ID_FIRST.match(line) for _, line in lines]
+    ids = [match and int(match.group('id')) for match in matches]
+    without = [line for line, match in zip(lines, matches) if not match]
+    # `2 wheeler` may be a name; where ids count the lines they are none of names.
+    are_counted = sum(value in (place, place + 1) for place, value in enumerate(ids)) > 1
+    if without and (are_counted or len(without) == 1 < len(lines) - 1):
+        raise UserError('%s %s, line %d, %r, has no id, but %d others begin with one. %s'
+                        % ((_FLAG, path) + without[0] + (len(lines) - len(without), _HOW)))
+    for place, line in enumerate(lines):
+        if not without and ids[place] in ids[:place]:
+            raise UserError('%s %s, line %d, %r, gives an id that line %d gives too. %s' % (
+                (_FLAG, path) + line + (lines[ids.index(ids[place])][0], _HOW)))

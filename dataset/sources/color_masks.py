@@ -150,7 +150,7 @@ def _cvat_entries(text):
 
 
 def _row_entries(text):
-    return [(name, color) for _, name, color in class_lists.color_rows(text) or ()]
+    return [(name, color) for _, name, color in class_lists.color_rows(text, True) or ()]
 
 
 def _csv_entries(text):

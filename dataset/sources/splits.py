@@ -201,7 +201,8 @@ def hold_out(keys, fraction, seed):
     if len(groups) < 2:
         raise UserError(
             '%d images of which %d differ cannot be split into training and validation; two '
-            'different ones are needed.' % (len(keys), len(groups)))
+            'different ones are needed. With --split train (build_folder.py) all are trained on.'
+            % (len(keys), len(groups)))
     wanted = min(len(keys) - 1, max(1, int(round(fraction * len(keys)))))
     order = sorted(groups)
     np.random.RandomState(seed).shuffle(order)

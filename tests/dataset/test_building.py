@@ -65,10 +65,10 @@ def test_what_a_user_can_mend_ends_in_one_message(tmp_path, capsys):
     assert '--folder is --output_dir' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('raised, words', [
-    (KeyboardInterrupt(), 'Stopped. The same command again goes on'),
-    (UserError('no such thing'), 'no such thing')])
-def test_interrupted_builder_says_how_to_go_on(raised, words):
+@pytest.mark.parametrize('raised, status, said', [
+    (KeyboardInterrupt(), 130, 'Stopped. The same command again goes on'),
+    (UserError('no such thing'), 'no such thing', '')])
+def test_interrupted_builder_says_how_to_go_on(raised, status, said, capsys):
     class Interrupted:
         @staticmethod
         def read(args):
@@ -76,7 +76,7 @@ def test_interrupted_builder_says_how_to_go_on(raised, words):
 
     with pytest.raises(SystemExit) as error:
         building.run(Interrupted, None)
-    assert str(error.value).startswith(words)
+    assert error.value.code == status and capsys.readouterr().err.startswith(said)
 
 
 @pytest.mark.parametrize('source', [folder, shapes, voc2012])

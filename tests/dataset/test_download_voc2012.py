@@ -209,12 +209,14 @@ def test_dead_host_of_one_does_not_stop_the_others_and_says_what_to_do(server, t
     assert set(expected_files()) - set(VOC_FILES) <= set(files_below(tmp_path))
 
 
-def test_interrupted_unpacking_is_done_again_without_a_download(server, tmp_path, monkeypatch):
+def test_interrupted_unpacking_is_done_again_without_a_download(server, tmp_path, monkeypatch,
+                                                                capsys):
     def interrupt(*args, **options):
         raise KeyboardInterrupt
     with monkeypatch.context() as context:
         context.setattr(http.os, 'rename', interrupt)
-        assert 'goes on' in failure(tmp_path, '--only', 'voc')
+        assert failure(tmp_path, '--only', 'voc') == '130'
+    assert 'goes on' in capsys.readouterr().err
     assert not (tmp_path / 'VOCdevkit' / 'VOC2012').exists()
     run(tmp_path, '--only', 'voc')
     assert set(VOC_FILES) < set(files_below(tmp_path)) and len(server.requests) == 1

@@ -66,6 +66,25 @@ def test_only_what_has_no_results_is_scored_and_the_difference_is_that_of_the_sc
     assert scored == [runs[1]] * 2
 
 
+def test_other_classes_are_refused_before_anything_is_scored(runs, scored, tmp_path):
+    folder, run = str(tmp_path / 'results'), str(tmp_path / 'run')
+    shutil.copytree(os.path.join(runs[0], 'results_test'), folder)
+    shutil.copytree(runs[1], run, ignore=shutil.ignore_patterns('results*'))
+    path = os.path.join(folder, 'scores.json')
+    written = files.read_json(path)
+    written['data']['class_names'] = ['a', 'b']
+    files.write_json(written, path)
+    with pytest.raises(SystemExit, match='their class names differ: .*Give two of the same'):
+        compare.main([folder, run])
+    assert scored == []
+
+
+def test_another_split_than_that_of_the_results_is_refused(runs, tmp_path):
+    folder = os.path.join(runs[0], 'results_test')
+    with pytest.raises(SystemExit, match='--split train: .* of the split "test". Leave the flag'):
+        compare.main([folder, folder, '--split', 'train', '--output_dir', str(tmp_path)])
+
+
 def test_results_of_two_splits_are_refused(runs, tmp_path):
     test.main(['--checkpoint', runs[1], '--no_post_scores', '--split', 'validation',
                '--output_dir', str(tmp_path)])

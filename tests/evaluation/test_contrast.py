@@ -55,7 +55,6 @@ def test_the_verdict_is_as_sure_as_the_interval(difference, words):
 @pytest.mark.parametrize('place, value, message', [
     (('split',), 'train', 'their split differ: test and train'),
     (('benchmark', 'definition'), 'b', 'their definition differ: a and b'),
-    (('data', 'class_names'), ['ground', 'dog', 'cat'], 'class names differ'),
     (('data', 'ignore_label'), 254, 'ignore label differ: 255 and 254'),
     (('data', 'fingerprint'), 'e' * 64, 'data differ: /data .fingerprint f{12}. and .*e{12}')])
 def test_what_is_not_of_the_same_is_refused(place, value, message):
@@ -66,6 +65,12 @@ def test_what_is_not_of_the_same_is_refused(place, value, message):
     inner[place[-1]] = value
     with pytest.raises(UserError, match='^one and two cannot be compared, .*' + message):
         contrast.check_alike(['one', 'two'], [SCORES, other])
+
+
+def test_other_classes_are_refused():
+    contrast.check_classes(['one', 'two'], [['a', 'b'], ['a', 'b']])
+    with pytest.raises(UserError, match='^one and two cannot be compared, their class names'):
+        contrast.check_classes(['one', 'two'], [['a', 'b'], ['b', 'a']])
 
 
 def test_a_copy_of_the_data_elsewhere_is_the_same_data():

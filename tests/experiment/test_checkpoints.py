@@ -1,13 +1,16 @@
 """checkpoints.py and weights.py: what is meant is found, what fits restored, the rest named."""
 import json
 import os
+import re
 import shutil
+import tarfile
 
 import numpy as np
 import pytest
 
 from common import files
 from common.errors import UserError
+from dataset import descriptor
 from experiment import checkpoints, config, history, weights
 from runtime import slim, tf
 
@@ -374,6 +377,18 @@ def test_averages_are_taken_before_the_weights_they_are_of(tmp_path):
     assert_values(values, restored=set(SHAPES) - set(logits), fresh=logits)
 
 
+def test_other_classes_are_said_beside_what_else_begins_at_random(run, monkeypatch):
+    monkeypatch.setattr(weights.config, 'load_classes',
+                        lambda _: descriptor.create('x', ['a', 'b'], 255))
+    monkeypatch.setattr(weights.descriptor, 'load',
+                        lambda _: descriptor.create('y', ['b', 'a'], 255))
+    with tf.Graph().as_default():
+        build(dict(SHAPES, **{'DeepLab_v3/more': [1]}), 1.0)
+        _, message = weights.init_from(run, 'resnet_v2_50', ['DeepLab_v3/more'], 'the folder')
+    assert re.search(r'randomly initialised: DeepLab_v3/logits/biases, .*DeepLab_v3/more '
+                     r'\(class 0 is "a" in the run and "b" in the data', message)
+
+
 def test_variables_of_the_checkpoint_that_the_network_lacks_do_not_matter(tmp_path):
     prefix = write(tmp_path, 3, shapes=dict(SHAPES, **{'resnet_v2_50/logits/weights': [4]}))
     values, _, message = start(prefix)
@@ -408,6 +423,22 @@ def test_imagenet_means_the_downloaded_backbone_and_a_random_head(tmp_path, monk
     values, _, message = start('imagenet')
     assert_values(values, restored=BACKBONE, fresh=HEAD)
     assert 'the weights of ' + prefix in message
+
+
+def test_imagenet_weights_that_were_installed_elsewhere_need_no_flag(tmp_path):
+    prefix = write(tmp_path, 100, shapes=BACKBONE)
+    assert 'resnet/download.py --file' in refusal(prefix)
+    (tmp_path / weights.imagenet.RECORD_NAME).write_text('{}')
+    values, _, _ = start(prefix)
+    assert_values(values, restored=BACKBONE, fresh=HEAD)
+
+
+def test_an_archive_of_weights_is_refused_with_the_command_that_installs_it(tmp_path):
+    path = tmp_path / 'a.tar.gz'
+    tarfile.open(str(path), 'w:gz').close()
+    with pytest.raises(UserError, match='is an archive.*--init_from imagenet: .*download.py '
+                                        '--resnet_model resnet_v2_50 --file ' + str(path)):
+        weights.check_start(str(path), 'resnet_v2_50')
 
 
 def test_another_number_of_classes_makes_new_logits_and_nothing_else(run):

@@ -430,6 +430,8 @@ def test_recipe_and_overridden_flags_are_said_as_typed():
     assert said.startswith('Recipe paper: ') and '--no_color_jitter' in said
     assert '--starting_learning_rate 0.007' in said
     assert said.endswith('overridden: --batch_size 4 --color_jitter')
+    assert ' --aspp_relu (by weights) ' in train_flags.describe_recipe(parse(
+        '--recipe', 'finetune'))
 
 
 def test_switches_are_all_the_flags_that_are_true_or_false():

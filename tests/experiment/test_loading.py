@@ -222,6 +222,22 @@ def test_a_data_set_with_other_names_is_said_in_one_line(run_dir, capsys):
             'class 2 is "dog" in the run and "Hund" in the data') in err
 
 
+def test_a_data_set_of_other_bands_or_range_is_said_in_one_line(run_dir, capsys):
+    run = loading.load_run(str(run_dir))
+    for views in ({'bands': [8, 3, 2]}, {'value_range': [0, 4095]}):
+        info = descriptor.create('other', NAMES, 255, **views)
+        loading.check_data_set(run, info, 'the folder')
+        err = capsys.readouterr().err
+        assert err.startswith('Warning: ') and err.count('\n') == 1
+        assert 'read with neither --bands nor --value_range, and the folder holds images read ' \
+            'with --' + ('bands 8 3 2:' if 'bands' in views else 'value_range 0 4095:') in err
+        loading.check_data_set(run._replace(info=info), info, 'the folder')
+        assert capsys.readouterr() == ('', '')
+    # The bands that are taken without a flag.
+    loading.check_data_set(run, descriptor.create('other', NAMES, 255, bands=[1, 2, 3]), 'it')
+    assert capsys.readouterr() == ('', '')
+
+
 def test_another_number_of_classes_is_refused(run_dir):
     with pytest.raises(UserError, match='the folder has 2 classes, but .* was trained on 3'):
         check(run_dir, ('a', 'b'))

@@ -85,6 +85,15 @@ def test_without_weights_nothing_begins_and_three_ways_are_named(shapes_dir, tmp
     assert resolved(shapes_dir, tmp_path, '--init_from', 'random').init_from == 'random'
 
 
+def test_imagenet_weights_want_images_as_tf_slim_had_them_wherever_they_are(tmp_path):
+    prefix = str(tmp_path / 'resnet_v2_50.ckpt')
+    open(prefix, 'w').close()
+    assert planning.flags_of_start(prefix) == planning.flags_of_start('random') == {}
+    (tmp_path / imagenet.RECORD_NAME).write_text('{}')
+    for start in ('imagenet', prefix):
+        assert planning.flags_of_start(start) == {'input_normalization': 'inception'}
+
+
 def test_steps_fill_the_time_with_evaluations_and_checkpoints():
     args = train_flags.parse(['--minutes', '10', '--save_every_steps', '100'])
     args.eval_every_steps = None

@@ -58,8 +58,8 @@ def test_what_lasts_a_share_of_the_run_follows_the_steps(steps, warmup, batch_no
 
 
 def test_finetuning_takes_images_as_the_weights_know_them():
-    assert value('finetune', 'input_normalization', init_from='imagenet') == 'inception'
-    seen = facts(start={'input_normalization': 'mean', 'aspp_relu': True})
-    assert value('finetune', 'input_normalization', seen, init_from='runs/a') == 'mean'
+    assert value('finetune', 'input_normalization') == 'mean'
+    seen = facts(start={'input_normalization': 'inception', 'aspp_relu': True})
+    assert value('finetune', 'input_normalization', seen) == 'inception'
     assert value('finetune', 'aspp_relu', seen) is True
     assert value('finetune', 'aspp_relu') is False

@@ -271,6 +271,15 @@ def test_checkpoint_that_does_not_fit_is_not_installed(server, shapes, tmp_path,
     assert not (tmp_path / TINY).exists()
 
 
+def test_a_checkpoint_of_a_run_is_not_installed_as_imagenets(server, backbone, tmp_path):
+    path = tmp_path / 'model.ckpt-16'
+    files = checkpoint(dict(backbone, **{'DeepLab_v3/logits/biases': [2]}))
+    path.write_bytes(files[TINY + '.ckpt'])
+    message = refusal(server, tmp_path, path)
+    assert 'no logits of ImageNet' in message and '--init_from %s (train.py)' % path in message
+    assert not (tmp_path / TINY).exists()
+
+
 def test_archive_of_another_model_is_named(server, shapes, tmp_path):
     files = checkpoint(shapes)
     server.files[ARCHIVE] = archive({'resnet_v2_101.ckpt': files[TINY + '.ckpt']})
@@ -347,7 +356,7 @@ def test_lost_download_goes_on_at_the_next_call(server, shapes, tmp_path):
     assert sorted(everything_below(tmp_path / TINY)) == [imagenet.RECORD_NAME, TINY + '.ckpt']
 
 
-def test_interrupted_script_keeps_what_has_arrived(server, shapes, tmp_path, monkeypatch):
+def test_interrupted_script_keeps_what_has_arrived(server, shapes, tmp_path, monkeypatch, capsys):
     server.files[ARCHIVE] = archive(checkpoint(shapes))
     monkeypatch.setattr(imagenet, 'BASE_URL', server.url)
     flags = ['--resnet_model', TINY, '--checkpoints_dir', str(tmp_path)]
@@ -356,8 +365,9 @@ def test_interrupted_script_keeps_what_has_arrived(server, shapes, tmp_path, mon
         raise KeyboardInterrupt
     with monkeypatch.context() as context:
         context.setattr(http, '_verify', interrupt)
-        with pytest.raises(SystemExit, match='goes on'):
+        with pytest.raises(SystemExit, match='130'):
             download.main(flags)
+    assert 'goes on' in capsys.readouterr().err
     assert sorted(everything_below(tmp_path / TINY)) == [ARCHIVE[1:] + '.part',
                                                          ARCHIVE[1:] + '.part.json']
     download.main(flags)

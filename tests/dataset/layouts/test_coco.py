@@ -141,7 +141,8 @@ def test_brush_masks_of_cvat_are_objects_though_it_calls_them_crowds(tmp_path):
 
 def test_label_studio_has_one_file_without_splits_and_paths_of_its_own(tmp_path, capsys):
     write(tmp_path / 'data' / 'result.json', content(
-        ['images\\a.png', '../../data/media/upload/1/b.png'], [annotation(0, 1, 3, CAT)]))
+        ['images\\a.png', '../../data/media/upload/1/b.png'],
+        [annotation(0, 1, 3, CAT), annotation(1, 2, 3, CAT)]))
     write_images(tmp_path / 'data' / 'images', 'a.png', 'b.png')
     build(tmp_path, '--validation_fraction', '0.5')
     both = dict(found(tmp_path), **found(tmp_path, 'validation'))
@@ -181,7 +182,8 @@ def test_an_image_of_another_split_or_folder_is_not_taken_for_one_that_is_missin
 
 
 def test_a_name_that_a_mac_wrote_decomposed_is_found(tmp_path):
-    write(tmp_path / 'data' / 'train.json', content(['u\u0308.png'], []))
+    write(tmp_path / 'data' / 'train.json', content(
+        ['u\u0308.png'], [annotation(1, 1, 3, CAT)]))
     write_images(tmp_path / 'data', '\u00fc.png')
     build(tmp_path)
     assert list(found(tmp_path)) == ['\u00fc.png']

@@ -149,7 +149,8 @@ def test_labels_of_two_files_may_differ_in_colour_but_not_in_name(tmp_path):
 
 def test_a_label_background_hides_what_lies_below_and_stays_class_0(tmp_path):
     write(tmp_path / 'data', image(_SHAPES + '''
-    <box label="road" xtl="0" ytl="0" xbr="12" ybr="9" z_order="8"></box>'''))
+    <box label="road" xtl="0" ytl="0" xbr="12" ybr="9" z_order="8"></box>'''),
+          image(_SHAPES, 'b.png'), names=('a.png', 'b.png'))
     path = tmp_path / 'data' / 'annotations.xml'
     path.write_text(path.read_text().replace('<name>road<', '<name>background<').replace(
         'label="road"', 'label="background"'))

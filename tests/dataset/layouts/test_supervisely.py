@@ -72,10 +72,10 @@ def test_figures_are_drawn_in_their_order(tmp_path, capsys):
 
 
 def test_datasets_that_are_named_as_splits_are_these(tmp_path):
-    write(tmp_path, [], 'train')
+    write(tmp_path, [figure('zebra', 'rectangle', [(0, 0), (7, 5)])], 'train')
     write(tmp_path, [figure('ape', 'rectangle', [(0, 0), (7, 5)])], 'val')
     assert {name: labels.max() for name, labels in build(tmp_path).items()} == {
-        'train/img/a.png': 0}
+        'train/img/a.png': 1}
     [labels] = labels_by_name(str(tmp_path / 'out'), 'validation').values()
     assert (labels == 2).all()
 
@@ -102,7 +102,7 @@ def test_what_cannot_be_drawn_is_an_error_with_its_file(tmp_path, objects, chang
 
 def test_annotations_that_cannot_be_drawn_can_be_left_out(tmp_path):
     write(tmp_path, [figure('ape', 'cuboid')])
-    write(tmp_path, [], name='b.png')
+    write(tmp_path, [figure('ape', 'point', [(0, 0)])], name='b.png')
     assert list(build(tmp_path, '--split', 'train', '--skip_bad')) == ['ds0/img/b.png']
 
 

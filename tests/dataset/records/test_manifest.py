@@ -142,7 +142,7 @@ def test_a_file_that_changes_while_it_is_built_is_noticed_by_the_next_build(tmp_
     def changing(example, info):
         with open(examples[0].mask, 'wb') as mask_file:
             mask_file.write(b'changed')
-        return np.zeros([6, 8], np.uint8)
+        return np.ones([6, 8], np.uint8)
     changing.key = 'changing'
     build(examples, tmp_path / 'out', read_mask=changing)
     assert build(examples, tmp_path / 'out', read_mask=changing).num_reused == 0

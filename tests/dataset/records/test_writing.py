@@ -111,6 +111,17 @@ def test_void_label_other_than_the_ignore_label_is_suspected():
         encoding.encode(pair(), info)
 
 
+def test_a_split_to_train_on_needs_more_than_background_and_one_to_test_on_does_not(tmp_path):
+    example = pair(mask=encoded(grid([0])))
+    with pytest.raises(decoding.InvalidExampleError, match="split 'train' hold nothing but 0: the "
+                                                           "network would .* 'ground' everywhere"):
+        writing.write_split([example], 1, INFO, str(tmp_path), 'train')
+    assert not (tmp_path / 'dataset.json').exists()
+    writing.write_split([example], 1, INFO, str(tmp_path), 'test')
+    one_class = descriptor.create('one', ['all'], 255)
+    writing.write_split([example], 1, one_class, str(tmp_path / 'one'), 'train')
+
+
 def test_split_of_only_background_and_ignored_pixels_is_refused(tmp_path):
     with pytest.raises(decoding.InvalidExampleError, match='nothing but 0 and the ignore label'):
         writing.write_split([pair(mask=encoded(grid([0, 255])))], 1, INFO, str(tmp_path), 'train')

@@ -47,6 +47,10 @@ def test_without_the_flags_nothing_changes():
     (None, ['way'], None, "--drop: there is no class 'way'"),
     (['a=car', 'b=car'], None, None, "--merge names the class 'car', which --merge names too"),
     (['a=car'], ['car'], None, "--drop names the class 'car', which --merge names too"),
+    (None, ['car', 'car'], None, "--drop names the class 'car', which --drop names too; give it"),
+    (['street=lane,car'], ['street'], None, "a class 'street', but --drop makes the one of that"),
+    (['all=street,car,lane,tree'], None, None, "and --drop leave one class, 'all', of street"),
+    (['a=street,car'], ['lane', 'tree'], None, "--merge and --drop leave one class, 'a', of"),
     (None, NAMES, None, '--drop leaves no class of street'),
     (None, None, ['street', 'car', 'lane'], "--classes lacks 'tree', .* or give --drop tree")])
 def test_what_cannot_be_is_refused(merges, drops, order, words):

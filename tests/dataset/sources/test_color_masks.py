@@ -210,6 +210,8 @@ def test_columns_are_read_by_their_header_and_cvats_file_is_understood(tmp_path,
 
 @pytest.mark.parametrize('text, words', [
     ('name,x,y,z\nsky,1,2,3\n', "row 1, 'name,x,y,z', is a header that does not name each of r"),
+    ('0 sky 1 2 3\n0 sea 4 5 6\n', 'the id 0 has several names. Write JSON'),
+    ('0 sky 1 2 3\n1 sky 4 5 6\n', "the name 'sky' has several ids. Write JSON"),
     ('sky,one,two,three\n', 'is a header'), ('name,r,g,g\nsky,1,2,3\n', 'is a header'),
     ('sky:1,2,3::\nroad:::\n', "label 'road' has no colour"),
     ('sky,1,2,3\nsea,a,b,c\n', 'invalid literal')])

@@ -302,7 +302,7 @@ def test_public_reports_end_in_the_right_ids(tmp_path, case):
         message = refused(tmp_path, flags)
         flags += (['--mask_suffix', re.search(r'--mask_suffix (\w+)', message).group(1)]
                   if flag == 'mask_suffix' else named_flag(message))
-    found = build(tmp_path, flags)
+    found = build(tmp_path, flags, 'test' if ids == {0} else 'train')
     assert {int(value) for labels in found.values() for value in np.unique(labels)} == ids
     assert not any('mask' in name for name in found)
 

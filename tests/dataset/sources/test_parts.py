@@ -24,21 +24,27 @@ def stack(pages, image_format='TIFF', **options):
 def test_pages_are_counted_once_and_each_becomes_a_record_on_request(tmp_path, capsys):
     images = [page * 50 for page in PAGES]
     flags = write_folders(tmp_path, stack(images), stack(PAGES), '.tif')
-    build = flags + ['--split', 'train', '--output_dir', str(tmp_path / 'out')]
+    build = flags + ['--split', 'test', '--output_dir', str(tmp_path / 'out')]
     build_folder.main(build)
     printed = capsys.readouterr().out
     assert printed.count('holds 3 pages, of which the first was taken: --pages') == 1
-    (_, _, labels), = read_examples(tmp_path / 'out')
+    (_, _, labels), = read_examples(tmp_path / 'out', 'test')
     np.testing.assert_array_equal(labels, PAGES[0])
     assert check.main(flags) == 1 and 'several_pages' in capsys.readouterr().out
     build_folder.main(build + ['--pages'])
-    found = read_examples(tmp_path / 'out')
+    found = read_examples(tmp_path / 'out', 'test')
     assert [name for name, _, _ in found] == ['a-page%04d.tif' % number for number in (1, 2, 3)]
     for (_, image, labels), pixels, ids in zip(found, images, PAGES):
         np.testing.assert_array_equal(image, np.stack([pixels] * 3, axis=2))
         np.testing.assert_array_equal(labels, ids)
     assert 'Note' not in capsys.readouterr().out
     assert check.main(flags + ['--pages']) == 0
+
+
+def test_a_first_page_without_objects_is_refused_with_the_note_on_pages(tmp_path):
+    flags = write_folders(tmp_path, stack(PAGES), stack(PAGES), '.tif')
+    with pytest.raises(SystemExit, match='(?s)hold nothing but 0: .*\nNote: .*--pages'):
+        build_folder.main(flags + ['--split', 'train', '--output_dir', str(tmp_path / 'out')])
 
 
 def test_pages_of_a_file_stay_on_one_side_of_the_validation_split(tmp_path):
