@@ -17,6 +17,7 @@ _HEAD_BYTES = 4096
 # So many files are looked at: a folder of more holds a file an image, of another tool.
 _MOST_FILES = 50
 _KEYS = {'images': ('id', 'file_name'), 'annotations': (), 'categories': ('id', 'name')}
+_IDS = ('id', 'image_id', 'category_id')
 
 
 def find(directory):
@@ -49,22 +50,14 @@ def split_of(path, directory):
 
 
 def joined(parts):
-    """Returns parts as of `contract.Layout`, one a split; None where some have no split."""
-    everything = [example for _, examples in parts for example in examples]
-    if any(split is None for split, _ in parts):
-        return [(None, _without_repeats(everything))]
-    found = collections.OrderedDict()
-    for split, examples in parts:
-        found.setdefault(split, []).extend(examples)
-    return [(split, _without_repeats(examples)) for split, examples in sorted(found.items())]
-
-
-def _without_repeats(examples):
-    for name, count in collections.Counter(example.filename for example in examples).items():
+    """Returns parts as of `contract.Layout`, one a split; `UserError` on an image in two."""
+    pairs = [(split, example) for split, examples in parts for example in examples]
+    for name, count in collections.Counter(example.filename for _, example in pairs).items():
         if count > 1:
             raise UserError('%s is annotated %d times. Keep one of its entries in the JSON files, '
-                            'or one of the files.' % (name, count))
-    return examples
+                            'or one of the files, or add the image that the other one means.'
+                            % (name, count))
+    return looking.by_split(pairs)
 
 
 def load(path, keys):
@@ -81,9 +74,11 @@ def load(path, keys):
     for key in keys:
         entries = content.get(key) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(
-                isinstance(entry, dict) and set(_KEYS[key]) <= set(entry) for entry in entries):
-            raise UserError('%s has no list %r as COCO defines it, with %s in each entry. Export '
-                            'it again as COCO, or move it elsewhere.'
+                isinstance(entry, dict) and set(_KEYS[key]) <= set(entry) and not any(
+                    isinstance(entry.get(number), (dict, list)) for number in _IDS)
+                for entry in entries):
+            raise UserError('%s has no list %r as COCO defines it, with %s in each entry and '
+                            'numbers for ids. Export it again as COCO, or move it elsewhere.'
                             % (path, key, ' and '.join(_KEYS[key]) or 'an object'))
     return content
 
@@ -142,7 +137,6 @@ class Images:
 
     def __init__(self, directory):
         self._directory, self._by_name = directory, looking.images_by_name(directory)
-        self._homes = {os.path.dirname(path) for path in find(directory)}
         self._found = set()
 
     def name_of(self, path):
@@ -152,10 +146,9 @@ class Images:
     def locate(self, name, json_path):
         """Finds the image that a file names. Returns (its path or None, what is wrong or None).
 
-        None of another split, none that is nearer to another file, as that of another task, and
-        none whose path does not end so, unless the name leads out of the folder, as that of
-        another machine. Of several: the one whose path ends so, that lies beside the file, or
-        whose folder the name of the file says.
+        None of another split, and none whose path does not end so, unless the name leads out of
+        the folder, as that of another machine. Of several: the one whose path ends so, that lies
+        beside the file, whose folder the name of the file says, or that is nearest to it.
         """
         name = file_names.composed(name.replace('\\', '/'))
         is_foreign = name.startswith(('../', '/')) or name[1:2] == ':'
@@ -165,10 +158,11 @@ class Images:
                  and self._is_of_split(path, split_of(json_path, self._directory))]
         subset, beside = stem_of(json_path).split('_')[-1], os.path.normpath(
             os.path.join(os.path.dirname(json_path), name))
-        found = [path for path in found if path == beside or self._is_near(path, json_path)]
+        nearest = max([len(os.path.commonpath([path, json_path])) for path in found] or [0])
         for fits in (lambda path: file_names.composed(path).endswith(ends),
-                     lambda path: path == beside,
-                     lambda path: subset in path.lower().split(os.sep)):
+                     lambda path: os.path.normpath(path) == beside,
+                     lambda path: subset in path.lower().split(os.sep),
+                     lambda path: len(os.path.commonpath([path, json_path])) == nearest):
             if len(found) > 1:
                 found = [path for path in found if fits(path)] or found
         if len(found) == 1:
@@ -187,13 +181,6 @@ class Images:
         left = sorted(set().union(*self._by_name.values()) - self._found)
         if left:
             print('%d images that no JSON names are left out, as %s.' % (len(left), left[0]))
-
-    def _is_near(self, path, json_path):
-        """Whether no other JSON shares more folders with an image."""
-        def shared(home):
-            return len(os.path.commonpath([home, path]))
-
-        return shared(os.path.dirname(json_path)) == max(map(shared, self._homes))
 
     def _is_of_split(self, path, split):
         """Whether no folder of an image is named for splits, or one for this one."""

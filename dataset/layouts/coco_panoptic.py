@@ -62,16 +62,17 @@ def _examples(content, name_of, images, path):
         segments = [[segment['id'], None if segment.get('iscrowd') else
                      name_of[segment['category_id']]] for segment in annotation['segments_info']]
         # The PNG by its path from the image and its hash: shards are known by these bytes.
-        content = json.dumps([os.path.relpath(png, os.path.dirname(found)),
-                              files.hash_file(png), segments])
+        mask = json.dumps([os.path.relpath(png, os.path.dirname(found)), files.hash_file(png),
+                           segments])
         examples.append(decoding.Example(images.name_of(found), found,
-                                         decoding.Annotation(content.encode('utf-8'), png)))
+                                         decoding.Annotation(mask.encode('utf-8'), png)))
     return examples, problems
 
 
 def _problem(segments, name_of):
     if not isinstance(segments, list) or not all(
-            isinstance(segment, dict) and type(segment.get('id')) is int for segment in segments):
+            isinstance(segment, dict) and type(segment.get('id')) is int and not isinstance(
+                segment.get('category_id'), (dict, list)) for segment in segments):
         return 'an entry has no list "segments_info" with ids: export it again'
     unknown = [segment.get('category_id') for segment in segments
                if segment.get('category_id') not in name_of]

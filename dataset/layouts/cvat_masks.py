@@ -8,7 +8,7 @@ import os
 from common import files
 from common.errors import UserError
 from dataset import voc
-from dataset.layouts import contract
+from dataset.layouts import contract, looking
 from dataset.sources import class_lists, color_masks, decoding, file_names
 from dataset.sources.folder import known_split
 
@@ -42,15 +42,12 @@ def read(folder, args):
     class_names, palette = color_masks.read_palette(label_map, None, voc.IGNORE_LABEL)
     images, masks = [file_names.group('DIR', os.path.join(folder, name)).paths
                      for name in (_IMAGES, _MASKS)]
-    parts = {}
-    for list_name, names in _lists(folder, masks):
-        examples = parts.setdefault(known_split(list_name), [])
-        examples += [_example(folder, name, images, masks) for name in names]
-    if None in parts:
-        parts = {None: list(dict.fromkeys(sum(parts.values(), [])))}
+    examples = dict.fromkeys(
+        (known_split(list_name), _example(folder, name, images, masks))
+        for list_name, names in _lists(folder, masks) for name in names)
     reader = color_masks.PaletteReader(palette)
     return contract.Layout(
-        sorted(parts.items()), class_names, voc.IGNORE_LABEL, reader,
+        looking.by_split(examples), class_names, voc.IGNORE_LABEL, reader,
         color_masks.colors_of(reader, len(class_names)), label_map)
 
 

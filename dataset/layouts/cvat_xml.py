@@ -65,22 +65,15 @@ def read(directory, args):
                                 'there twice; keep one' % (path, name))
             else:
                 examples[stem] = example
-                splits[example.filename] = folder.known_split(element.get('subset', ''))
+                splits[stem] = folder.known_split(element.get('subset', ''))
     if colors is None:
         raise UserError('%s holds no XML of CVAT. Export "CVAT for images 1.1" again, and unpack '
                         'it there.' % directory)
     looking.refuse(problems, 'images in XML of CVAT', args.skip_bad)
     _tell(counts)
-    return contract.Layout(_parts(examples.values(), splits), list(colors), voc.IGNORE_LABEL,
-                           objects.read_mask, _usable_colors(colors))
-
-
-def _parts(examples, splits):
-    """Divides by CVAT's subsets, where each image has one that is named for a split."""
-    parts = {}
-    for example in examples:
-        parts.setdefault(splits[example.filename], []).append(example)
-    return [(None, list(examples))] if None in parts else sorted(parts.items())
+    return contract.Layout(
+        looking.by_split((splits[stem], example) for stem, example in examples.items()),
+        list(colors), voc.IGNORE_LABEL, objects.read_mask, _usable_colors(colors))
 
 
 def _parse(path):

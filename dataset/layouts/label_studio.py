@@ -19,7 +19,7 @@ from dataset.sources import decoding, file_names, folder
 NAME = 'label-studio'
 _JSON = '.json'
 _PNG = re.compile(r'task-\d+-annotation-\d+-by-')
-_UPLOAD_HASH = re.compile(r'[0-9a-f]{8}-')
+_UPLOAD_HASH = re.compile(r'[0-9a-f]{8}-')  # a date looks like it
 _LOCAL_FILES, _UPLOADS, _IMAGES = '/data/local-files/', '/upload/', 'images'
 _MIN = re.compile(rb'\s*\[.*("annotator"|labels"\s*:|"rle"\s*:)', re.DOTALL)  # of JSON-MIN
 
@@ -68,7 +68,7 @@ def read(directory, args):
     for what, count in sorted(counts.items()):
         print('%d x %s.' % (count, what))
     return contract.Layout(
-        looking.by_split(directory, list(examples.values()), lambda example: example.image),
+        looking.by_folder(directory, list(examples.values()), lambda example: example.image),
         [contract.BACKGROUND] + sorted(labels - {contract.BACKGROUND}), voc.IGNORE_LABEL,
         objects.read_mask)
 
@@ -193,7 +193,7 @@ def _path_in(text):
     if path.startswith(_LOCAL_FILES):
         path = urllib.parse.parse_qs(parts.query).get('d', [''])[0]
     path = file_names.composed(urllib.parse.unquote(path).replace('\\', '/')).strip('/')
-    return path, _UPLOADS in parts.path or bool(_UPLOAD_HASH.match(os.path.basename(path)))
+    return path, _UPLOADS in '/' + parts.path
 
 
 class _Images:
@@ -245,6 +245,8 @@ class _Images:
                 below = below[1:]
             whole = file_names.composed(os.path.abspath(candidate)).split(os.sep)[::-1]
             shared = len(os.path.commonprefix([whole, wanted]))
-            if shared >= min(len(below), len(wanted)):
+            # Without a folder a name that is asked for twice may mean either.
+            if shared >= min(len(below), len(wanted)) and (
+                    shared > 1 or self._asked[wanted[0]] == 1 or below == wanted):
                 scores[candidate] = shared
         return [candidate for candidate in scores if scores[candidate] == max(scores.values())]

@@ -47,7 +47,7 @@ def read(folder, args):
         labels.update(shape['label'] for shape in content['shapes'])
     looking.refuse(problems, 'JSON files of labelme', args.skip_bad)
     _tell_unlabelled(folder, examples)
-    return contract.Layout(looking.by_split(folder, examples, lambda example: example.mask),
+    return contract.Layout(looking.by_folder(folder, examples, lambda example: example.mask),
                            _class_names(folder, labels), voc.IGNORE_LABEL, read_mask)
 
 

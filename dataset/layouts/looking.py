@@ -37,8 +37,8 @@ def heads(directory, ending, number=3):
                 yield head_file.read(_HEAD_BYTES)
 
 
-def by_split(directory, examples, path_of):
-    """Divides examples by the first folder of their paths, where all have one named for a split.
+def by_folder(directory, examples, path_of):
+    """Divides examples by the first folders of their paths, those that are named for splits.
 
     Args:
       directory: str.
@@ -48,11 +48,17 @@ def by_split(directory, examples, path_of):
     Returns:
       Parts as of `contract.Layout`.
     """
-    parts = {}
-    for example in examples:
-        first = file_names.relative(path_of(example), directory).split('/')[0]
-        parts.setdefault(folder.known_split(first), []).append(example)
-    return [(None, examples)] if None in parts else sorted(parts.items())
+    return by_split((folder.known_split(
+        file_names.relative(path_of(example), directory).split('/')[0]), example)
+                    for example in examples)
+
+
+def by_split(pairs):
+    """Returns (split or None, `decoding.Example`) pairs as parts of `contract.Layout`."""
+    parts = collections.defaultdict(list)
+    for split, example in pairs:
+        parts[split].append(example)
+    return sorted(parts.items(), key=lambda part: part[0] or '')
 
 
 def refuse(problems, what, skip_bad):

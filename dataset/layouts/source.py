@@ -3,7 +3,6 @@ import os
 
 from common import flag_types
 from common.errors import UserError
-from common.interpreter import command
 from dataset.layouts import known
 from dataset.sources import class_changes, class_lists, contract, folder, parts, views
 
@@ -64,23 +63,11 @@ def read(args):
 
 def _advice(layout, draws, args):
     """Says what helps with masks that do not fit, as DIR takes no flags about them."""
-    split, examples = next(part for part in layout.parts if part[1])
     lines = ['%s lists the classes: add those that it lacks.' % layout.class_list
              ] if layout.class_list else []
     if not draws:
-        image, mask = [os.path.splitext(os.path.basename(path))[0] for path in examples[0][1:3]]
-        shared = len(os.path.commonprefix([image, mask]))
-        flags = [('--%ss' % name, os.path.commonpath(
-            [os.path.dirname(getattr(example, name)) for example in examples]))
-            for name in ('image', 'mask')]
-        flags += [('--image_suffix', image[shared:]), ('--mask_suffix', mask[shared:]),
-                  ('--palette' if layout.colors and layout.class_list else '--classes',
-                   layout.class_list or 'FILE'), ('--split', split),
-                  ('--validation_fraction', '' if split else str(DEFAULT_FRACTION))]
-        lines.append('Flags about masks have no effect on %s. Add them to\n  %s' % (
-            args.folder, command('dataset/build_folder.py', *[
-                part for flag, value in flags if value for part in (flag, value)],
-                '--output_dir', args.output_dir)))
+        lines.append('Flags about masks go with --images and --masks, in the place of %s.'
+                     % args.folder)
     return '\n'.join(lines)
 
 
@@ -91,8 +78,15 @@ def _splits(found, args):
         raise UserError('%s holds no labelled image. Label some first.' % args.folder)
     named = [split for split, _ in found if split]
     # Names may say so by chance, as my_test_run.json.
-    is_alone = len(named) == 1 and named[0] != 'train'
-    if not named or is_alone and (args.split or args.validation_fraction):
+    is_mixed = 0 < len(named) < len(found)
+    is_alone = named in (['validation'], ['test']) and not is_mixed
+    is_asked = args.split or args.validation_fraction
+    if is_mixed and not is_asked:
+        raise UserError('%s holds images of %s, as names say, and others of no split, as %s: name '
+                        'those too, or take all as one with --validation_fraction %g or --split '
+                        'train.' % (args.folder, ' and '.join(named), dict(found)[None][0].filename,
+                                    DEFAULT_FRACTION))
+    if not named or (is_mixed or is_alone) and is_asked:
         everything = [example for _, examples in found for example in examples]
         if args.split:
             return [(args.split, everything)]

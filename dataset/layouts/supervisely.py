@@ -58,7 +58,7 @@ def read(folder, args):
             continue
         examples.append(decoding.Example(file_names.relative(image, folder), image, path))
     looking.refuse(problems, 'annotation files of Supervisely', args.skip_bad)
-    return contract.Layout(looking.by_split(folder, examples, lambda example: example.mask),
+    return contract.Layout(looking.by_folder(folder, examples, lambda example: example.mask),
                            names, voc.IGNORE_LABEL, read_mask)
 
 

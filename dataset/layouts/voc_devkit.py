@@ -69,8 +69,9 @@ def _refuse_colors(root):
         if mode in ('RGB', 'RGBA'):
             raise UserError(
                 '%s is coloured, and masks of VOC hold class ids. If CVAT wrote it, put its '
-                'labelmap.txt into %s; else give --images %s --masks %s --palette FILE in the '
-                'place of DIR.' % (path, root, os.path.join(root, 'JPEGImages'), masks))
+                'labelmap.txt into %s, and give that folder as DIR; else give --images %s --masks '
+                '%s --palette FILE --validation_fraction 0.2 in the place of DIR.'
+                % (path, root, os.path.join(root, 'JPEGImages'), masks))
 
 
 def _ids_by_split(root):
@@ -83,12 +84,13 @@ def _ids_by_split(root):
     if not train and 'val' not in lists:
         raise UserError('%s is missing, and trainval.txt. Write the images to train on there, an '
                         'id a line.' % paths['train'])
-    found = [('train' if 'val' in lists else None, train)] if train else []
-    found += [('validation', lists['val'])] if 'val' in lists else []
     # VOC keeps the labels of its own test images to itself.
     has_masks = any(os.path.isfile(os.path.join(root, 'SegmentationClass', name + '.png'))
                     for name in lists.get('test', ()))
-    return found + ([('test', lists['test'])] if has_masks else [])
+    found = [(split, ids) for split, ids in (
+        ('train', train), ('validation', lists.get('val')),
+        ('test', has_masks and lists['test'])) if ids]
+    return [(None, train)] if train and len(found) == 1 else found
 
 
 def _examples(root, split, ids):

@@ -144,7 +144,7 @@ def _build(tasks, num_examples, output_dir, folder, split, aliases, num_workers,
         summary = _sum_up(entries, len(left))
         _check_count(split, num_examples, summary.num_examples + len(summary.skipped))
         _list_bad_files(summary, output_dir, split, skip_bad)
-        _check_not_only_background(summary, info, split)
+        _check_not_only_background(summary, tasks[0], split)
         _check_palettes((summary.notes,) + tuple(siblings))
         if hold_back:
             return summary
@@ -253,11 +253,12 @@ def _first_lines(messages):
     return '\n'.join(lines)
 
 
-def _check_not_only_background(summary, info, split):
+def _check_not_only_background(summary, task, split):
     """A folder of 0/255 masks passes pixel by pixel when 255 is the ignore label.
 
     Without it there may be a split to test on that has no object, but none to train on.
     """
+    info = task.info
     if summary.class_pixels[1:].any():
         return
     if split == 'train' and not summary.ignored_pixels and info.number_of_classes > 1:
@@ -266,7 +267,7 @@ def _check_not_only_background(summary, info, split):
             'everywhere. If they show objects, export them again, with a class id for each.%s'
             % (split, info.class_names[0],
                ''.join('\nNote: ' + sentence for sentence in summary.notes.describe())))
-    if summary.ignored_pixels:
+    if summary.ignored_pixels and not getattr(task.read_mask, 'draws', False):
         raise decoding.InvalidExampleError(
             'All masks of split %r hold nothing but 0 and the ignore label %d. %s'
             % (split, info.ignore_label, id_maps.object_drawn_as(

@@ -41,6 +41,7 @@ class CroppingReader:
     Args:
       reader: as `contract` describes it; it draws whole masks.
     """
+    draws = True
 
     def __init__(self, reader):
         self.reader, self.key = reader, reader.key

@@ -227,9 +227,52 @@ def test_two_tasks_of_cvat_each_have_the_images_of_their_own_tree(tmp_path):
     assert len(labels) == 4
     assert [labels['task_%d/images/default/frame.png' % task][1][1] for task in (1, 2)] == [1, 0]
     (data / 'task_1' / 'images' / 'default' / 'frame.png').unlink()
-    with pytest.raises(SystemExit, match='task_1/.* image frame.png is not under .*, but for '
-                                         'others of that name, as .*/task_2'):
+    with pytest.raises(SystemExit, match='task_2/images/default/frame.png is annotated 2 times.'
+                                         '.* add the image that the other one means'):
         build(tmp_path, '--split', 'train')
+
+
+@pytest.mark.parametrize('other', [
+    'train2017/captions_train2017.json', 'train2017/stuff_x.json', 'train2017/other_train.json'])
+def test_images_beside_a_json_that_does_not_name_them_are_found(tmp_path, other, monkeypatch):
+    data = tmp_path / 'data'
+    write(data / 'annotations' / 'instances_train2017.json', content(
+        ['a.png'], [annotation(1, 1, 3, CAT)]))
+    write_images(data / 'train2017', 'a.png', 'b.png')
+    write(data / other, content(['b.png'], []))
+    monkeypatch.chdir(tmp_path)
+    build_folder.main(['./data', '--output_dir', 'out'])
+    assert 'train2017/a.png' in found(tmp_path)
+
+
+def test_an_image_beside_its_json_is_meant_however_the_folder_is_spelled(tmp_path, monkeypatch):
+    data = tmp_path / 'data'
+    write(data / 'x.json', content(['a.png'], [annotation(1, 1, 3, CAT)]))
+    write_images(data, 'a.png')
+    write_images(data / 'images', 'a.png')
+    monkeypatch.chdir(tmp_path)
+    for spelled in ('data', './data', 'data/../data'):
+        build_folder.main([spelled, '--output_dir', 'out', '--split', 'train'])
+        assert list(found(tmp_path)) == ['a.png']
+
+
+def test_an_image_of_two_splits_is_refused(tmp_path):
+    data = tmp_path / 'data'
+    for split in ('train', 'val'):
+        write(data / ('%s.json' % split), content(['a.png'], [annotation(1, 1, 3, CAT)]))
+    write_images(data, 'a.png')
+    with pytest.raises(SystemExit, match='a.png is annotated 2 times'):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize('changes', [{'image_id': [1]}, {'category_id': {}}, {'id': []}])
+def test_ids_that_are_lists_or_objects_are_named(tmp_path, changes):
+    entry = annotation(1, 1, 3, CAT)
+    entry.update(changes)
+    write(tmp_path / 'data' / 'x.json', content(['a.png'], [entry]))
+    write_images(tmp_path / 'data', 'a.png')
+    with pytest.raises(SystemExit, match="x.json has no list 'annotations' as COCO defines it"):
+        build(tmp_path)
 
 
 def test_what_no_file_names_and_tasks_without_labels_are_left_out_and_counted(tmp_path, capsys):

@@ -48,6 +48,12 @@ def test_segments_become_classes_and_crowds_and_0_void(tmp_path):
     assert 'panoptic' in coco_panoptic.recognize(str(tmp_path / 'data'))
 
 
+def test_a_split_that_shows_the_first_class_alone_is_no_split_of_lost_objects(tmp_path):
+    write(tmp_path / 'data', segments=((5, 7, 0), (513, 200, 1), (65540, 7, 1)))
+    [labels] = build(tmp_path).values()
+    assert np.unique(labels).tolist() == [0, 255]
+
+
 def test_a_changed_png_is_noticed_and_a_copy_of_the_folder_changes_nothing(tmp_path, capsys):
     write(tmp_path / 'data')
     build(tmp_path)

@@ -142,6 +142,29 @@ def test_an_image_of_another_folder_is_not_taken_for_one_that_is_missing(tmp_pat
         build(tmp_path)
 
 
+def test_a_name_that_is_asked_for_in_two_folders_is_none_of_them_without_its_folder(tmp_path):
+    tasks = [task('s3://bucket/%s/a.png' % name, annotation(POLYGON), number=number)
+             for number, name in enumerate(('vid1', 'vid2'))]
+    write(tmp_path / 'data', *tasks)
+    with pytest.raises(SystemExit, match='(?s)image vid1/a.png is missing.*vid2/a.png is missing'):
+        build(tmp_path)
+    (tmp_path / 'data').rename(tmp_path / 'vid1')
+    build_folder.main([str(tmp_path / 'vid1'), '--output_dir', str(tmp_path / 'out'), '--split',
+                       'train', '--skip_bad'])
+    assert labels_by_name(str(tmp_path / 'out'))['a.png'].max() == 1
+
+
+def test_a_date_before_a_name_is_no_hash_of_an_upload(tmp_path):
+    tasks = [task('s3://bucket/%s/20230101-1.png' % name, annotation(shape), number=number)
+             for number, (name, shape) in enumerate((('vid1', POLYGON), ('vid2', BRUSH)))]
+    write(tmp_path / 'data', *tasks, images=('vid1/20230101-1.png', 'vid2/20230101-1.png', '1.png'))
+    found, _ = build(tmp_path)
+    assert [found['vid%d/20230101-1.png' % number].max() for number in (1, 2)] == [1, 2]
+    (tmp_path / 'data' / 'vid1' / '20230101-1.png').unlink()
+    with pytest.raises(SystemExit, match='image vid1/20230101-1.png is missing'):
+        build(tmp_path)
+
+
 def test_an_image_is_taken_from_a_folder_of_another_name_where_only_it_can_be_meant(
         tmp_path, capsys):
     write(tmp_path / 'data', task(local('ds/a.png'), annotation(POLYGON)), images=('day 1/a.png',))

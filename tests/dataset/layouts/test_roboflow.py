@@ -49,6 +49,17 @@ def test_a_list_of_classes_that_is_missing_is_named_and_its_split_not_dropped(tm
             build(tmp_path)
     (tmp_path / 'data' / 'train' / 'a.json').write_text('{}')
     assert roboflow.recognize(str(tmp_path / 'data')) is None
+    (tmp_path / 'data' / '_classes.csv').write_text(CLASSES)
+    build(tmp_path)
+    assert [len(labels_by_name(str(tmp_path / 'out'), split))
+            for split in ('train', 'validation')] == [1, 1]
+
+
+def test_masks_beside_the_folders_of_splits_are_refused(tmp_path):
+    write(tmp_path / 'data')
+    write(tmp_path / 'data' / 'test')
+    with pytest.raises(SystemExit, match='data holds masks beside .*data/test: move them into'):
+        build(tmp_path)
 
 
 @pytest.mark.parametrize('changes, words', [

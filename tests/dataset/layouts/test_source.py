@@ -1,7 +1,6 @@
 """dataset/layouts/source.py: splits of layouts, and flags that do or do not go with DIR."""
 import collections
 import re
-import shlex
 
 import pytest
 
@@ -10,7 +9,6 @@ from dataset import build_folder, descriptor
 from dataset.layouts import source
 from dataset.sources import decoding
 from tests.dataset.layouts import test_labelme_voc as labelme_voc
-from tests.dataset.layouts import test_roboflow as roboflow
 from tests.dataset.layouts.test_labelme import rectangle, write_image, write_json
 
 Args = collections.namedtuple('Args', ['folder', 'split', 'validation_fraction', 'seed'],
@@ -58,6 +56,17 @@ def test_a_split_that_stands_alone_can_be_taken_otherwise(capsys):
     assert not capsys.readouterr().out
 
 
+def test_where_some_images_are_of_no_split_a_flag_is_asked_for():
+    parts = [(None, examples(2)), ('test', examples(3))]
+    with pytest.raises(UserError, match='DIR holds images of test, as names say, and others of no '
+                                        'split, as 0.png: .*--validation_fraction 0.2 or --split'):
+        source._splits(parts, Args())
+    assert divided(parts, split='train') == {'train': 5}
+    assert divided(parts, validation_fraction=0.2) == {'train': 4, 'validation': 1}
+    with pytest.raises(UserError, match=r'splits of its own \(train, test\)'):
+        source._splits([('train', examples(2)), ('test', examples(3))], Args(split='train'))
+
+
 @pytest.mark.parametrize('parts, flags, words', [
     ([('train', examples(2))], {'split': 'test'},
      r'splits of its own \(train\): leave out --split'),
@@ -98,36 +107,27 @@ def build(tmp_path, capsys, *flags):
     return capsys.readouterr().out + ending
 
 
-def test_flags_that_masks_need_are_named_with_the_folders_and_the_class_list(tmp_path, capsys):
-    data = tmp_path / 'data'
+def test_what_masks_lack_is_said_with_the_class_list_and_the_flags_that_dir_does_not_take(
+        tmp_path, capsys):
+    data, both = tmp_path / 'data', 'Flags about masks go with --images and --masks, in the place'
     labelme_voc.write_export(data)
     (data / 'class_names.txt').write_text('_background_\nzebra')
     text = build(tmp_path, capsys)
     assert 'a.png holds 2; with 2 classes' in text
-    assert '%s lists the classes: add those that it lacks.' % (data / 'class_names.txt') in text
-    words = shlex.split(text.split('no effect on %s. Add them to\n' % data)[1])
-    assert words[1].endswith('build_folder.py') and words[2:] == [
+    assert '%s lists the classes: add those that it lacks.\n%s of %s.' % (
+        data / 'class_names.txt', both, data) in text
+    build_folder.main([
         '--images', str(data / 'JPEGImages'), '--masks', str(data / 'SegmentationClass'),
         '--classes', str(data / 'class_names.txt'), '--validation_fraction', '0.2',
-        '--output_dir', str(tmp_path / 'out')]
-    build_folder.main(words[2:] + ['--map_ids', '0:0', '1-2:1'])
+        '--output_dir', str(tmp_path / 'out'), '--map_ids', '0:0', '1-2:1'])
     assert descriptor.load(str(tmp_path / 'out')).class_names == ('_background_', 'zebra')
     (data / 'JPEGImages' / 'a.jpg').write_bytes(b'no image')
     (data / 'class_names.txt').write_text('_background_\nzebra\nape')
-    assert 'Add them to' not in build(tmp_path, capsys, '--merge', 'zebra=zebra,ape')
-
-
-def test_the_suffix_of_masks_beside_their_images_and_arrays_without_flags(tmp_path, capsys):
-    for split in ('train', 'valid'):
-        roboflow.write(tmp_path / 'data' / split, mask=(0, 1, 2, 3))
-    text = build(tmp_path, capsys)
-    assert '--images {0} --masks {0} --mask_suffix _mask --classes {0}/_classes.csv --split'.format(
-        tmp_path / 'data' / 'train') in text
-    assert '_classes.csv lists the classes: add' in text
+    assert both not in build(tmp_path, capsys, '--merge', 'zebra=zebra,ape')
     labelme_voc.write_export(tmp_path / 'arrays' / 'data', png='Others')
     (tmp_path / 'arrays' / 'data' / 'class_names.txt').write_text('_background_')
     text = build(tmp_path / 'arrays', capsys)
-    assert 'class_names.txt lists the classes' in text and '--images' not in text
+    assert 'class_names.txt lists the classes' in text and both not in text
 
 
 def test_name_bands_and_classes_go_with_dir(tmp_path):

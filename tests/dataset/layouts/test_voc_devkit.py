@@ -56,6 +56,32 @@ def test_a_list_alone_is_divided_and_a_test_list_without_masks_is_left_out(tmp_p
     assert sorted(info.splits) == ['train', 'validation'] and len(names(tmp_path, 'train')) == 4
 
 
+def test_images_of_a_test_list_are_never_trained_on(tmp_path):
+    write(tmp_path / 'data', train='abcde', test='xy')
+    build(tmp_path, '--validation_fraction', '0.2')
+    assert len(names(tmp_path, 'train')) == 4 and names(tmp_path, 'test') == ['x.jpg', 'y.jpg']
+    with pytest.raises(SystemExit, match=r'splits of its own \(train, test\): leave out --split'):
+        build(tmp_path, '--split', 'train')
+
+
+def test_coloured_masks_are_refused_with_ways_out_that_work(tmp_path):
+    data = tmp_path / 'data' / 'VOCdevkit' / 'VOC2012'
+    write(data, train='abcde')
+    for path in (data / 'SegmentationClass').glob('*.png'):
+        Image.new('RGB', (3, 1), (128, 0, 0)).save(str(path))
+    with pytest.raises(SystemExit, match='labelmap.txt into .*VOC2012, and give that folder as DIR'
+                                         '.*--palette FILE --validation_fraction 0.2 in'):
+        build(tmp_path)
+    colors = 'background:0,0,0::\ncat:128,0,0::\n'
+    (data / 'labelmap.txt').write_text(colors)
+    for number, flags in enumerate((
+            [str(data)], ['--images', str(data / 'JPEGImages'), '--masks',
+                          str(data / 'SegmentationClass'), '--palette',
+                          str(data / 'labelmap.txt'), '--validation_fraction', '0.2'])):
+        build_folder.main(flags + ['--output_dir', str(tmp_path / str(number))])
+        assert labels_by_name(str(tmp_path / str(number)))['a.jpg'].tolist() == [[1, 1, 1]]
+
+
 def test_missing_files_and_lists_are_named(tmp_path):
     write(tmp_path / 'data', train='ab', val='c')
     (tmp_path / 'data/SegmentationClass/b.png').unlink()
