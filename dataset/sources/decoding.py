@@ -179,6 +179,8 @@ def check_labels(labels, info, name):
 
 def _likely_cause(bad, values, info):
     """Returns the cause and the flag of build_folder.py that helps, for ascending `values`."""
+    if not id_maps.can_name(values):
+        return 'numbers with a sign or of more than 16 bits; ' + id_maps.unnamed(info.ignore_label)
     number, in_order = info.number_of_classes, id_maps.in_order(
         values, info.number_of_classes, info.ignore_label)
     if number == 1 and values[0] == 0 and len(bad) == 1:
