@@ -101,8 +101,7 @@ def is_rgb(tags):
 
 def has_undeclared_band(tags):
     """Whether an RGB TIFF holds a fourth band of which it does not say that it is transparency."""
-    return (is_rgb(tags)
-            and tags.get(Base.SamplesPerPixel, 1) > 3
+    return (is_rgb(tags) and tags.get(Base.SamplesPerPixel, 1) > 3
             and _extra(tags) in (None, _UNSPECIFIED))
 
 
@@ -147,19 +146,19 @@ def is_misread(data, tags):
     and numbers of the other byte order, with a sign or of more than 16 bits.
     """
     bits, kind = _bits(tags), tags.get(Base.PhotometricInterpretation)
-    is_separate, is_deep = tags.get(Base.PlanarConfiguration) == _SEPARATE, bits[0] > 8
+    is_separate, is_wide = tags.get(Base.PlanarConfiguration) == _SEPARATE, bits[0] > 8
     if not is_whole(tags):
         return True
     if len(bits) == 1:
-        if not is_deep:
+        if not is_wide:
             return _sample_format(tags) == _SIGNED
         return is_separate or data[:2] == b'MM' or (
             bits[0] > 16 and _sample_format(tags) != _FLOAT)
     if kind in (_WHITE_IS_ZERO, _GREY, _PALETTE):
-        return is_separate or is_deep or _extra(tags) != _ALPHA
+        return is_separate or is_wide or _extra(tags) != _ALPHA
     if is_separate:
-        return is_deep or kind in _MODES and unreadable(tags) is None
-    return kind == _RGB and len(bits) > 4 or kind == _CMYK and is_deep
+        return is_wide or kind in _MODES and unreadable(tags) is None
+    return kind == _RGB and len(bits) > 4 or kind == _CMYK and is_wide
 
 
 def color_mode(tags):
@@ -271,8 +270,8 @@ def _parts(tags):
     """Returns where the strips or tiles of a TIFF begin, and their bytes, int64 [2, number]."""
     places = (Base.TileOffsets, Base.TileByteCounts) if Base.TileOffsets in tags else (
         Base.StripOffsets, Base.StripByteCounts)
-    offsets = tags.get(places[0], ())
-    return np.array([offsets, tags.get(places[1], offsets)], np.int64)
+    offsets, sizes = [tags.get(place, ()) for place in places]
+    return np.array([offsets, sizes if len(sizes) == len(offsets) else offsets], np.int64)
 
 
 def _plane(data, tags, plane, number, dtype):

@@ -162,9 +162,12 @@ def test_masks_that_leave_parts_out_hold_0_there(tags, compression):
         np.testing.assert_array_equal(rgb(data), rgb(whole))
 
 
-def test_sizes_that_a_tiff_does_not_name_are_no_missing_parts():
+@pytest.mark.parametrize('sizes', [0, [0, 0, 0], [429, 0]])
+def test_sizes_that_a_tiff_does_not_name_are_no_missing_parts(sizes):
     values = samples(3, np.uint8)
-    np.testing.assert_array_equal(rgb(tiff_file(values, t262=2, t279=0)), values)
+    data = tiff_file(values, rows=5, t262=2, t279=sizes)
+    np.testing.assert_array_equal(rgb(data), values)
+    np.testing.assert_array_equal(bands.tiff_samples(data, bands.tiff_pages(data)[0]), values)
 
 
 @pytest.mark.parametrize('tag', [b'none\0', 7, [7, 8]])
