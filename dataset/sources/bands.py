@@ -1,19 +1,22 @@
 """Images of several bands, or of more than 8 bits: which bands are shown, and in which range.
 
 Pillow knows three bands, and four with transparency, and keeps 8 bits of each. Of a TIFF the
-samples themselves are read: the bytes of its strips or tiles, whatever packs them, are a grey
-image whose rows are as many times as wide as a pixel has bytes.
+samples themselves are read: the bytes of its strips or tiles, whatever packs them, one below the
+other are a grey image whose rows are as many times as wide as a pixel has bytes.
 """
+import contextlib
 import io
 import math
 import struct
 import warnings
 
 import numpy as np
-from PIL import TiffImagePlugin
+from PIL import Image, TiffImagePlugin
 from PIL.ExifTags import Base
 
-_GREY, _RGB, _YCBCR, _SEPARATE = (0, 1), 2, 6, 2
+_WHITE_IS_ZERO, _GREY, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
+_MODES = {_GREY: 'L', _RGB: 'RGB', _CMYK: 'CMYK'}
+_SEPARATE = 2
 _DIFFERENCES, _OF_FLOATS = 2, 3
 _LONG = 4
 _TIFF, _BIG_TIFF = (b'II*\0', b'MM\0*'), b'II+\0'
@@ -22,14 +25,25 @@ _UNCOMPRESSED = 1
 _COMMON, _RARE = (_UNCOMPRESSED, 5, 8, 32773, 32946), (34925, 50000)
 _WITH_PREDICTOR = (5, 8, 32946) + _RARE
 _KINDS = {1: 'u', 2: 'i', 3: 'f'}  # by sample format
+_SIGNED, _FLOAT = 2, 3
 _REDUCED_OR_MASK = 1 | 4
-_UNSPECIFIED = 0
+_UNSPECIFIED, _PREMULTIPLIED, _ALPHA = 0, 1, 2
 _GDAL_NODATA = 42113
 _UNPACK = 'This makes another one: gdal_translate -co COMPRESS=DEFLATE OLD NEW'
 
 
 class UnusableBandsError(ValueError):
     """Bands that cannot be shown; the message goes on after the name of the file."""
+
+
+@contextlib.contextmanager
+def any_size():
+    """A context in which Pillow opens images of any number of pixels."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def tiff_pages(data):
@@ -67,7 +81,7 @@ def describe(tags):
     bits = _bits(tags)
     return '%d band%s of %s%s bits' % (
         len(bits), '' if len(bits) == 1 else 's', ' and '.join(map(str, sorted(set(bits)))),
-        ' floating-point' if _sample_format(tags) == 3 else '')
+        {_SIGNED: ' signed', _FLOAT: ' floating-point'}.get(_sample_format(tags), ''))
 
 
 def _bits(tags):
@@ -87,9 +101,13 @@ def is_rgb(tags):
 
 def has_undeclared_band(tags):
     """Whether an RGB TIFF holds a fourth band of which it does not say that it is transparency."""
-    return (is_rgb(tags)
-            and tags.get(Base.SamplesPerPixel, 1) > 3
-            and tuple(tags.get(Base.ExtraSamples, ()))[:1] in ((), (_UNSPECIFIED,)))
+    return (is_rgb(tags) and tags.get(Base.SamplesPerPixel, 1) > 3
+            and _extra(tags) in (None, _UNSPECIFIED))
+
+
+def _extra(tags):
+    """Returns what a TIFF says of the first band that is no colour, or None."""
+    return (tuple(tags.get(Base.ExtraSamples, ())) or (None,))[0]
 
 
 def is_unlikely_alpha(image):
@@ -110,28 +128,48 @@ def no_data(tags):
     """Returns the value, float, that a TIFF of GDAL says to mean that there is none, or None."""
     try:
         return float(tags.get(_GDAL_NODATA, '').strip('\0 '))
-    except ValueError:
+    except (ValueError, TypeError, AttributeError):  # also of a tag that is no text
         return None
 
 
 def is_in_samples(tags):
     """Whether bands and ranges of a TIFF are taken by `tiff_samples`: Pillow keeps not all."""
-    bits = _bits(tags)
-    return (unreadable(tags) is None and (len(bits) > 1 or bits[0] > 8)
-            and tags.get(Base.PhotometricInterpretation) != _YCBCR)
+    bits, kind = _bits(tags), tags.get(Base.PhotometricInterpretation)
+    return unreadable(tags) is None and kind != _YCBCR and (
+        len(bits) > 1 or bits[0] > 8 or _sample_format(tags) == _SIGNED or kind == _WHITE_IS_ZERO)
 
 
 def is_misread(data, tags):
-    """Whether Pillow takes a TIFF for another picture than it is, or for a damaged one.
+    """Whether some Pillow takes a TIFF for another picture than it is, or for a damaged one.
 
-    So it is with bands one after another, and with compressed numbers of the other byte order.
+    So it is with parts that are left out, bands one after another, two bands or more than four,
+    and numbers of the other byte order, with a sign or of more than 16 bits.
     """
-    bits = _bits(tags)
-    if tags.get(Base.PlanarConfiguration) == _SEPARATE:
-        return bits[0] > 8 or (
-            len(bits) > 2 and tags.get(Base.PhotometricInterpretation) in _GREY)
-    return (len(bits) == 1 and bits[0] in (16, 32) and data[:2] == b'MM'
-            and tags.get(Base.Compression, _UNCOMPRESSED) != _UNCOMPRESSED)
+    bits, kind = _bits(tags), tags.get(Base.PhotometricInterpretation)
+    is_separate, is_wide = tags.get(Base.PlanarConfiguration) == _SEPARATE, bits[0] > 8
+    if not is_whole(tags):
+        return True
+    if len(bits) == 1:
+        if not is_wide:
+            return _sample_format(tags) == _SIGNED
+        return is_separate or data[:2] == b'MM' or (
+            bits[0] > 16 and _sample_format(tags) != _FLOAT)
+    if kind in (_WHITE_IS_ZERO, _GREY, _PALETTE):
+        return is_separate or is_wide or _extra(tags) != _ALPHA
+    if is_separate:
+        return is_wide or kind in _MODES and unreadable(tags) is None
+    return kind == _RGB and len(bits) > 4 or kind == _CMYK and is_wide
+
+
+def color_mode(tags):
+    """Returns the mode of Pillow that shows a TIFF of several bands, or None."""
+    bits, kind = _bits(tags), tags.get(Base.PhotometricInterpretation)
+    mode = _MODES.get(kind)
+    if mode is None or set(bits) not in ({8}, {16}) or _sample_format(tags) != 1:
+        return None
+    if kind != _CMYK and len(bits) > len(mode) and _extra(tags) not in (None, _UNSPECIFIED):
+        mode += 'a' if _extra(tags) == _PREMULTIPLIED else 'A'
+    return None if kind == _GREY and len(bits) != len(mode) else mode
 
 
 def unreadable(tags):
@@ -157,7 +195,7 @@ def unreadable(tags):
 def explain(tags, is_mask):
     """Says of a TIFF that has no one way to be shown what it is and what helps."""
     if is_mask:
-        advice = 'Export a mask of one band, as PNG.'
+        advice = 'Export a mask of one band, of whole numbers from 0 to 65535, as PNG.'
     elif unreadable(tags):
         return unreadable(tags) + '.'
     else:
@@ -198,6 +236,7 @@ def tiff_samples(data, tags):
 
     Returns:
       Integers of 8 to 64 bits with or without sign, or floats of 16 to 64, [height, width, bands].
+      Parts that the file leaves out hold the value that stands for none, or 0, as for GDAL.
 
     Raises:
       UnusableBandsError: they are of a kind that cannot be read here.
@@ -214,50 +253,92 @@ def tiff_samples(data, tags):
     return np.concatenate(planes, axis=2)
 
 
+def is_whole(tags):
+    """Whether a TIFF holds all its strips or tiles; GDAL leaves out those of nothing."""
+    return _present(tags).all()
+
+
+def _present(tags):
+    """Returns whether the file holds each strip or tile, bool [their number]."""
+    offsets, sizes = _parts(tags)
+    # Some writers name no sizes of what is not compressed.
+    return (offsets != 0) & (
+        (sizes != 0) | (tags.get(Base.Compression, _UNCOMPRESSED) == _UNCOMPRESSED))
+
+
+def _parts(tags):
+    """Returns where the strips or tiles of a TIFF begin, and their bytes, int64 [2, number]."""
+    places = (Base.TileOffsets, Base.TileByteCounts) if Base.TileOffsets in tags else (
+        Base.StripOffsets, Base.StripByteCounts)
+    offsets, sizes = [tags.get(place, ()) for place in places]
+    return np.array([offsets, sizes if len(sizes) == len(offsets) else offsets], np.int64)
+
+
 def _plane(data, tags, plane, number, dtype):
     """Decodes the samples of one plane of `number` bands, [height, width, number]."""
     width, height = tags[Base.ImageWidth], tags[Base.ImageLength]
-    compression = tags.get(Base.Compression, _UNCOMPRESSED)
-    grey = {Base.ImageLength: height, Base.BitsPerSample: 8, Base.SamplesPerPixel: 1,
-            Base.PhotometricInterpretation: 1, Base.Compression: compression}
     is_tiled = Base.TileOffsets in tags
     part_width = tags[Base.TileWidth] if is_tiled else width
     rows = tags[Base.TileLength] if is_tiled else min(tags.get(Base.RowsPerStrip, height), height)
-    across, line = math.ceil(width / part_width), part_width * number * dtype.itemsize
-    # A tile reaches over the edge; so does the grey image.
-    grey[Base.ImageWidth] = across * line
+    across, down = math.ceil(width / part_width), math.ceil(height / rows)
+    chosen = slice(plane * across * down, (plane + 1) * across * down)
+    present = _present(tags)[chosen]
+    # Of the rows of all parts, one below the other. Tiles reach over the edge, strips do not.
+    is_held = np.repeat(present, rows)[:None if is_tiled else height]
+    values = np.zeros((0, part_width, number), dtype.newbyteorder('='))
+    if is_held.any():
+        offsets, sizes = _parts(tags)[:, chosen][:, present].tolist()
+        values = _decoded(data, tags, {
+            Base.ImageWidth: part_width * number * dtype.itemsize,
+            Base.ImageLength: int(is_held.sum()), Base.RowsPerStrip: rows,
+            Base.StripOffsets: tuple(offsets), Base.StripByteCounts: tuple(sizes)}, number, dtype)
+    if not is_held.all():
+        held = values
+        values = np.full((len(is_held),) + held.shape[1:], _filling(tags, held.dtype), held.dtype)
+        values[is_held] = held
     if is_tiled:
-        grey.update({Base.TileWidth: line, Base.TileLength: rows})
-        places = Base.TileOffsets, Base.TileByteCounts
-    else:
-        grey[Base.RowsPerStrip] = rows
-        places = Base.StripOffsets, Base.StripByteCounts
-    parts = across * math.ceil(height / rows)
-    chosen = slice(plane * parts, (plane + 1) * parts)
-    grey.update((tag, tuple(tags[tag])[chosen]) for tag in places)
-    # Not by Image.open, which would count bytes as pixels against its limit.
-    image = TiffImagePlugin.TiffImageFile(io.BytesIO(_with_directory(data, grey)))
-    load(image, grey)
+        values = values.reshape(down, across, rows, part_width, number).swapaxes(1, 2)
+        values = values.reshape(down * rows, across * part_width, number)
+    return values[:height, :width]
+
+
+def _filling(tags, dtype):
+    """Returns what a part that is not there holds: GDAL's value for none, if it fits, or 0."""
+    value = no_data(tags) or 0
+    if dtype.kind == 'f':
+        return value
+    limits = np.iinfo(dtype)
+    return int(value) if limits.min <= value <= limits.max else 0
+
+
+def _decoded(data, tags, grey, number, dtype):
+    """Decodes the bytes of a grey image, its tags as a dict, to [height, width, number]."""
+    compression = tags.get(Base.Compression, _UNCOMPRESSED)
+    grey.update({Base.BitsPerSample: 8, Base.SamplesPerPixel: 1, Base.Compression: compression,
+                 Base.PhotometricInterpretation: _GREY})
+    with any_size():  # Its bytes would count as pixels.
+        image = TiffImagePlugin.TiffImageFile(io.BytesIO(_with_directory(data, grey)))
+        load(image, grey)
     predictor = tags.get(Base.Predictor, 1) if compression in _WITH_PREDICTOR else 1
-    values = _unpredicted(np.array(image).reshape(height, across, line), predictor, number, dtype)
-    return values.reshape(height, -1, number)[:, :width]
+    return _unpredicted(np.array(image), predictor, number, dtype)
 
 
 def _unpredicted(lines, predictor, number, dtype):
-    """Makes numbers of the bytes in strips or tiles, uint8 [height, across, bytes of a row].
+    """Makes numbers of the bytes in strips or tiles, uint8 [height, bytes of a row].
 
-    Returns [height, across, width of one, number], of `dtype` in the order of this machine.
+    Returns [height, width of one, number], of `dtype` in the order of this machine.
     """
+    height = len(lines)
     if predictor == _OF_FLOATS:
         # The first bytes of all numbers of a row, then the second ones; differences of bytes.
-        lines = np.cumsum(lines.reshape(lines.shape[:2] + (-1, number)), axis=2, dtype=np.uint8)
-        lines = lines.reshape(lines.shape[:2] + (dtype.itemsize, -1)).swapaxes(2, 3).copy()
+        lines = np.cumsum(lines.reshape(height, -1, number), axis=1, dtype=np.uint8)
+        lines = lines.reshape(height, dtype.itemsize, -1).swapaxes(1, 2).copy()
         dtype = dtype.newbyteorder('>')
-    values = lines.reshape(lines.shape[:2] + (-1,)).view(dtype)
-    values = values.reshape(values.shape[:2] + (-1, number)).astype(dtype.newbyteorder('='))
+    values = lines.reshape(height, -1).view(dtype)
+    values = values.reshape(height, -1, number).astype(dtype.newbyteorder('='))
     if predictor == _DIFFERENCES:
         whole = 'u%d' % dtype.itemsize
-        values = np.cumsum(values.view(whole), axis=2, dtype=whole).view(values.dtype)
+        values = np.cumsum(values.view(whole), axis=1, dtype=whole).view(values.dtype)
     return values
 
 

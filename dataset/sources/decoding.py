@@ -179,6 +179,8 @@ def check_labels(labels, info, name):
 
 def _likely_cause(bad, values, info):
     """Returns the cause and the flag of build_folder.py that helps, for ascending `values`."""
+    if not id_maps.can_name(values):
+        return 'numbers with a sign or of more than 16 bits; ' + id_maps.unnamed(info.ignore_label)
     number, in_order = info.number_of_classes, id_maps.in_order(
         values, info.number_of_classes, info.ignore_label)
     if number == 1 and values[0] == 0 and len(bad) == 1:
@@ -269,10 +271,7 @@ def decode(example, part):
 
 def _unidentified(source, name, part):
     """Says what a file is that Pillow does not know; raises on a TIFF that only needs flags."""
-    data = source
-    if not isinstance(source, bytes):
-        with open(source, 'rb') as image_file:
-            data = image_file.read()
+    data = opening.read(source)
     pages = bands.tiff_pages(data)
     if pages:
         raise InvalidExampleError('%s %s' % (name, bands.explain(pages[0], part == 'mask')),
@@ -294,7 +293,7 @@ def _to_rgb(image, name, opened=None):
                                   '(build_folder.py, predict.py).' % name, 'image_unusable')
     transparency = image.info.get('transparency')
     if image.mode in _DEEP_IMAGE_MODES:
-        return _scale_to_8_bits(image, transparency, name).convert('RGB')
+        return _scale_to_8_bits(image, transparency, name, opened).convert('RGB')
     if opened and opening.has_undeclared_band(opened):
         notes.add('undeclared_band', '%s holds more than three bands and does not say that the '
                   'fourth is transparency: the first three were taken. --bands chooses others '
@@ -327,15 +326,16 @@ def _told_if_dark(image, name, opened):
     return image
 
 
-def _note_dark(name, largest):
+def _note_dark(name, largest, shade='black'):
     notes.add('dark_image', '%s has 16 bits, but holds no value above %d: shown from 0 to %d it is '
-              'nearly black. Give --value_range LOW HIGH, as 0 %d (build_folder.py, predict.py), '
-              'or 2%% 98%% (build_folder.py)'
-              % (name, largest, _LARGEST_16_BIT, 2 ** largest.bit_length() - 1))
+              'nearly %s. Give --value_range LOW HIGH, as 0 %d (build_folder.py, predict.py), or '
+              '2%% 98%% (build_folder.py)'
+              % (name, largest, _LARGEST_16_BIT, shade, 2 ** largest.bit_length() - 1))
 
 
-def _scale_to_8_bits(image, transparency, name):
+def _scale_to_8_bits(image, transparency, name, opened):
     """Scales 16-bit grey by its range, not by its contents, so that equal stays equal."""
+    is_white_zero = bool(opened) and stored_values.is_white_zero(opened)
     values = np.array(image).astype(np.int64)
     if values.min() < 0 or values.max() > _LARGEST_16_BIT:
         raise InvalidExampleError(
@@ -343,11 +343,11 @@ def _scale_to_8_bits(image, transparency, name):
             '--value_range LOW HIGH (build_folder.py, predict.py).'
             % (name, values.min(), values.max()), 'image_unusable')
     if 0 < values.max() <= _LARGEST_DARK:
-        _note_dark(name, int(values.max()))
+        _note_dark(name, int(values.max()), 'white' if is_white_zero else 'black')
     scaled = (values * 255 + _LARGEST_16_BIT // 2) // _LARGEST_16_BIT
     if isinstance(transparency, int):
         scaled[values == transparency] = 255
-    return Image.fromarray(scaled.astype(np.uint8))
+    return Image.fromarray((255 - scaled if is_white_zero else scaled).astype(np.uint8))
 
 
 def name_of(example, part):

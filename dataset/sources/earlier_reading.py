@@ -9,8 +9,8 @@ from dataset.sources import bands, jpeg_png
 
 _TIFF = (b'II', b'MM')
 _JPEG_2000 = (b'\0\0\0\x0cjP  ', b'\xff\x4f\xff\x51')
-_BLACK_IS_ZERO, _PALETTE = 1, 3
-_SEPARATE = 2
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE = 0, 1, 3
+_SEPARATE, _SIGNED, _ALPHA = 2, 2, 2
 _LOSSLESS = (1, 5, 8, 32773, 32946, 34925, 50000)
 _MATLAB = b'MATLAB'  # SBD's masks
 
@@ -23,11 +23,27 @@ def mark(data):
     """
     if not data.startswith(_TIFF):
         return ''
+    pages = bands.tiff_pages(data)
     return '-samples' * any(
         tags.get(Base.PlanarConfiguration) == _SEPARATE
         or tags.get(Base.Predictor, 1) != 1 and tags.get(Base.SamplesPerPixel, 1) > 1
         or data.startswith(_TIFF[1]) and max(tags.get(Base.BitsPerSample, (1,))) > 8
-        for tags in bands.tiff_pages(data))
+        for tags in pages) + '-shown' * any(map(_is_shown_otherwise, pages))
+
+
+def _is_shown_otherwise(tags):
+    """Whether builds filled parts that a TIFF leaves out with others, or took its colours wrong.
+
+    So it was with white as 0, bytes with a sign, two bands, and four one after another.
+    """
+    number, bits = tags.get(Base.SamplesPerPixel, 1), max(tags.get(Base.BitsPerSample, (1,)))
+    if number > 1:
+        return (not bands.is_whole(tags)
+                or number > 3 and tags.get(Base.PlanarConfiguration) == _SEPARATE
+                or number == 2 and bits == 8 and tags.get(Base.ExtraSamples) != (_ALPHA,))
+    return (not bands.is_whole(tags)
+            or bits >= 8 and tags.get(Base.PhotometricInterpretation) == _WHITE_IS_ZERO
+            or bits == 8 and _SIGNED in tags.get(Base.SampleFormat, ()))
 
 
 def read_image_alike(data):

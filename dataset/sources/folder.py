@@ -219,7 +219,9 @@ class MappedIdsReader:
             raise decoding.InvalidExampleError(
                 '%s holds %s, and %s.' % (decoding.name_of(example, 'mask'),
                                           decoding.shorten(unknown),
-                                          self.advice.replace('VALUE', str(unknown[0]))),
+                                          self.advice.replace('VALUE', str(unknown[0]))
+                                          if id_maps.can_name(unknown) else
+                                          id_maps.unnamed(info.ignore_label)),
                 'label_values')
         notes.map_colors(lambda value: int(id_maps.apply(
             self.mapping, np.array([[value]]), info.ignore_label)[0][0, 0]))

@@ -100,9 +100,20 @@ def in_order(values, number_of_classes, ignore_label):
     The ignore label counts as one of the values only where the number asks for it.
     """
     for chosen in ([value for value in values if value != ignore_label], values):
-        if len(chosen) == number_of_classes and chosen[-1] <= LARGEST_VALUE:
+        if len(chosen) == number_of_classes and can_name(chosen):
             return spell({int(value): place for place, value in enumerate(chosen)})
     return None
+
+
+def can_name(values):
+    """Whether the flag can name all of ascending `values`."""
+    return 0 <= values[0] and values[-1] <= LARGEST_VALUE
+
+
+def unnamed(ignore_label):
+    """Advises on values that the flag cannot name."""
+    return ('masks hold 0..%d: save them as PNG of class ids, with void as %d'
+            % (LARGEST_VALUE, ignore_label))
 
 
 def object_drawn_as(ignore_label, class_names):

@@ -1,6 +1,5 @@
 """Opens files with Pillow, whichever version it is: the right page, upright, to the last byte."""
 import collections
-import contextlib
 import functools
 import io
 import logging
@@ -43,9 +42,9 @@ def open_source(source, view=views.AS_IT_IS):
       Exception: nearly anything, on files that are damaged, too large or no image.
     """
     if view.box is None:
-        return open_bytes(source if isinstance(source, bytes) else _read(source), view)
+        return open_bytes(read(source), view)
     whole = view._replace(box=None)
-    with _any_size():  # Whoever asks for tiles knows that the image is large.
+    with bands.any_size():  # Whoever asks for tiles knows that the image is large.
         if isinstance(source, bytes):
             opened = open_bytes(source, whole)
         else:
@@ -56,24 +55,18 @@ def open_source(source, view=views.AS_IT_IS):
     return opened._replace(image=opened.image.crop(view.box), is_changed=True)
 
 
-@contextlib.contextmanager
-def _any_size():
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-
-
-def _read(path):
-    with open(path, 'rb') as image_file:
+def read(source):
+    """Returns the bytes of a file by its path (str), or the bytes themselves."""
+    if isinstance(source, bytes):
+        return source
+    with open(source, 'rb') as image_file:
         return image_file.read()
 
 
 @functools.lru_cache(maxsize=2)
 def _last_opened(path, size, changed, view):
     """The image and the mask that the last tile was cut from: the next is mostly of the same."""
-    return open_bytes(_read(path), view)
+    return open_bytes(read(path), view)
 
 
 def open_bytes(data, view=views.AS_IT_IS):
@@ -123,7 +116,7 @@ def measure(source):
     Raises:
       Exception: as `open_source`.
     """
-    data = source if isinstance(source, bytes) else _read(source)
+    data = read(source)
     found = [((tags[Base.ImageWidth], tags[Base.ImageLength]), tags.get(Base.Orientation, 1))
              for tags in bands.tiff_pages(data)]
     if found:
@@ -131,7 +124,7 @@ def measure(source):
     silence()
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        with _any_size():
+        with bands.any_size():
             image = Image.open(io.BytesIO(data))
         size, pages = image.size, _pages(image)
         return [(size, _orientation(image, {}))] * len(pages)
@@ -144,7 +137,10 @@ def open_bands(data, view):
       bands.UnusableBandsError: they cannot be had.
     """
     opened, values = _read_samples(data, view)
-    image = Image.fromarray(bands.shown(values, view.bands, view.value_range))
+    shown = bands.shown(values, view.bands, view.value_range)
+    if opened.image is None and stored_values.is_white_zero(opened):  # else Pillow turned it round
+        shown = 255 - shown
+    image = Image.fromarray(shown)
     return opened._replace(image=_turned(image, opened.orientation, False, view.ignore_exif),
                            is_changed=True, is_chosen=True)
 
@@ -155,9 +151,8 @@ def read_chosen(source, view):
     Returns:
       (numbers [height, width, 1 or 3] as `bands.choose`, float or None); raises as `open_bands`.
     """
-    with _any_size():
-        opened, values = _read_samples(
-            source if isinstance(source, bytes) else _read(source), view)
+    with bands.any_size():
+        opened, values = _read_samples(read(source), view)
     return bands.choose(values, view.bands), bands.no_data(opened.tags)
 
 
@@ -183,25 +178,37 @@ def _described(data, pages, view):
 
 
 def _open_samples(data, pages, view):
-    """As `open_bytes`, for a TIFF that Pillow misreads: one band, or RGB of 16 bits."""
+    """As `open_bytes`, for a TIFF that Pillow misreads."""
     opened = _described(data, pages, view)
-    is_color = bands.is_rgb(opened.tags) and bands.is_deep(opened.tags)
-    if not is_color and opened.tags.get(Base.SamplesPerPixel, 1) > 1:
-        raise UnidentifiedImageError
     values = bands.tiff_samples(data, opened.tags)
-    if is_color:  # The upper bits, as Pillow does.
-        values = (values[:, :, :3 if bands.has_undeclared_band(opened.tags) else 4] >> 8).astype(
-            np.uint8)
-    else:
-        values = values[:, :, 0]
-        if values.dtype.kind == 'f':
-            values = values.astype(np.float32)
-        elif values.dtype != np.uint16:
-            if values.dtype != np.int32 and values.dtype.itemsize > 2:
-                raise UnidentifiedImageError
-            values = values.astype(np.int32)
-    image = Image.fromarray(values)
+    image = (_of_one_band(values[:, :, 0], opened) if values.shape[2] == 1 else
+             _of_bands(values, bands.color_mode(opened.tags)))
     return opened._replace(image=_turned(image, opened.orientation, False, view.ignore_exif))
+
+
+def _of_bands(values, mode):
+    """Makes a `PIL.Image` of samples as Pillow does: of 16 bits the upper ones."""
+    if mode is None:
+        raise UnidentifiedImageError
+    values = values[:, :, :len(mode)]
+    if values.dtype == np.uint16:
+        values = (values >> 8).astype(np.uint8)
+    return Image.frombytes(mode, values.shape[1::-1], values.tobytes())
+
+
+def _of_one_band(values, opened):
+    """As `_of_bands`, of values [height, width]; those of more than 8 bits stay as stored."""
+    if values.dtype == np.uint8:
+        image = Image.fromarray(255 - values if stored_values.is_white_zero(opened) else values)
+        if Base.ColorMap in opened.tags:
+            image.putpalette(bytes(value >> 8 for value in opened.tags[Base.ColorMap]), 'RGB;L')
+        return image
+    if values.dtype.kind == 'f':
+        return Image.fromarray(values.astype(np.float32))
+    limits = np.iinfo(np.int32)
+    if values.dtype == np.int8 or values.min() < limits.min or values.max() > limits.max:
+        raise UnidentifiedImageError
+    return Image.fromarray(values if values.dtype == np.uint16 else values.astype(np.int32))
 
 
 def _shown_samples(opened):

@@ -34,7 +34,7 @@ def unclear_black(opened):
     image = opened.image
     if image.mode == '1' and opened.format == 'PPM':
         return 'a PBM, whose 1 is black'
-    if image.mode == '1' and _is_white_zero(opened):
+    if image.mode == '1' and is_white_zero(opened):
         return 'a 1-bit TIFF, whose 1 is black (photometric interpretation MinIsWhite)'
     if image.mode == 'P':
         if (image.getpalette() or [])[:3] != [_WHITE] * 3:
@@ -64,8 +64,9 @@ def unique_colors(image):
     return {int(codes[index]): int(index) for index in used if times[codes[index]] == 1}
 
 
-def _is_white_zero(opened):
-    return (opened.format == 'TIFF'
+def is_white_zero(opened):
+    """Whether 0 is white in a TIFF of one band; Pillow turns round those of up to 8 bits."""
+    return (opened.format == 'TIFF' and opened.tags.get(Base.SamplesPerPixel, 1) == 1
             and opened.tags.get(Base.PhotometricInterpretation) == _WHITE_IS_ZERO)
 
 
@@ -110,6 +111,6 @@ def read(opened):
         shown_top = 255 if top <= 255 else 65535
         return values if top == shown_top else (
             (values.astype(np.int64) * top + shown_top // 2) // shown_top)
-    if opened.image.mode == 'L' and _is_white_zero(opened):
+    if opened.image.mode == 'L' and is_white_zero(opened):
         values = 255 - values
     return values // (255 // top) if top < 255 else values

@@ -48,8 +48,9 @@ def with_range(examples, value_range):
 def measure(examples):
     """Finds the numbers that the percentiles in the range of examples stand for.
 
-    Each image counts alike, whatever it is cut into. Images that cannot be read, values that are
-    no finite numbers, and those that GDAL's tag says to mean that there is none are left out.
+    Each value counts alike, but for images of so many that a part of them is drawn: those count
+    like one another. Images that cannot be read, values that are no finite numbers, and those that
+    GDAL's tag says to mean that there is none are left out.
 
     Args:
       examples: list of `decoding.Example`, at least one, of the same bands and range.

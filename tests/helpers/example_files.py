@@ -75,7 +75,7 @@ def png_file(pixels, depth, color_type, chunks=b'', interlaced=False):
 
 
 def tiff_file(samples, order='<', compression=1, planar=1, predictor=1, rows=None, bits=None,
-              width=None, tile=None, big=False, **tags):
+              width=None, tile=None, big=False, absent=(), **tags):
     """Writes a TIFF by hand, of kinds that Pillow does not write.
 
     Args:
@@ -85,6 +85,7 @@ def tiff_file(samples, order='<', compression=1, planar=1, predictor=1, rows=Non
         predictor: 2 for differences, 3 for those of floats. rows: per strip; all by default.
         tile: int, its side.
       big: bool, whether it is a BigTIFF, with '<'.
+      absent: numbers of the strips or tiles that are left out.
       tags: by number, as t262=0; ints, or bytes of text.
     """
     height, bands = samples.shape[0], samples.shape[2]
@@ -99,9 +100,11 @@ def tiff_file(samples, order='<', compression=1, planar=1, predictor=1, rows=Non
                 part = plane[top:top + (tile or rows or height),
                              left:left + (tile or plane.shape[1])]
                 part = _predicted(part, predictor, order)
-                offsets.append(len(data))
-                data += zlib.compress(part) if compression == 8 else part
-                sizes.append(len(data) - offsets[-1])
+                is_absent = len(offsets) in absent
+                offsets.append(0 if is_absent else len(data))
+                part = zlib.compress(part) if compression == 8 else part
+                sizes.append(0 if is_absent else len(part))
+                data += b'' if is_absent else part
     entries = {256: width or samples.shape[1], 257: height, 259: compression,
                258: [bits or samples.dtype.itemsize * 8] * bands, 262: 1, 277: bands, 284: planar,
                317: predictor, 339: ['uif'.index(samples.dtype.kind) + 1] * bands}

@@ -16,7 +16,7 @@ from tests.helpers.example_files import (encoded, grid, noise, pair, png_file,
 
 def samples(number, dtype=np.uint16, height=13, width=11):
     return np.random.RandomState(number).randint(
-        0, 256 if dtype == np.uint8 else 4096, [height, width, number]).astype(dtype)
+        0, {np.uint8: 256, np.int8: 128}.get(dtype, 4096), [height, width, number]).astype(dtype)
 
 
 @pytest.mark.parametrize('layout', [
@@ -123,10 +123,130 @@ def test_bands_one_after_another_are_read_like_those_pixel_by_pixel(layout):
             chosen, scaled(samples(number, dtype)[:, :, [-1, 0, 1]], 0, 255))
 
 
-@pytest.mark.parametrize('dtype', [np.uint16, np.int16, np.int32])
+# 16 by 20 pixels in tiles of 16 or strips of 5 rows; the second and the last are missing.
+@pytest.mark.parametrize('compression', [1, 8])
+@pytest.mark.parametrize('layout, absent, planes', [
+    ({'tile': 16}, [1], 1), ({'tile': 16, 'planar': 2}, [1, 2], 3), ({'tile': 16}, [0, 1], 1),
+    ({'rows': 5}, [1, 3], 1), ({'rows': 5}, [0, 1, 2], 1)])
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.float32])
+def test_parts_that_a_tiff_leaves_out_hold_no_data_or_0(layout, absent, planes, compression,
+                                                        dtype):
+    values = samples(3, dtype, 16, 20)
+    expected = values.copy()
+    for number in absent:
+        rows = slice(5 * number, 5 * number + 5) if 'rows' in layout else slice(None)
+        columns = slice(16 * (number % 2), 16 * (number % 2) + 16) if 'tile' in layout else (
+            slice(None))
+        expected[rows, columns, slice(None) if planes == 1 else number // 2] = 0
+    data = tiff_file(values, compression=compression, absent=absent, t262=2, **layout)
+    found = bands.tiff_samples(data, bands.tiff_pages(data)[0])
+    np.testing.assert_array_equal(found, expected)
+    if dtype == np.uint8:
+        np.testing.assert_array_equal(rgb(data), expected)
+    for no_data, filling in ((b'7\0', 7), (b'-9999\0', -9999 if dtype == np.float32 else 0)):
+        data = tiff_file(values, compression=compression, absent=absent, t42113=no_data, **layout)
+        found = bands.tiff_samples(data, bands.tiff_pages(data)[0])
+        assert (found[expected != values] == filling).all()
+        np.testing.assert_array_equal(found[found != filling], values[found != filling])
+
+
+@pytest.mark.parametrize('compression', [1, 8])
+@pytest.mark.parametrize('tags', [{}, {'t262': 0}, {'t262': 3, 't320': list(range(0, 65536, 86))}])
+def test_masks_that_leave_parts_out_hold_0_there(tags, compression):
+    ids = grid([1, 2, 3], 16, 20)
+    data = tiff_file(ids[:, :, None], compression=compression, tile=16, absent=[0], **tags)
+    ids[:, :16] = 0
+    np.testing.assert_array_equal(decoding.read_values(pair(mask=data))[0], ids)
+    if 't320' in tags:  # Shown by its palette, as the whole file is.
+        whole = tiff_file(ids[:, :, None], compression=compression, tile=16, **tags)
+        np.testing.assert_array_equal(rgb(data), rgb(whole))
+
+
+@pytest.mark.parametrize('sizes', [0, [0, 0, 0], [429, 0]])
+def test_sizes_that_a_tiff_does_not_name_are_no_missing_parts(sizes):
+    values = samples(3, np.uint8)
+    data = tiff_file(values, rows=5, t262=2, t279=sizes)
+    np.testing.assert_array_equal(rgb(data), values)
+    np.testing.assert_array_equal(bands.tiff_samples(data, bands.tiff_pages(data)[0]), values)
+
+
+@pytest.mark.parametrize('tag', [b'none\0', 7, [7, 8]])
+def test_a_value_for_none_that_is_no_number_counts_as_none(tag):
+    data = tiff_file(samples(1), t42113=tag)
+    assert bands.no_data(bands.tiff_pages(data)[0]) is None
+
+
+@pytest.mark.parametrize('planar', [1, 2])
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+@pytest.mark.parametrize('compression', [1, 8])
+def test_colours_that_were_multiplied_by_alpha_are_divided_by_it(planar, dtype, compression):
+    # 40 of 255 is 40 of 80 at an alpha of 80, on white: 40 + 255 - 80.
+    scale = dtype(1 if dtype == np.uint8 else 256)
+    values = np.zeros([13, 11, 4], dtype) + dtype([80, 40, 0, 80]) * scale
+    data = tiff_file(values, planar=planar, compression=compression, t262=2, t338=1)
+    assert rgb(data)[5, 5].tolist() == [255, 215, 175]
+
+
+@pytest.mark.parametrize('planar', [1, 2])
+@pytest.mark.parametrize('compression', [1, 8])
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+@pytest.mark.parametrize('number', [4, 5, 6, 8])
+def test_of_rgb_of_more_bands_three_are_shown_or_those_that_are_chosen(
+        planar, compression, dtype, number):
+    values = samples(number, dtype) * dtype(1 if dtype == np.uint8 else 16)
+    for extra in ({}, {'t338': [0] * (number - 3)})[number > 4:]:
+        data = tiff_file(values, planar=planar, compression=compression, t262=2, **extra)
+        np.testing.assert_array_equal(rgb(data), values[:, :, :3] >> (8 * values.itemsize - 8))
+    if dtype == np.uint8:
+        np.testing.assert_array_equal(rgb(data, (4, 2, 1)), values[:, :, [3, 1, 0]])
+
+
+@pytest.mark.parametrize('order', ['<', '>'])
+@pytest.mark.parametrize('planar', [1, 2])
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+def test_grey_with_transparency_and_cmyk_are_shown_in_any_order_of_bands(dtype, planar, order):
+    scale = dtype(1 if dtype == np.uint8 else 257)
+    grey = np.zeros([13, 11, 2], dtype) + dtype([100, 255]) * scale
+    assert rgb(tiff_file(grey, order, planar=planar, t338=2))[5, 5].tolist() == [100] * 3
+    inks = np.zeros([13, 11, 4], dtype) + dtype([255, 100, 0, 0]) * scale
+    assert rgb(tiff_file(inks, order, planar=planar, t262=5))[5, 5].tolist() == [0, 155, 255]
+
+
+@pytest.mark.parametrize('layout', [{}, {'order': '>'}, {'compression': 8}, {'planar': 2}])
+def test_bytes_with_a_sign_are_images_by_a_range_and_no_masks(layout):
+    values = np.arange(-128, 128, dtype=np.int8).reshape(16, 16, 1)
+    data = tiff_file(values, **layout)
+    np.testing.assert_array_equal(rgb(data, None, (-128, 127)),
+                                  np.repeat(values.view(np.uint8) ^ 128, 3, 2))
+    with pytest.raises(decoding.InvalidExampleError, match='8 signed bits.*0 to 65535, as PNG'):
+        decoding.read_values(pair(mask=data))
+
+
+@pytest.mark.parametrize('order', ['<', '>'])
+@pytest.mark.parametrize('dtype, layout', [
+    (np.uint8, {}), (np.uint16, {}), (np.uint16, {'compression': 8}), (np.uint16, {'planar': 2})])
+def test_where_0_is_white_it_is_shown_so_and_ranges_are_of_what_is_held(dtype, layout, order):
+    values = (samples(1, np.uint8) // 2).astype(dtype)
+    scale = dtype(1 if dtype == np.uint8 else 257)
+    data = tiff_file(values * scale, order, t262=0, **layout)
+    for chosen in (None, (1,)):
+        np.testing.assert_array_equal(rgb(data, chosen), 255 - np.repeat(values, 3, 2))
+    np.testing.assert_array_equal(
+        rgb(data, None, (0, int(51 * scale))), 255 - scaled(np.repeat(values, 3, 2), 0, 51))
+    np.testing.assert_array_equal(decoding.read_values(pair(mask=data))[0],
+                                  values[:, :, 0].astype(int) * int(scale))
+
+
+def test_few_bits_in_16_are_nearly_white_where_0_is(tmp_path, capsys):
+    build_folder.main(write(tmp_path, tiff_file(samples(1), t262=0)) + [
+        '--output_dir', str(tmp_path / 'out')])
+    assert 'it is nearly white. Give --value_range LOW HIGH, as 0 4095' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('dtype', [np.uint16, np.int16, np.int32, np.uint32, np.int64])
 @pytest.mark.parametrize('layout', [
-    {'planar': 2}, {'planar': 2, 'tile': 16}, {'order': '>', 'compression': 8},
-    {'planar': 2, 't274': 6}])
+    {}, {'order': '>'}, {'planar': 2}, {'planar': 2, 'tile': 16},
+    {'order': '>', 'compression': 8}, {'planar': 2, 't274': 6}])
 def test_masks_of_one_deep_band_are_read_whatever_the_order_of_bands_and_bytes(dtype, layout):
     ids = grid([0, 1, 2], 13, 11)
     values = decoding.read_values(pair(mask=tiff_file(ids[:, :, None].astype(dtype), **layout)))[0]
@@ -134,8 +254,20 @@ def test_masks_of_one_deep_band_are_read_whatever_the_order_of_bands_and_bytes(d
 
 
 @pytest.mark.parametrize('data, words', [
+    (tiff_file(samples(2, np.uint8)), '2 bands of 8 bits'),
+    (tiff_file(samples(2, np.uint8), t338=0, compression=8), '2 bands of 8 bits'),
+    (tiff_file(samples(2, np.uint8), t338=1), 'mode La'),
+    (tiff_file(np.full([13, 11, 1], 2 ** 32 - 1, np.uint32)), '1 band of 32 bits')])
+def test_masks_of_two_bands_or_of_numbers_without_room_are_refused(data, words):
+    with pytest.raises(decoding.InvalidExampleError, match=words):
+        decoding.read_values(pair(mask=data))
+
+
+@pytest.mark.parametrize('data, words', [
     (tiff_file(samples(2)), 'Choose bands with --bands 1, or'),
-    (tiff_file(samples(1, np.uint32), planar=2), '1 band of 32 bits.*Say what becomes black'),
+    (tiff_file(samples(1, np.uint32) << 20, planar=2), '1 band of 32 bits.*Say what becomes black'),
+    (tiff_file(samples(1, np.int8)), '1 band of 8 signed bits.*Say what becomes black'),
+    (tiff_file(samples(2, np.uint8), t338=0), '2 bands of 8 bits.*Choose bands with --bands 1, or'),
     (tiff_file(samples(8), big=True), '8 bands of 16 bits.*--bands 3 2 1, or'),
     (tiff_file(samples(3, np.uint8), t258=[12] * 3), '-ot UInt16 -co NBITS=16 OLD'),
     (tiff_file(samples(1, np.float64), t339=6), 'no plain numbers.*-ot Float32 OLD'),
@@ -145,7 +277,7 @@ def test_masks_of_one_deep_band_are_read_whatever_the_order_of_bands_and_bytes(d
     (tiff_file(samples(5), t317=3), 'predictor.*=DEFLATE OLD NEW'),
     (tiff_file(samples(5), t266=2), 'order of bits.*=DEFLATE OLD NEW'),
     (tiff_file(samples(1, np.uint8), t259=50001), 'compression, webp. .*=DEFLATE OLD')],
-                         ids=range(10))
+                         ids=range(12))
 def test_advice_on_tiffs_is_one_that_works(data, words):
     with pytest.raises(decoding.InvalidExampleError, match=words):
         rgb(data)
@@ -161,11 +293,13 @@ def test_what_earlier_builds_misread_is_built_again(monkeypatch):
     right = [tiff_file(four), encoded(noise()), tiff_file(samples(1), predictor=2),
              tiff_file(samples(4, np.uint8), order='>')]
     wrong = [tiff_file(four, planar=2), tiff_file(four, predictor=2, compression=8, tile=16),
-             tiff_file(samples(1), order='>'), tiff_file(samples(2, np.float32), predictor=3)]
+             tiff_file(samples(1), order='>'), tiff_file(samples(2, np.float32), predictor=3),
+             tiff_file(samples(3, np.uint8), tile=16, absent=[0]), tiff_file(samples(1), t262=0),
+             tiff_file(samples(1, np.int8)), tiff_file(samples(2, np.uint8))]
     now = [fingerprint(data) for data in right + wrong]
     monkeypatch.setattr(earlier_reading, 'mark', lambda data: '')
     assert [fingerprint(data) == other for data, other in zip(right + wrong, now)] == (
-        [True] * 4 + [False] * 4)
+        [True] * 4 + [False] * 8)
 
 
 def fingerprint(image):
@@ -179,6 +313,11 @@ def test_images_that_are_too_large_are_refused_with_bands_too(monkeypatch):
     for number, chosen in ((4, (1, 2, 3)), (1, (1,))):
         with pytest.raises(decoding.InvalidExampleError, match='more pixels than are read at once'):
             rgb(tiff_file(samples(number)), chosen)
+    # Of 143 pixels, not of as many as there are bytes.
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 72)
+    for layout in ({}, {'tile': 16}, {'compression': 8}):
+        assert rgb(tiff_file(samples(4), **layout), (1, 2, 3)).any()
+    assert Image.MAX_IMAGE_PIXELS == 72
 
 
 def test_pillow_logs_nothing_of_files_of_many_bands(tmp_path, caplog):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from dataset import build_folder, check, descriptor
 from tests.helpers import SHARED
-from tests.helpers.example_files import grid, labels_by_name, noise
+from tests.helpers.example_files import grid, labels_by_name, noise, tiff_file
 
 
 def write(directory, names=('a',), values=(0, 1, 2), dtype=np.uint8, classes='ground\ncat\ndog\n'):
@@ -136,6 +136,25 @@ def test_a_value_without_place_in_the_map_is_named_by_builder_and_checker(tmp_pa
     status, printed = checked(capsys, flags)
     assert status == 1 and 'label_values' in printed and 'Add 9:void' in printed
     assert (build(tmp_path, flags + ['9:void'])['a.png'] == grid([0, 1, 255, 2])).all()
+
+
+@pytest.mark.parametrize('void, dtype, order', [
+    (-1, np.int16, '<'), (-1, np.int32, '>'), (70000, np.uint32, '>'), (-9999, np.int64, '<')])
+@pytest.mark.parametrize('named', [[], ['--map_ids', '0-2:0-2'], ['--zero_is_ignored']])
+def test_values_that_the_map_cannot_name_are_to_be_saved_otherwise(tmp_path, void, dtype, order,
+                                                                   named):
+    flags = write(tmp_path) + named
+    (tmp_path / 'masks' / 'a.png').unlink()
+    ids = np.resize(np.array([0, 1, void, 2], dtype), [6, 8, 1])
+    (tmp_path / 'masks' / 'a.tif').write_bytes(tiff_file(ids, order, compression=8))
+    message = refused(tmp_path, flags)
+    assert 'masks/a.tif holds %d' % void in message and '--map_ids' not in message
+    assert '0..65535: save them as PNG of class ids, with void as 255' in message
+    (tmp_path / 'masks' / 'a.tif').unlink()
+    Image.fromarray(np.where(ids == void, 255, ids)[:, :, 0].astype(np.uint8)).save(
+        str(tmp_path / 'masks' / 'a.png'))
+    expected = [255, 0, 255, 1] if named[-1:] == ['--zero_is_ignored'] else [0, 1, 255, 2]
+    assert (build(tmp_path, flags)['a.png'] == grid(expected)).all()
 
 
 def test_the_checker_maps_without_a_list_of_classes(tmp_path, capsys):

@@ -73,3 +73,4 @@ def test_flags_for_void_ids_and_ids_from_1_are_spelled():
     assert id_maps.in_order([0, 7, 11, 255], 3, 255) == '--map_ids 0:0 7:1 11:2'
     assert id_maps.in_order([0, 128, 255], 3, 255) == '--map_ids 0:0 128:1 255:2'
     assert id_maps.in_order([0, 7], 3, 255) is None
+    assert id_maps.in_order([-1, 0, 1], 3, 255) is None

@@ -102,6 +102,15 @@ def test_of_many_values_some_are_drawn_always_the_same(monkeypatch):
     assert abs(low - 100) < 30 and abs(high - 900) < 30
 
 
+def test_images_count_by_their_values_up_to_the_number_that_is_drawn(monkeypatch):
+    small = tiff_file(np.full([1, 10, 1], 500, np.uint16))
+    large = tiff_file(np.arange(90, dtype=np.uint16).reshape(9, 10, 1))
+    # Of 100 values 90 are below 500; with at most 10 of each image half of them are.
+    assert measured(small, large, asked=(0., views.Percentile(80))) == (0, 79.2)
+    monkeypatch.setattr(value_ranges, '_MOST_VALUES', 20)
+    assert measured(small, large, asked=(0., views.Percentile(80))) == (0, 500)
+
+
 def test_files_that_cannot_be_read_are_left_to_the_build_unless_all_are():
     good = row(np.arange(11, dtype=np.uint16))
     assert measured(good, b'no image') == (1, 9)
