@@ -12,6 +12,7 @@ the post's. Writes report.html, which shows everything on one page, and beside i
   worst/                the 16 images with the lowest mean IoU
   confusion_matrix.png, calibration.png, contact_sheet.png
   results/VOC2012/...   with --save_submission, what PASCAL VOC's server takes
+What an earlier evaluation wrote there is removed first, no other file; .results lists it.
 """
 import os
 
@@ -56,12 +57,13 @@ def score(flags, passes, run, dataset_dir, info, group):
     """Scores with what `test` has read, alone or with other workers."""
     output_dir = flags.output_dir or os.path.join(run.run_dir, 'results_' + flags.split)
     submission_dir = flags.save_submission and submission.folder_in(
-        output_dir, flags.save_submission, flags.split, info.class_names)
+        '', flags.save_submission, flags.split, info.class_names)
     print(set_up(flags), flush=True)
     whole_split.score(run, dataset_dir, info, flags.split, output_dir, passes, flags.post_scores,
                       submission_dir, group)
     if submission_dir and group.is_chief:
-        print("For PASCAL VOC's server, packed with tar from %s: %s" % (output_dir, submission_dir))
+        print("For PASCAL VOC's server, packed with tar from %s: %s" % (
+            output_dir, os.path.join(output_dir, submission_dir)))
 
 
 def main(argv=None):

@@ -49,7 +49,8 @@ def save_random_weights(args, data, folder):
 def seconds_of_evaluation(args, data, checkpoint, folder):
     """Seconds an image of the whole evaluation, from the end of the first to that of the last."""
     info, eval_graph = descriptor.load(data), build_graph(args, data)
-    pictures, ends = results.Pictures(folder, eval_graph.num_examples, info), []
+    pictures = results.Pictures(results.begin(folder), eval_graph.num_examples, info)
+    ends = []
 
     def add(*values):
         pictures.add(*values)

@@ -24,6 +24,7 @@ from torch.nn import functional
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import common.interpreter  # noqa: E402,F401  behind PyTorch, which no environment here has
 from benchmarks import torch_layers  # noqa: E402
 from common import command_line  # noqa: E402
 

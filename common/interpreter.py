@@ -1,7 +1,8 @@
 """Which Python runs a script: says where it lacks the packages, and how commands are typed with it.
 
 Every script imports this before all else but the standard library (`import common.interpreter`),
-for what the import does: a package that is missing ends the script in one message.
+for what the import does: a package that is missing, or Ctrl-C outside of `main`'s own guard, ends
+the script in one message.
 """
 import contextlib
 import os
@@ -9,6 +10,8 @@ import platform
 import shlex
 import shutil
 import sys
+
+from common import scripts
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # As `make env` builds them; the first one is what the README's commands name.
@@ -72,7 +75,10 @@ def explain_missing(package, argv):
 
 
 def _end_in_one_message(kind, error, traceback):
-    """As `sys.excepthook`, but for packages that are missing."""
+    """As `sys.excepthook`, but for Ctrl-C and packages that are missing."""
+    if issubclass(kind, KeyboardInterrupt):
+        with scripts.ending_in_one_message():
+            raise error
     is_missing = issubclass(kind, ModuleNotFoundError)
     package = (error.name or '').split('.')[0] if is_missing else ''
     is_ours = os.path.exists(os.path.join(ROOT, package)) or os.path.exists(

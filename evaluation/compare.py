@@ -20,6 +20,7 @@ from common.errors import UserError  # noqa: E402
 from dataset import descriptor  # noqa: E402
 from evaluation import (contrast, contrast_report, examples, results,  # noqa: E402
                         whole_split)
+from evaluation.scores import BENCHMARK_DEFINITION  # noqa: E402
 from experiment import loading  # noqa: E402
 from inference import options  # noqa: E402
 from runtime.devices import set_up  # noqa: E402
@@ -32,38 +33,45 @@ def parse_flags(argv=None):
     parser = command_line.Parser(__doc__)
     parser.add_argument('runs', nargs=2, metavar='RUN',
                         help='run directory (its best checkpoint), checkpoint, or results folder')
-    parser.add_argument('--split', help='of runs (default: %s)' % SPLIT)
+    parser.add_argument('--split',
+                        help='of runs (default: that of results given beside, or %s)' % SPLIT)
     parser.add_argument('--dataset_dir', help="of runs (default: each run's own)")
     parser.add_argument('--output_dir', default='compared', help='default: %(default)s')
     options.add_gpu_flags(parser)
     return parser.parse_args(argv)
 
 
-def results_of(path, flags):
+def results_of(path, flags, split):
     """Finds the folder of results that a path means.
 
     Returns:
-      (folder, names of the classes, None or a function that scores the run, which has none yet).
+      (folder, its scores.json or what will be in it that `contrast.check_alike` compares, None or
+      a function that scores the run, which has none yet).
 
     Raises:
       UserError: results of another split than is asked for, or what `whole_split.data_set` raises.
     """
-    if os.path.exists(os.path.join(path, results.SCORES_NAME)):
+    if _is_results(path):
         scores = contrast.load(path)
         if flags.split not in (None, scores['split']):
             raise UserError('--split %s: %s holds results of the split "%s". Leave the flag out, '
                             'or give the run in its place.' % (flags.split, path, scores['split']))
-        return path, scores['data']['class_names'], None
+        return path, scores, None
     run = loading.load_run(path)
-    split = flags.split or SPLIT
     dataset_dir, info = whole_split.data_set(run, flags.dataset_dir, split)
     usual = os.path.join(run.run_dir, 'results_' + split)
     own = '%s_%s' % (usual, os.path.basename(run.checkpoint))
+    about = results.about_data(info, dataset_dir)
     for folder in (usual, own):
-        if _is_of(folder, run, results.about_data(info, dataset_dir)):
-            return folder, list(info.class_names), None
-    return own, list(info.class_names), lambda: whole_split.score(
+        if _is_of(folder, run, about):
+            return folder, contrast.load(folder), None
+    will_be = {'split': split, 'data': about, 'benchmark': {'definition': BENCHMARK_DEFINITION}}
+    return own, will_be, lambda: whole_split.score(
         run, dataset_dir, info, split, own, with_post_scores=False)
+
+
+def _is_results(path):
+    return os.path.exists(os.path.join(path, results.SCORES_NAME))
 
 
 def _is_of(folder, run, about):
@@ -81,12 +89,14 @@ def _is_of(folder, run, about):
 def compare(flags):
     """Compares the two, prints the table and writes the page."""
     print(set_up(flags), flush=True)
-    folders, names, missing = zip(*[results_of(path, flags) for path in flags.runs])
-    contrast.check_classes(folders, names)
+    given = [contrast.load(path)['split'] for path in flags.runs if _is_results(path)]
+    split = flags.split or (given + [SPLIT])[0]
+    folders, abouts, missing = zip(*[results_of(path, flags, split) for path in flags.runs])
+    contrast.check_classes(folders, [about['data']['class_names'] for about in abouts])
+    contrast.check_alike(folders, abouts)
     for score in filter(None, missing):
         score()
     scores = [contrast.load(folder) for folder in folders]
-    contrast.check_alike(folders, scores)
     dataset_dir = flags.dataset_dir or scores[0]['data']['dataset_dir']
     info = descriptor.load(dataset_dir)
     split_examples = examples.read(info, dataset_dir, scores[0]['split'])

@@ -1,25 +1,27 @@
 """The files of an evaluation: predictions, pictures, tables, report.html and scores.json."""
 import contextlib
 import csv
+import glob
 import heapq
 import math
 import os
-import shutil
 from collections import namedtuple
 
 import metrics
 from common import files, html, pictures
 from dataset import descriptor
 from evaluation import figures, report
-from inference import drawing, submission
+from inference import drawing, output_folder, submission
 
 SHEET_ROWS = 12
 WORST_SHOWN = 16
 SCORES_NAME = 'scores.json'
 REPORT_NAME = 'report.html'
 IMAGES_NAME = 'images.csv'
-WORST_DIR = 'worst'
+WORST_DIR, PREDICTIONS_DIR = 'worst', 'predictions'
 _PICTURES = ('contact_sheet.png', 'confusion_matrix.png', 'calibration.png')
+_FILES = (SCORES_NAME, REPORT_NAME) + _PICTURES + (IMAGES_NAME,)
+_COLUMNS = ['image', 'mean_iou', 'pixel_accuracy', 'labelled_pixels']
 
 # confusion, calibration: bytes of a PNG. worst: list of (name, mean IoU, `PIL.Image` of
 # `drawing.comparison`), the lowest first. sheet: `PIL.Image`, images across the split.
@@ -35,21 +37,21 @@ def about_data(info, dataset_dir):
 
 def prediction_path(output_dir, name):
     """Returns where the predictions of the image of a name are."""
-    return os.path.join(output_dir, 'predictions', os.path.splitext(name)[0] + '.png')
+    return os.path.join(output_dir, PREDICTIONS_DIR, os.path.splitext(name)[0] + '.png')
 
 
 class Pictures:
     """Writes the predictions of a split, and keeps what the report shows of it.
 
     Args:
-      output_dir: str.
+      folder: `OutputFolder` of `begin`; None where there is nothing to add.
       num_examples: int, of the split.
       info: `dataset.descriptor.DatasetInfo`.
-      submission_dir: str or None, where copies for PASCAL VOC's server go.
+      submission_dir: str or None, where copies for PASCAL VOC's server go, within the folder.
     """
 
-    def __init__(self, output_dir, num_examples, info, submission_dir=None):
-        self._output_dir, self._info = output_dir, info
+    def __init__(self, folder, num_examples, info, submission_dir=None):
+        self._folder, self._info = folder, info
         self._submission_dir = submission_dir
         # _worst: heap of (negative mean IoU, index, name, arrays of `drawing.shrink`).
         self._rows, self._worst, self._index = [], [], 0
@@ -57,12 +59,10 @@ class Pictures:
 
     def add(self, name, image, labels, predictions, matrix):
         """Takes one image; see `loop.evaluate`."""
-        path = prediction_path(self._output_dir, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        path = self._folder.place(prediction_path('', name))
         drawing.save_palette_png(predictions, path, self._info)
         if self._submission_dir:
-            os.makedirs(self._submission_dir, exist_ok=True)
-            submission.save_png(predictions, os.path.join(
+            submission.save_png(predictions, self._folder.place(
                 self._submission_dir, os.path.basename(path)))
         if self._index % self._every == 0 and len(self._rows) < SHEET_ROWS:
             self._rows.append((name, image, labels, predictions))
@@ -94,7 +94,7 @@ def write_images_csv(evaluated, path):
     """
     with files.replacing(path, newline='') as csv_file:
         rows = csv.writer(csv_file)
-        rows.writerow(['image', 'mean_iou', 'pixel_accuracy', 'labelled_pixels'])
+        rows.writerow(_COLUMNS)
         for name, counts in zip(evaluated.names, evaluated.image_counts):
             num_right, num_labelled = counts[0].sum(), counts[1].sum()
             rows.writerow([name, '%.6f' % metrics.mean_iou(counts),
@@ -102,18 +102,44 @@ def write_images_csv(evaluated, path):
                            num_labelled])
 
 
-def remove(output_dir):
-    """Removes what `write` wrote for an earlier evaluation, which would look like this one's."""
-    for name in (SCORES_NAME, REPORT_NAME) + _PICTURES + (IMAGES_NAME,):
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(os.path.join(output_dir, name))
-    shutil.rmtree(os.path.join(output_dir, WORST_DIR), ignore_errors=True)
+def begin(output_dir, *more):
+    """Opens a folder for an evaluation, and removes what an earlier one wrote there.
+
+    Args:
+      output_dir: str.
+      *more: str, further folders in it that will be written to.
+
+    Returns:
+      `output_folder.OutputFolder`.
+
+    Raises:
+      UserError: a file that no evaluation wrote has the name of one of its files.
+    """
+    folder = output_folder.OutputFolder(output_dir)
+    if not folder.is_result(os.path.join(output_dir, IMAGES_NAME)):
+        for path in _of_earlier_commits(output_dir):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(path)
+    folder.clear(PREDICTIONS_DIR, WORST_DIR, *_FILES, *more)
+    for name in _FILES:
+        folder.place(name)
+    return folder
 
 
-def write(result, evaluated, info, args, drawings, output_dir):
+def _of_earlier_commits(output_dir):
+    """Returns the paths of what an evaluation wrote that kept no list of it."""
+    with contextlib.suppress(OSError, ValueError, csv.Error), open(
+            os.path.join(output_dir, IMAGES_NAME), newline='', encoding='utf-8') as csv_file:
+        rows = csv.DictReader(csv_file)
+        if rows.fieldnames == _COLUMNS:
+            worst = os.path.join(glob.escape(output_dir), WORST_DIR, '[0-9][0-9]-*.png')
+            return [prediction_path(output_dir, row['image']) for row in rows] + glob.glob(
+                worst) + [os.path.join(output_dir, name) for name in _FILES]
+    return []
+
+
+def write(result, evaluated, info, args, drawings, folder):
     """Writes all files but the predictions; scores.json, which says that all is there, last.
-
-    Call `remove` before.
 
     Args:
       result: dict, see `scores.as_dict`.
@@ -121,18 +147,15 @@ def write(result, evaluated, info, args, drawings, output_dir):
       info: `dataset.descriptor.DatasetInfo`.
       args: the run's flags.
       drawings: `Drawings`.
-      output_dir: str.
+      folder: `OutputFolder` of `begin`.
     """
-    folder = os.path.join(output_dir, WORST_DIR)
-    os.makedirs(folder, exist_ok=True)
     for index, (name, _, picture) in enumerate(drawings.worst, start=1):
         stem = os.path.splitext(name)[0].replace('/', '-')
-        pictures.save_png(picture, os.path.join(folder, '%02d-%s.png' % (index, stem)))
-    sheet, confusion, calibration = [os.path.join(output_dir, name) for name in _PICTURES]
+        pictures.save_png(picture, folder.place(WORST_DIR, '%02d-%s.png' % (index, stem)))
+    sheet, confusion, calibration = map(folder.place, _PICTURES)
     pictures.save_png(drawings.sheet, sheet)
     pictures.save_bytes(drawings.confusion, confusion)
     pictures.save_bytes(drawings.calibration, calibration)
-    write_images_csv(evaluated, os.path.join(output_dir, IMAGES_NAME))
-    html.write(report.as_html(result, evaluated, info, args, drawings),
-               os.path.join(output_dir, REPORT_NAME))
-    files.write_json(result, os.path.join(output_dir, SCORES_NAME))
+    write_images_csv(evaluated, folder.place(IMAGES_NAME))
+    html.write(report.as_html(result, evaluated, info, args, drawings), folder.place(REPORT_NAME))
+    files.write_json(result, folder.place(SCORES_NAME))

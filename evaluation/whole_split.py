@@ -58,11 +58,11 @@ def score(run, dataset_dir, info, split, output_dir, passes=options.SINGLE_PASS,
       split, output_dir: str.
       passes: `options.Passes`.
       with_post_scores: bool, whether to score in the post's definition too.
-      submission_dir: None, or str, where copies for PASCAL VOC's server go.
+      submission_dir: None, or str, where copies for PASCAL VOC's server go, within `output_dir`.
       group: `workers.Alone` or `workers.Workers`.
 
     Raises:
-      UserError: an image that cannot be evaluated.
+      UserError: an image that cannot be evaluated, or a file in the place of a result.
     """
     eval_graph = graph.build_eval_graph(
         network.options_of(run.args), info, dataset_dir, graph.EvaluationOptions(
@@ -71,11 +71,8 @@ def score(run, dataset_dir, info, split, output_dir, passes=options.SINGLE_PASS,
             share=inputs.share_of(group.rank, group.count, group.count)))
     print('%s on split "%s" of %s, output stride %d.'
           % (run.checkpoint, split, dataset_dir, run.args.output_stride))
-    scores_path = os.path.join(output_dir, results.SCORES_NAME)
-    if group.is_chief:
-        results.remove(output_dir)
-
-    pictures = results.Pictures(output_dir, eval_graph.num_examples, info, submission_dir)
+    folder = results.begin(output_dir, *filter(None, [submission_dir])) if group.is_chief else None
+    pictures = results.Pictures(folder, eval_graph.num_examples, info, submission_dir)
     evaluated = loop.evaluate(eval_graph, run.checkpoint, info, split, pictures.add,
                               details=True, group=group)
     if evaluated is loop.WITH_CHIEF:
@@ -86,8 +83,9 @@ def score(run, dataset_dir, info, split, output_dir, passes=options.SINGLE_PASS,
     results.write(dict(scores.as_dict(evaluated, interval, info, run, split, passes),
                        data=results.about_data(info, dataset_dir),
                        mixed_precision=mixed_precision() or 'off'),
-                  evaluated, info, run.args, pictures.drawn(evaluated), output_dir)
+                  evaluated, info, run.args, pictures.drawn(evaluated), folder)
     print('mean boundary IoU %.4f, expected calibration error %.4f' % (
         metrics.mean_iou(evaluated.boundary_counts),
         metrics.expected_calibration_error(evaluated.bin_counts)))
-    print('Report: %s\nScores: %s' % (os.path.join(output_dir, results.REPORT_NAME), scores_path))
+    print('Report: %s\nScores: %s' % (os.path.join(output_dir, results.REPORT_NAME),
+                                      os.path.join(output_dir, results.SCORES_NAME)))

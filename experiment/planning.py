@@ -136,9 +136,9 @@ def flags_of_start(path):
     """Returns the flags of the run that --init_from names, a dict; empty where it names none."""
     if path == recipes.RANDOM:
         return {}
-    if path == recipes.IMAGENET or imagenet.is_installed(path):
+    prefix, run_dir = (None, None) if path == recipes.IMAGENET else checkpoints.find(path)
+    if prefix is None or imagenet.is_installed(prefix):
         return {'input_normalization': 'inception'}  # tf-slim trained them on [-1, 1]
-    run_dir = checkpoints.find(path)[1]
     return vars(config.load(run_dir)) if run_dir else {}
 
 

@@ -75,6 +75,13 @@ class OutputFolder:
             self._results.add(relative)
         return path
 
+    def clear(self, *names):
+        """Removes the results that are called `names`, or lie in folders that are."""
+        for relative in self._results:
+            if (relative + os.sep).startswith(tuple(name + os.sep for name in names)):
+                with contextlib.suppress(FileNotFoundError):
+                    os.remove(os.path.join(self.path, relative))
+
     def place_frames(self, folder, name):
         """Moves a folder of frames to frames/NAME; of what is there only frames are replaced."""
         path = self.place('frames', name)

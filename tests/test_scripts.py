@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.helpers import ROOT
-from tests.test_architecture import SOURCES, is_script, room_of
+from tests.test_architecture import SOURCES, is_script, project_imports, room_of
 
 # A benchmark hands its flags on to what it measures; export.py alone runs the runners.
 WITHOUT_HELP = {path for path in SOURCES if room_of(path) == 'benchmarks'} | {
@@ -49,6 +49,13 @@ def test_without_the_packages_a_script_says_how_it_runs(path):
     assert first.startswith('%s needs the package ' % path)
     # What the environment of the project lacks, it is built again for.
     assert second.endswith(('python %s --help' % path, 'make env'))
+
+
+def test_every_script_says_how_it_ends():
+    interpreter = os.path.join('common', 'interpreter.py')
+    # Its output goes to a file.
+    assert [path for path in SOURCES if is_script(path) and interpreter not in project_imports(
+        path)] == [os.path.join('benchmarks', 'torch_network.py')]
 
 
 def demo(folder, status):

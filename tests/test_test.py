@@ -17,7 +17,7 @@ from common.errors import UserError
 from dataset import descriptor, voc
 from evaluation import results
 from experiment import checkpoints, config, loading
-from inference import restored
+from inference import output_folder, restored
 from preprocessing import inputs
 from runtime import devices, machine, precision, tf
 from tests.helpers import tiny_runs
@@ -239,8 +239,6 @@ def test_the_report_shows_all_results_and_needs_no_other_file(run_dir, shapes_di
 def test_the_worst_images_come_first_and_the_csv_has_the_scores_of_all(run_dir, shapes_dir,
                                                                        tmp_path, monkeypatch):
     monkeypatch.setattr(results, 'WORST_SHOWN', 2)
-    (tmp_path / 'worst').mkdir()
-    (tmp_path / 'worst' / '03-old.png').write_bytes(b'of an earlier evaluation')
     test.main(['--checkpoint', run_dir, '--output_dir', str(tmp_path)])
     expected = {}
     for name, labels in labels_by_name(shapes_dir, 'test').items():
@@ -349,7 +347,40 @@ def test_scores_of_an_earlier_evaluation_do_not_outlive_one_that_stopped(run_dir
     monkeypatch.setattr(metrics, 'confusion_matrix', fail)
     with pytest.raises(SystemExit, match='shards are damaged'):
         test.main(arguments)
-    assert sorted(os.listdir(str(tmp_path))) == ['mine.txt', 'predictions']
+    assert {path.name for path in tmp_path.rglob('*') if path.is_file()} == {
+        'mine.txt', output_folder.JOURNAL}
+
+
+def files_in(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
+
+
+@pytest.mark.parametrize('is_listed', [True, False])
+def test_scoring_another_split_removes_what_the_one_before_wrote_and_nothing_else(
+        run_dir, tmp_path, is_listed):
+    flags = ['--checkpoint', run_dir, '--no_post_scores', '--output_dir']
+    again, fresh = tmp_path / 'again', tmp_path / 'fresh'
+    test.main(flags + [str(again), '--split', 'train'])
+    if not is_listed:  # as earlier commits left it
+        (again / output_folder.JOURNAL).unlink()
+    own = ['predictions/mine.png', 'worst/mine.jpg']
+    for name in own:
+        (again / name).write_text('mine')
+    for folder in (again, fresh):
+        test.main(flags + [str(folder)])
+    assert files_in(again) == sorted(files_in(fresh) + own)
+
+
+@pytest.mark.parametrize('name', [
+    'images.csv', 'report.html', 'calibration.png', 'scores.json', 'predictions/test_00000.png'])
+def test_a_file_that_no_evaluation_wrote_stays_and_stops_one(run_dir, tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text('mine')
+    with pytest.raises(SystemExit, match='%s is there, and .* move it, or give another '
+                                         '--output_dir' % name):
+        test.main(['--checkpoint', run_dir, '--no_post_scores', '--output_dir', str(tmp_path)])
+    assert path.read_text() == 'mine'
 
 
 def test_a_label_outside_the_classes_names_the_image(run_dir, shapes_dir, tmp_path, monkeypatch):

@@ -65,6 +65,12 @@ def test_only_a_package_from_elsewhere_is_explained(code, expected):
     assert ('Traceback' in run.stderr) == ('needs the package' not in expected)
 
 
+def test_ctrl_c_while_a_script_imports_ends_it_with_a_line_and_its_status():
+    run = subprocess.run([sys.executable, '-c', 'import common.interpreter\n'
+                          'raise KeyboardInterrupt'], cwd=ROOT, stderr=subprocess.PIPE)
+    assert (run.returncode, run.stderr) == (130, b'Stopped.\n')
+
+
 @pytest.mark.parametrize('name, stamp, expected', [
     ('.venv', None, 'make env'), ('.venv', 'cpu 1', 'RUNTIME=tf1 make env'),
     ('.venv', 'tf2-gpu 1', 'RUNTIME=tf2 GPU=1 make env'),

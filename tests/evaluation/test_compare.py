@@ -7,6 +7,7 @@ import test
 import pytest
 
 from common import files
+from dataset import descriptor
 from evaluation import whole_split
 from tests.helpers import ROOT, tiny_runs
 
@@ -76,6 +77,30 @@ def test_other_classes_are_refused_before_anything_is_scored(runs, scored, tmp_p
     files.write_json(written, path)
     with pytest.raises(SystemExit, match='their class names differ: .*Give two of the same'):
         compare.main([folder, run])
+    assert scored == []
+
+
+def test_a_run_is_scored_on_the_split_of_the_results_beside_it(runs, scored, tmp_path):
+    results, run = str(tmp_path / 'results'), str(tmp_path / 'run')
+    shutil.copytree(runs[1], run, ignore=shutil.ignore_patterns('results*'))
+    test.main(['--checkpoint', runs[0], '--no_post_scores', '--split', 'validation',
+               '--output_dir', results])
+    del scored[:]
+    compare.main([run, results, '--output_dir', str(tmp_path)])
+    assert scored == [run]
+    assert [name for name in os.listdir(run) if name.startswith('results')] == [
+        'results_validation_model.ckpt-%d' % tiny_runs.STEP]
+
+
+def test_other_data_are_refused_before_anything_is_scored(runs, scored, shapes_dir, tmp_path):
+    data, run = str(tmp_path / 'data'), str(tmp_path / 'run')
+    shutil.copytree(shapes_dir, data)
+    info = descriptor.load(data)
+    descriptor.save(info._replace(ignore_label=254), data)
+    shutil.copytree(runs[1], run, ignore=shutil.ignore_patterns('results*'))
+    results = os.path.join(runs[0], 'results_test')
+    with pytest.raises(SystemExit, match='their ignore label differ: 255 and 254'):
+        compare.main([results, run, '--dataset_dir', data])
     assert scored == []
 
 

@@ -86,12 +86,17 @@ def test_without_weights_nothing_begins_and_three_ways_are_named(shapes_dir, tmp
 
 
 def test_imagenet_weights_want_images_as_tf_slim_had_them_wherever_they_are(tmp_path):
-    prefix = str(tmp_path / 'resnet_v2_50.ckpt')
-    open(prefix, 'w').close()
-    assert planning.flags_of_start(prefix) == planning.flags_of_start('random') == {}
+    prefix, folder = str(tmp_path / 'resnet_v2_50.ckpt'), str(tmp_path)
+    for end in ('.index', '.data-00000-of-00001'):
+        open(prefix + end, 'w').close()
+    (tmp_path / 'checkpoint').write_text(''.join(  # as a `tf.train.Saver` leaves it
+        '%s_checkpoint_path%s: "resnet_v2_50.ckpt"\n' % pair
+        for pair in (('model', ''), ('all_model', 's'))))
+    starts = [prefix, prefix + '.index', folder, folder + os.sep]
+    assert [planning.flags_of_start(start) for start in starts + ['random']] == [{}] * 5
     (tmp_path / imagenet.RECORD_NAME).write_text('{}')
-    for start in ('imagenet', prefix):
-        assert planning.flags_of_start(start) == {'input_normalization': 'inception'}
+    assert [planning.flags_of_start(start) for start in starts + ['imagenet']] == [
+        {'input_normalization': 'inception'}] * 5
 
 
 def test_steps_fill_the_time_with_evaluations_and_checkpoints():

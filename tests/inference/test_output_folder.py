@@ -51,6 +51,18 @@ def test_files_of_others_are_seen_in_every_place_of_a_result(tmp_path, path):
     assert (tmp_path / path).read_text() == 'somebody'
 
 
+def test_only_results_are_cleared_and_only_those_that_are_named(tmp_path):
+    output = OutputFolder(str(tmp_path))
+    for name in ('index/a.png', 'index/day/b.png', 'index2/a.png', 'page.html', 'other.html'):
+        write(tmp_path / name, output.place(name))
+    write(tmp_path / 'index' / 'own.png')
+    output.place('index', 'never written.png')
+    OutputFolder(str(tmp_path)).clear('index', 'page.html')
+    assert sorted(path.name for path in tmp_path.rglob('*') if path.is_file()) == [
+        JOURNAL, 'a.png', 'other.html', 'own.png']
+    assert (tmp_path / 'index2' / 'a.png').exists()
+
+
 def test_a_broken_link_is_not_written_through(tmp_path):
     (tmp_path / 'index').mkdir()
     os.symlink(str(tmp_path / 'elsewhere'), str(tmp_path / 'index' / 'a.png'))
