@@ -1,6 +1,7 @@
 """files.py: files are there whole or not at all, and locks end with who holds them."""
 import hashlib
 import os
+import select
 import subprocess
 import sys
 
@@ -62,6 +63,16 @@ def test_folders_of_killed_processes_are_removed_and_those_of_others_kept(tmp_pa
             pass
     holders[1].communicate(b'')
     assert not list(tmp_path.iterdir())
+
+
+def test_no_folder_is_made_while_another_process_looks_which_are_abandoned(tmp_path):
+    with files.folder_locked(str(tmp_path)):
+        holder = subprocess.Popen([sys.executable, '-c', HOLD % ROOT, str(tmp_path)],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert not select.select([holder.stdout], [], [], 1)[0]
+        assert not list(tmp_path.iterdir())
+    assert os.path.isdir(holder.stdout.readline().decode().strip())
+    holder.communicate(b'')
 
 
 def test_without_locks_nothing_counts_as_abandoned(tmp_path, monkeypatch):
