@@ -137,19 +137,24 @@ def temporary_folder(parent, prefix):
     Yields:
       str, its path.
     """
+    for name in os.listdir(parent):
+        if name.startswith(prefix):
+            # An OSError: it is locked, another user's, or gone meanwhile.
+            with contextlib.suppress(OSError), folder_locked(os.path.join(parent, name)) as ours:
+                if ours:
+                    shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
     with contextlib.ExitStack() as held:
-        # One that begins at the same time would remove a folder that is not locked yet.
-        with folder_locked(parent, wait=True):
-            for name in os.listdir(parent):
-                if name.startswith(prefix):
-                    _remove_abandoned(os.path.join(parent, name))
-            folder = held.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=parent))
-            held.enter_context(folder_locked(folder))
+        folder = _locked_folder(parent, prefix, held)
+        held.callback(shutil.rmtree, folder, ignore_errors=True)
         yield folder
 
 
-def _remove_abandoned(folder):
-    # An OSError: it is locked, another user's, or gone meanwhile.
-    with contextlib.suppress(OSError), folder_locked(folder) as ours:
-        if ours:
-            shutil.rmtree(folder, ignore_errors=True)
+def _locked_folder(parent, prefix, held):
+    """Makes a folder that is locked until the `ExitStack` ends."""
+    while True:
+        folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
+        # Before it is locked another process, which begins too, may take it for abandoned.
+        with contextlib.suppress(FileNotFoundError):
+            held.enter_context(folder_locked(folder, wait=True))
+            if os.path.isdir(folder):
+                return folder

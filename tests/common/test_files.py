@@ -1,9 +1,9 @@
 """files.py: files are there whole or not at all, and locks end with who holds them."""
 import hashlib
 import os
-import select
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -65,14 +65,31 @@ def test_folders_of_killed_processes_are_removed_and_those_of_others_kept(tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-def test_no_folder_is_made_while_another_process_looks_which_are_abandoned(tmp_path):
-    with files.folder_locked(str(tmp_path)):
-        holder = subprocess.Popen([sys.executable, '-c', HOLD % ROOT, str(tmp_path)],
-                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert not select.select([holder.stdout], [], [], 1)[0]
-        assert not list(tmp_path.iterdir())
-    assert os.path.isdir(holder.stdout.readline().decode().strip())
-    holder.communicate(b'')
+@pytest.mark.parametrize('is_open', [False, True])
+def test_a_folder_that_another_process_takes_for_abandoned_is_made_again(
+        tmp_path, monkeypatch, is_open):
+    taken, make, lock = [], tempfile.mkdtemp, files.lock
+
+    def remove():
+        if len(taken) == 1 and os.path.isdir(taken[0]):
+            os.rmdir(taken[0])
+
+    def made_and_taken(**kwargs):
+        taken.append(make(**kwargs))
+        if not is_open:
+            remove()
+        return taken[-1]
+
+    def locked_late(handle, wait=False):
+        remove()
+        return lock(handle, wait)
+    monkeypatch.setattr(files.tempfile, 'mkdtemp', made_and_taken)
+    monkeypatch.setattr(files, 'lock', locked_late)
+    with files.temporary_folder(str(tmp_path), '.work-') as folder:
+        assert len(taken) == 2 and taken[1] == folder and os.path.isdir(folder)
+        with pytest.raises(BlockingIOError), files.folder_locked(folder):
+            pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_locks_nothing_counts_as_abandoned(tmp_path, monkeypatch):
