@@ -158,11 +158,14 @@ class Images:
                  and self._is_of_split(path, split_of(json_path, self._directory))]
         subset, beside = stem_of(json_path).split('_')[-1], os.path.normpath(
             os.path.join(os.path.dirname(json_path), name))
-        nearest = max([len(os.path.commonpath([path, json_path])) for path in found] or [0])
+
+        def nearness(path):
+            return len(os.path.commonpath([path, json_path]))
+
         for fits in (lambda path: file_names.composed(path).endswith(ends),
                      lambda path: os.path.normpath(path) == beside,
                      lambda path: subset in path.lower().split(os.sep),
-                     lambda path: len(os.path.commonpath([path, json_path])) == nearest):
+                     lambda path: nearness(path) == max(map(nearness, found))):
             if len(found) > 1:
                 found = [path for path in found if fits(path)] or found
         if len(found) == 1:

@@ -42,12 +42,15 @@ def read(folder, args):
     class_names, palette = color_masks.read_palette(label_map, None, voc.IGNORE_LABEL)
     images, masks = [file_names.group('DIR', os.path.join(folder, name)).paths
                      for name in (_IMAGES, _MASKS)]
-    examples = dict.fromkeys(
-        (known_split(list_name), _example(folder, name, images, masks))
-        for list_name, names in _lists(folder, masks) for name in names)
+    splits = {}
+    for list_name, names in _lists(folder, masks):
+        for name in names:
+            splits[name] = splits.get(name) or known_split(list_name)
     reader = color_masks.PaletteReader(palette)
     return contract.Layout(
-        looking.by_split(examples), class_names, voc.IGNORE_LABEL, reader,
+        looking.by_split((split, _example(folder, name, images, masks))
+                         for name, split in splits.items()),
+        class_names, voc.IGNORE_LABEL, reader,
         color_masks.colors_of(reader, len(class_names)), label_map)
 
 

@@ -68,7 +68,7 @@ def read(directory, args):
     for what, count in sorted(counts.items()):
         print('%d x %s.' % (count, what))
     return contract.Layout(
-        looking.by_folder(directory, list(examples.values()), lambda example: example.image),
+        looking.by_folder(directory, examples.values(), lambda example: example.image),
         [contract.BACKGROUND] + sorted(labels - {contract.BACKGROUND}), voc.IGNORE_LABEL,
         objects.read_mask)
 

@@ -42,7 +42,7 @@ def by_folder(directory, examples, path_of):
 
     Args:
       directory: str.
-      examples: list of `decoding.Example`.
+      examples: `decoding.Example`s.
       path_of: function that returns the path of an example below `directory`.
 
     Returns:

@@ -147,7 +147,7 @@ def is_misread(data, tags):
     """
     bits, kind = _bits(tags), tags.get(Base.PhotometricInterpretation)
     is_separate, is_wide = tags.get(Base.PlanarConfiguration) == _SEPARATE, bits[0] > 8
-    if not is_whole(tags):
+    if not _present(tags).all():
         return True
     if len(bits) == 1:
         if not is_wide:
@@ -253,13 +253,8 @@ def tiff_samples(data, tags):
     return np.concatenate(planes, axis=2)
 
 
-def is_whole(tags):
-    """Whether a TIFF holds all its strips or tiles; GDAL leaves out those of nothing."""
-    return _present(tags).all()
-
-
 def _present(tags):
-    """Returns whether the file holds each strip or tile, bool [their number]."""
+    """Returns whether the file holds each strip or tile; GDAL leaves out empty ones."""
     offsets, sizes = _parts(tags)
     # Some writers name no sizes of what is not compressed.
     return (offsets != 0) & (

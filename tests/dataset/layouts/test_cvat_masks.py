@@ -54,6 +54,15 @@ def test_an_image_of_two_lists_of_no_split_is_there_once(tmp_path):
     assert sorted(found) == ['a.jpg', 'bb.jpg'] and info.splits['train']['num_examples'] == 2
 
 
+def test_an_image_of_several_lists_is_of_the_first_that_is_named_for_a_split(tmp_path):
+    write(tmp_path / 'data', 'a', 'bb', listed={
+        'default.txt': 'a\nbb\n', 'train.txt': 'a\n', 'trainval.txt': 'a\nbb\n',
+        'val.txt': 'a\nbb\n'})
+    build(tmp_path)
+    assert [list(labels_by_name(str(tmp_path / 'out'), split))
+            for split in ('train', 'validation')] == [['a.jpg'], ['bb.jpg']]
+
+
 @pytest.mark.parametrize('listed', ['default.txt', 'train.txt'])
 def test_an_export_without_its_label_map_says_what_is_missing(tmp_path, listed):
     write(tmp_path / 'data', 'a', listed={listed: 'a\n'})
